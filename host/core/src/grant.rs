@@ -1,0 +1,180 @@
+//! What a plugin may spend. Every limit is always present; the manifest can only narrow what the host allows.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Bytes, as text with the suffixes of Kubernetes quantities: `64Mi`, `2Gi`, `500k`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Bytes(pub u64);
+
+/// Units of Wasmtime fuel: roughly one for each Wasm instruction. As text `200M`, `5G`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Fuel(pub u64);
+
+/// Wall time in whole milliseconds, as text `5s`, `250ms`, `2m`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Millis(pub u64);
+
+/// What one call of a plugin may spend. There is no `Default`: whoever calls says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// Instructions. This decides, since it is the same on every machine.
+    pub fuel: Fuel,
+    /// Linear memory.
+    pub memory: Bytes,
+    /// What the call may return, and read in all, in bytes.
+    pub output: Bytes,
+    /// Wall time, behind fuel.
+    pub time: Millis,
+    /// How often it may call the host.
+    pub host_calls: u64,
+}
+
+/// The limits as a manifest narrows them: what is left out stays as the host has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LimitsPatch {
+    /// Instructions, such as `200M`.
+    #[schemars(with = "Option<String>")]
+    pub fuel: Option<Fuel>,
+    /// Linear memory, such as `64Mi`.
+    #[schemars(with = "Option<String>")]
+    pub memory: Option<Bytes>,
+    /// Bytes returned, such as `4Mi`.
+    #[schemars(with = "Option<String>")]
+    pub output: Option<Bytes>,
+    /// Wall time, such as `5s`.
+    #[schemars(with = "Option<String>")]
+    pub time: Option<Millis>,
+    /// Calls of the host.
+    pub host_calls: Option<u64>,
+}
+
+impl Limits {
+    /// What a host allows that was told nothing else.
+    pub const HOST: Limits = Limits {
+        fuel: Fuel(20_000_000_000),
+        memory: Bytes(512 << 20),
+        output: Bytes(64 << 20),
+        time: Millis(30_000),
+        host_calls: 200_000,
+    };
+
+    /// These limits, narrowed; a patch that asks for more gets no more.
+    #[must_use]
+    pub fn narrowed(self, patch: &LimitsPatch) -> Limits {
+        Limits {
+            fuel: patch.fuel.map_or(self.fuel, |x| x.min(self.fuel)),
+            memory: patch.memory.map_or(self.memory, |x| x.min(self.memory)),
+            output: patch.output.map_or(self.output, |x| x.min(self.output)),
+            time: patch.time.map_or(self.time, |x| x.min(self.time)),
+            host_calls: patch.host_calls.map_or(self.host_calls, |x| x.min(self.host_calls)),
+        }
+    }
+}
+
+impl Millis {
+    /// The time as the standard library has it.
+    pub fn duration(self) -> Duration {
+        Duration::from_millis(self.0)
+    }
+}
+
+/// A text is not an amount.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?}: expected {1}")]
+pub struct AmountError(String, &'static str);
+
+type Units = [(&'static str, u64)];
+const BYTES: &Units = &[
+    ("Gi", 1 << 30),
+    ("G", 1_000_000_000),
+    ("Mi", 1 << 20),
+    ("M", 1_000_000),
+    ("Ki", 1 << 10),
+    ("k", 1000),
+    ("", 1),
+];
+const FUEL: &Units = &[("G", 1_000_000_000), ("M", 1_000_000), ("k", 1000), ("", 1)];
+const TIME: &Units = &[("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+
+fn read(s: &str, units: &Units, expected: &'static str) -> Result<u64, AmountError> {
+    let at = s.find(|c: char| !c.is_ascii_digit()).unwrap_or(s.len());
+    let (number, unit) = s.split_at(at);
+    let factor = units.iter().find(|(u, _)| *u == unit).map(|(_, f)| *f);
+    factor
+        .and_then(|f| number.parse::<u64>().ok()?.checked_mul(f))
+        .filter(|n| *n > 0)
+        .ok_or_else(|| AmountError(s.chars().take(40).collect(), expected))
+}
+
+fn write(n: u64, units: &Units, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match units.iter().find(|(_, size)| n >= *size && n.is_multiple_of(*size)) {
+        Some((unit, size)) => write!(f, "{}{unit}", n / size),
+        None => write!(f, "{n}"),
+    }
+}
+
+macro_rules! amount {
+    ($type:ident, $units:ident, $expected:literal) => {
+        impl FromStr for $type {
+            type Err = AmountError;
+            fn from_str(s: &str) -> Result<Self, AmountError> {
+                read(s, $units, $expected).map($type)
+            }
+        }
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write(self.0, $units, f)
+            }
+        }
+        impl TryFrom<String> for $type {
+            type Error = AmountError;
+            fn try_from(s: String) -> Result<Self, AmountError> {
+                s.parse()
+            }
+        }
+        impl From<$type> for String {
+            fn from(x: $type) -> String {
+                x.to_string()
+            }
+        }
+    };
+}
+amount!(Bytes, BYTES, "bytes above zero, such as 64Mi");
+amount!(Fuel, FUEL, "fuel above zero, such as 200M");
+amount!(Millis, TIME, "a time above zero, such as 5s or 250ms");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_read_as_people_write_them() {
+        assert_eq!("64Mi".parse(), Ok(Bytes(64 << 20)));
+        assert_eq!("200M".parse(), Ok(Fuel(200_000_000)));
+        assert_eq!("250ms".parse(), Ok(Millis(250)));
+        for bad in ["", "0", "-1", "1.5Gi", "Mi", "99999999999999999999", "20000000000Gi"] {
+            assert!(bad.parse::<Bytes>().is_err(), "{bad}");
+        }
+        assert!("5".parse::<Millis>().is_err(), "a time has a unit");
+        for text in ["64Mi", "3Gi", "1001"] {
+            assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_manifest_can_only_narrow() {
+        let patch = LimitsPatch { memory: Some(Bytes(u64::MAX)), fuel: Some(Fuel(5)), ..Default::default() };
+        let limits = Limits::HOST.narrowed(&patch);
+        assert_eq!(limits.memory, Limits::HOST.memory);
+        assert_eq!(limits.fuel, Fuel(5));
+    }
+}

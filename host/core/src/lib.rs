@@ -1,0 +1,19 @@
+//! Weir's domain: what Git says, what the target holds, and what to do about it. Pure: no tokio, gix,
+//! kube, wasmtime, clock or files.
+//!
+//! ```text
+//! repository ─fetch→ commit ─snapshot→ Tree ─manifest→ App*
+//!   ─render→ Documents ─transform→ Objects ─validate→ Validated
+//!   ─observe→ Live ─plan→ Plan ─stake→ Staked<Plan>
+//!   ─apply→ ─prune→ Outcome* ─settle→ Health ─record→ Record ─fold→ Status
+//! ```
+//!
+//! IO gathers (the adapters), this crate decides, IO executes. Deliberately absent: any way to read the
+//! world, and any default for a limit.
+
+pub mod digest;
+pub mod fault;
+pub mod grant;
+pub mod name;
+pub mod tree;
+pub mod yaml;

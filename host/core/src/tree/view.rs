@@ -1,0 +1,239 @@
+//! A tree as one app may see it: inside its roots, links followed inside the tree, every read recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{BlobError, Entry, Snapshot};
+use crate::digest::{BlobId, Digest};
+use crate::fault::{Blame, Fault, Retry};
+use crate::name::RepoPath;
+
+/// How many links one path may go through.
+const MAX_LINKS: usize = 16;
+/// A Git LFS pointer is smaller than this and starts with [`LFS_START`] (git-lfs specification).
+const LFS_POINTER_MAX: usize = 1024;
+const LFS_START: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// What a plugin read: the inputs that its output depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadSet {
+    /// Files read, with their blobs.
+    pub files: BTreeMap<RepoPath, BlobId>,
+    /// Directories listed, with a digest of what was returned.
+    pub listings: BTreeMap<RepoPath, Digest>,
+    /// Paths asked for that were not there.
+    pub absent: BTreeSet<RepoPath>,
+}
+
+/// One entry of a directory, links already followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry {
+    /// The last part of the path.
+    pub name: String,
+    /// The file's blob; `None` for a directory.
+    pub file: Option<BlobId>,
+    /// Bytes; 0 for a directory.
+    pub size: u64,
+    /// Whether the file is executable.
+    pub executable: bool,
+}
+
+/// Why a path cannot be read. The first four are ordinary answers that a plugin may handle; the rest end the call.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ReadError {
+    /// Nothing there, or outside the roots: the two look the same.
+    #[error("{0}: no such file in the app's roots")]
+    NotFound(RepoPath),
+    /// A file where a directory was asked for.
+    #[error("{0}: not a directory")]
+    NotADirectory(RepoPath),
+    /// A directory where a file was asked for.
+    #[error("{0}: is a directory")]
+    IsADirectory(RepoPath),
+    /// Not a path of the tree's form.
+    #[error("{0:?}: not a path inside the repository")]
+    InvalidPath(String),
+    /// The file's bytes are elsewhere.
+    #[error(
+        "{0}: is a Git LFS pointer, not the file itself; Weir reads Git objects only: commit the file without LFS, or leave it out of the app's roots"
+    )]
+    LfsPointer(RepoPath),
+    /// The files are in another repository.
+    #[error(
+        "{0}: is a submodule; Weir reads one repository at a time: copy the files in, or leave it out of the app's roots"
+    )]
+    Submodule(RepoPath),
+    /// The file is larger than the host allows.
+    #[error("{path}: {size} bytes; at most {limit} may be read (limit: file size)")]
+    TooLarge {
+        /// The file.
+        path: RepoPath,
+        /// Its size in bytes.
+        size: u64,
+        /// The host's limit in bytes.
+        limit: u64,
+    },
+    /// The object database failed.
+    #[error("{path}: its blob could not be read: {source}")]
+    Blob {
+        /// The file.
+        path: RepoPath,
+        /// What happened.
+        source: BlobError,
+    },
+}
+
+impl ReadError {
+    /// Whether a plugin may see this and go on; otherwise the call ends.
+    pub fn is_answer(&self) -> bool {
+        use ReadError::{InvalidPath, IsADirectory, NotADirectory, NotFound};
+        matches!(self, NotFound(_) | NotADirectory(_) | IsADirectory(_) | InvalidPath(_))
+    }
+}
+
+impl Blame for ReadError {
+    fn fault(&self) -> Fault {
+        if matches!(self, ReadError::Blob { .. }) { Fault::Host } else { Fault::Repository }
+    }
+    fn retry(&self) -> Retry {
+        if matches!(self, ReadError::Blob { .. }) { Retry::Backoff } else { Retry::OnChange }
+    }
+}
+
+/// A snapshot inside an app's roots. It records what is read through it.
+pub struct View {
+    snapshot: Snapshot,
+    roots: Vec<RepoPath>,
+    read_set: ReadSet,
+}
+
+/// Where a path leads once links are followed.
+enum Found<'a> {
+    Entry(RepoPath, &'a Entry),
+    Directory(RepoPath),
+}
+
+impl View {
+    /// A view inside `roots`. No root at all shows nothing.
+    pub fn new(snapshot: Snapshot, roots: Vec<RepoPath>) -> View {
+        View { snapshot, roots, read_set: ReadSet::default() }
+    }
+
+    /// What was read so far.
+    pub fn into_read_set(self) -> ReadSet {
+        self.read_set
+    }
+
+    /// One file's bytes.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn read(&mut self, path: &str) -> Result<Arc<[u8]>, ReadError> {
+        let asked = parse(path)?;
+        let (real, id, size) = match self.find(&asked)? {
+            Some(Found::Entry(real, Entry::File { id, size, .. })) => (real, *id, *size),
+            Some(Found::Directory(_)) => return Err(ReadError::IsADirectory(asked)),
+            Some(Found::Entry(..)) | None => return Err(self.absent(asked)),
+        };
+        let limit = self.snapshot.limits.file_bytes;
+        if size > limit {
+            return Err(ReadError::TooLarge { path: real, size, limit });
+        }
+        let bytes = self.snapshot.blobs.read(id).map_err(|source| ReadError::Blob { path: real.clone(), source })?;
+        if bytes.len() < LFS_POINTER_MAX && bytes.starts_with(LFS_START) {
+            return Err(ReadError::LfsPointer(real));
+        }
+        self.read_set.files.insert(asked, id);
+        Ok(bytes)
+    }
+
+    /// The entries of a directory, sorted by name. Links that lead nowhere inside the roots are left out.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn entries(&mut self, dir: &str) -> Result<Vec<DirEntry>, ReadError> {
+        let asked = parse(dir)?;
+        let real = match self.find(&asked)? {
+            Some(Found::Directory(real)) => real,
+            Some(Found::Entry(..)) => return Err(ReadError::NotADirectory(asked)),
+            None => return Err(self.absent(asked)),
+        };
+        let names: BTreeSet<String> = self
+            .snapshot
+            .tree
+            .below(&real)
+            .filter_map(|(path, _)| path.below(&real)?.split('/').next().map(str::to_owned))
+            .collect();
+        let mut out = Vec::with_capacity(names.len());
+        for name in names {
+            let path = real.join(&name).map_err(|_| ReadError::InvalidPath(name.clone()))?;
+            match self.find(&path)? {
+                Some(Found::Entry(_, Entry::File { id, size, executable })) => {
+                    out.push(DirEntry { name, file: Some(*id), size: *size, executable: *executable });
+                }
+                Some(Found::Directory(_)) => out.push(DirEntry { name, file: None, size: 0, executable: false }),
+                Some(Found::Entry(..)) | None => {}
+            }
+        }
+        self.read_set.listings.insert(asked, listing_digest(&out));
+        Ok(out)
+    }
+
+    fn absent(&mut self, path: RepoPath) -> ReadError {
+        self.read_set.absent.insert(path.clone());
+        ReadError::NotFound(path)
+    }
+
+    /// Follows links part by part, inside the tree only. What lies outside the roots is not there, except
+    /// that a directory above a root leads to it. A submodule inside the roots is an error.
+    fn find(&self, asked: &RepoPath) -> Result<Option<Found<'_>>, ReadError> {
+        let tree = &self.snapshot.tree;
+        let mut links = 0;
+        let mut rest: Vec<String> = asked.parts().rev().map(str::to_owned).collect();
+        let mut at = RepoPath::root();
+        while let Some(part) = rest.pop() {
+            if part == ".." {
+                let Some(up) = at.parent() else { return Ok(None) };
+                at = up;
+                continue;
+            }
+            let Ok(next) = at.join(&part) else { return Ok(None) };
+            match tree.get(&next) {
+                Some(Entry::Symlink { target, .. }) => {
+                    links += 1;
+                    if links > MAX_LINKS || target.starts_with('/') {
+                        return Ok(None);
+                    }
+                    rest.extend(target.split('/').rev().filter(|p| !p.is_empty() && *p != ".").map(str::to_owned));
+                    continue;
+                }
+                Some(Entry::Submodule { .. }) if self.allows(&next) => return Err(ReadError::Submodule(next)),
+                Some(entry) if rest.is_empty() => {
+                    return Ok(self.allows(&next).then_some(Found::Entry(next, entry)));
+                }
+                None if tree.is_dir(&next) => at = next,
+                Some(_) | None => return Ok(None),
+            }
+        }
+        let leads_to_root = self.roots.iter().any(|root| root.is_within(&at));
+        Ok((self.allows(&at) || leads_to_root).then_some(Found::Directory(at)))
+    }
+
+    fn allows(&self, path: &RepoPath) -> bool {
+        self.roots.iter().any(|root| path.is_within(root))
+    }
+}
+
+fn parse(path: &str) -> Result<RepoPath, ReadError> {
+    path.parse().map_err(|_| ReadError::InvalidPath(path.chars().take(200).collect()))
+}
+
+fn listing_digest(entries: &[DirEntry]) -> Digest {
+    let mut digest = Digest::builder();
+    for e in entries {
+        digest.part(e.name.as_bytes());
+        digest.part(e.file.as_ref().map_or(&[][..], |id| id.as_bytes()));
+        digest.part(&[u8::from(e.executable)]);
+    }
+    digest.finish()
+}
