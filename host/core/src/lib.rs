@@ -14,6 +14,12 @@
 pub mod digest;
 pub mod fault;
 pub mod grant;
+pub mod inventory;
 pub mod name;
+pub mod object;
+pub mod plan;
+pub mod record;
+pub mod stake;
+pub mod status;
 pub mod tree;
 pub mod yaml;
