@@ -1,6 +1,6 @@
 //! What to do about the difference between what an app wants and what is there: a pure function.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -265,7 +265,7 @@ fn prune(
     others: &Others,
     plan: &mut Plan,
 ) {
-    let wanted: std::collections::BTreeSet<&ResourceId> = desired.iter().map(Object::id).collect();
+    let wanted: BTreeSet<&ResourceId> = desired.iter().map(Object::id).collect();
     let mut waves: BTreeMap<usize, Wave> = BTreeMap::new();
     for (id, holding) in inventory.iter() {
         // What another app wants stays ours until that app takes it: it is never deleted on the way.
@@ -297,4 +297,32 @@ fn prune(
         waves.entry(wave(id)).or_default().push(step);
     }
     plan.prune = waves.into_values().rev().collect();
+}
+
+impl Others {
+    /// What the other apps of a repository have to do with the objects of `app`. `desired` holds what each
+    /// app wants at this commit; `None` for an app that could not be rendered, which wants all that it has.
+    pub fn of(
+        app: &AppName,
+        inventories: &BTreeMap<AppName, &Inventory>,
+        desired: &BTreeMap<AppName, Option<BTreeSet<ResourceId>>>,
+    ) -> Others {
+        let mut others = Others::default();
+        for (other, inventory) in inventories.iter().filter(|(name, _)| *name != app) {
+            for (id, _) in inventory.iter() {
+                let wants = match desired.get(other) {
+                    Some(Some(ids)) => ids.contains(id),
+                    Some(None) => true,
+                    None => false,
+                };
+                others.holds.insert(id.clone(), (other.clone(), wants));
+            }
+        }
+        for (other, ids) in desired.iter().filter(|(name, _)| *name != app) {
+            for id in ids.iter().flatten() {
+                others.wants.insert(id.clone(), other.clone());
+            }
+        }
+        others
+    }
 }
