@@ -138,7 +138,7 @@ impl Schedule {
         let all = [&self.fetch, &self.prepare]
             .into_iter()
             .chain(self.apps.values().map(|a| &a.work));
-        all.filter(|w| w.wanted && !w.running)
+        all.filter(|w| w.wanted && !w.running && w.not_before > now)
             .map(|w| w.not_before)
             .min()
     }
