@@ -27,7 +27,11 @@ fn name(digest: Digest) -> String {
 pub(crate) async fn put(store: &Store, bytes: Bytes, limit: u64) -> Result<Digest, LedgerError> {
     if bytes.len() as u64 > limit {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        return Err(LedgerError::TooLarge { unit: "bytes", size: bytes.len(), limit });
+        return Err(LedgerError::TooLarge {
+            unit: "bytes",
+            size: bytes.len(),
+            limit,
+        });
     }
     let digest = Digest::of(&bytes);
     if let Created::Taken(_) = store.create(&name(digest), bytes.clone()).await? {
@@ -39,11 +43,17 @@ pub(crate) async fn put(store: &Store, bytes: Bytes, limit: u64) -> Result<Diges
 
 /// The bytes with a digest.
 pub(crate) async fn get(store: &Store, digest: Digest) -> Result<Option<Bytes>, LedgerError> {
-    let Some(bytes) = store.read(&name(digest)).await? else { return Ok(None) };
+    let Some(bytes) = store.read(&name(digest)).await? else {
+        return Ok(None);
+    };
     let found = Digest::of(&bytes);
     if found != digest {
         let why = format!("its bytes have the digest {found}");
-        return Err(LedgerError::Damaged { file: store.file(&name(digest)), seq: None, why });
+        return Err(LedgerError::Damaged {
+            file: store.file(&name(digest)),
+            seq: None,
+            why,
+        });
     }
     Ok(Some(bytes))
 }

@@ -116,8 +116,14 @@ impl Chain {
     }
 
     /// The batches of a range, in order, each one proved whole but not yet linked to its predecessor.
-    fn batches(&self, from: u64, to: u64) -> impl Stream<Item = Result<(Batch, Digest), LedgerError>> {
-        stream::iter(from..=to).map(|seq| self.batch(seq)).buffered(READ_AHEAD)
+    fn batches(
+        &self,
+        from: u64,
+        to: u64,
+    ) -> impl Stream<Item = Result<(Batch, Digest), LedgerError>> {
+        stream::iter(from..=to)
+            .map(|seq| self.batch(seq))
+            .buffered(READ_AHEAD)
     }
 
     /// One batch, proved whole.
@@ -130,9 +136,15 @@ impl Chain {
     }
 
     /// A batch from the bytes of its file.
-    pub(crate) fn read_batch(&self, seq: u64, bytes: &Bytes) -> Result<(Batch, Digest), LedgerError> {
+    pub(crate) fn read_batch(
+        &self,
+        seq: u64,
+        bytes: &Bytes,
+    ) -> Result<(Batch, Digest), LedgerError> {
         let name = self.batch_name(seq);
-        let batch: Batch = self.understand(&name, bytes)?.map_err(|why| self.damaged(&name, seq, why))?;
+        let batch: Batch = self
+            .understand(&name, bytes)?
+            .map_err(|why| self.damaged(&name, seq, why))?;
         if batch.ledger != self.ledger || batch.repository != self.repository || batch.seq != seq {
             let why = format!(
                 "it is batch {} of {} in ledger {}, expected batch {seq} of {} in ledger {}",
@@ -144,7 +156,11 @@ impl Chain {
     }
 
     /// Checks the link from a batch to the one before it.
-    pub(crate) fn follows(&self, batch: &Batch, previous: Option<Digest>) -> Result<(), LedgerError> {
+    pub(crate) fn follows(
+        &self,
+        batch: &Batch,
+        previous: Option<Digest>,
+    ) -> Result<(), LedgerError> {
         if batch.previous == previous {
             return Ok(());
         }
@@ -162,7 +178,10 @@ impl Chain {
     /// # Errors
     /// When one before it is missing.
     pub(crate) async fn last(&self) -> Result<u64, LedgerError> {
-        let names = self.store.list(&format!("chain/{}", self.repository)).await?;
+        let names = self
+            .store
+            .list(&format!("chain/{}", self.repository))
+            .await?;
         let mut last = 0;
         for seq in names.iter().filter_map(|name| number(name)) {
             last += 1;
@@ -177,15 +196,27 @@ impl Chain {
     pub(crate) async fn strangers(&self) -> Result<Vec<String>, LedgerError> {
         let folder = format!("chain/{}", self.repository);
         let names = self.store.list(&folder).await?;
-        Ok(names.iter().filter(|name| number(name).is_none()).map(|name| format!("{folder}/{name}")).collect())
+        Ok(names
+            .iter()
+            .filter(|name| number(name).is_none())
+            .map(|name| format!("{folder}/{name}"))
+            .collect())
     }
 
     fn damaged(&self, name: &str, seq: u64, why: String) -> LedgerError {
-        LedgerError::Damaged { file: self.store.file(name), seq: Some(seq), why }
+        LedgerError::Damaged {
+            file: self.store.file(name),
+            seq: Some(seq),
+            why,
+        }
     }
 
     /// The content of a sealed file of a version that this host knows; the inner error says what is wrong.
-    fn understand<T: DeserializeOwned>(&self, name: &str, bytes: &[u8]) -> Result<Result<T, String>, LedgerError> {
+    fn understand<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<Result<T, String>, LedgerError> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
@@ -196,7 +227,9 @@ impl Chain {
             && version > VERSION
         {
             let dir = self.store.dir().to_owned();
-            let why = format!("{name} has format {version}, and this Weir knows up to {VERSION}: use a newer Weir");
+            let why = format!(
+                "{name} has format {version}, and this Weir knows up to {VERSION}: use a newer Weir"
+            );
             return Err(LedgerError::Refused { dir, why });
         }
         Ok(opened)
@@ -211,7 +244,10 @@ impl Chain {
 
     /// The numbers of all checkpoints, in order.
     pub(crate) async fn checkpoints(&self) -> Result<Vec<u64>, LedgerError> {
-        let names = self.store.list(&format!("checkpoint/{}", self.repository)).await?;
+        let names = self
+            .store
+            .list(&format!("checkpoint/{}", self.repository))
+            .await?;
         Ok(names.iter().filter_map(|name| number(name)).collect())
     }
 
@@ -219,7 +255,11 @@ impl Chain {
     ///
     /// # Errors
     /// When it proves that the chain has lost batches: its end is `last`.
-    pub(crate) async fn checkpoint(&self, seq: u64, last: u64) -> Result<Result<Tail, String>, LedgerError> {
+    pub(crate) async fn checkpoint(
+        &self,
+        seq: u64,
+        last: u64,
+    ) -> Result<Result<Tail, String>, LedgerError> {
         let Some(bytes) = self.store.read(&self.checkpoint_name(seq)).await? else {
             return Ok(Err("it is gone".to_owned()));
         };
@@ -228,7 +268,10 @@ impl Chain {
             Err(why) => return Ok(Err(why)),
         };
         if found.version > VERSION {
-            return Ok(Err(format!("it has format {}, and this Weir knows up to {VERSION}", found.version)));
+            return Ok(Err(format!(
+                "it has format {}, and this Weir knows up to {VERSION}",
+                found.version
+            )));
         }
         if found.ledger != self.ledger || found.repository != self.repository || found.seq != seq {
             return Ok(Err("it belongs to another chain".to_owned()));
@@ -239,14 +282,23 @@ impl Chain {
         }
         let (_, digest) = self.batch(seq).await?;
         if digest != found.batch {
-            return Ok(Err(format!("batch {seq} has the digest {digest}, and it was made at {}", found.batch)));
+            return Ok(Err(format!(
+                "batch {seq} has the digest {digest}, and it was made at {}",
+                found.batch
+            )));
         }
-        Ok(Ok(Tail { seq, digest: Some(digest), status: found.status }))
+        Ok(Ok(Tail {
+            seq,
+            digest: Some(digest),
+            status: found.status,
+        }))
     }
 
     /// Writes a checkpoint and removes all but the newest two.
     pub(crate) async fn write_checkpoint(&self, tail: &Tail) -> Result<(), LedgerError> {
-        let Some(batch) = tail.digest else { return Ok(()) };
+        let Some(batch) = tail.digest else {
+            return Ok(());
+        };
         let checkpoint = Checkpoint {
             version: VERSION,
             ledger: self.ledger.clone(),
@@ -256,7 +308,8 @@ impl Chain {
             status: tail.status.clone(),
         };
         let name = self.checkpoint_name(tail.seq);
-        let bytes = sealed::seal(&checkpoint).map_err(|e| crate::store::store_error("encode", self.store.file(&name), e))?;
+        let bytes = sealed::seal(&checkpoint)
+            .map_err(|e| crate::store::store_error("encode", self.store.file(&name), e))?;
         self.store.replace(&name, bytes.into()).await?;
         let all = self.checkpoints().await?;
         for &old in all.iter().rev().skip(2) {
@@ -275,5 +328,6 @@ impl Batch {
 /// The number in a file's name, where it has exactly our form.
 fn number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".json")?;
-    (digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+    (digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())?
 }

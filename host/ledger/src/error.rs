@@ -64,7 +64,9 @@ pub enum LedgerError {
         seq: u64,
     },
     /// More was given than one batch may hold.
-    #[error("one write to the ledger has {size} {unit}, and at most {limit} are allowed: split the app")]
+    #[error(
+        "one write to the ledger has {size} {unit}, and at most {limit} are allowed: split the app"
+    )]
     TooLarge {
         /// What is counted: "records" or "bytes".
         unit: &'static str,
@@ -88,7 +90,9 @@ impl Blame for LedgerError {
 
     fn retry(&self) -> Retry {
         match self {
-            LedgerError::Locked { .. } | LedgerError::Store { .. } | LedgerError::Stopping => Retry::Backoff,
+            LedgerError::Locked { .. } | LedgerError::Store { .. } | LedgerError::Stopping => {
+                Retry::Backoff
+            }
             LedgerError::Refused { .. }
             | LedgerError::Damaged { .. }
             | LedgerError::Fenced { .. }
@@ -101,7 +105,9 @@ impl Blame for LedgerError {
 fn full(error: &(dyn StdError + 'static)) -> &'static str {
     let mut next = Some(error);
     while let Some(error) = next {
-        let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let kind = error
+            .downcast_ref::<std::io::Error>()
+            .map(std::io::Error::kind);
         if kind == Some(std::io::ErrorKind::StorageFull) {
             return ": the disk is full, free some space; nothing was lost";
         }
@@ -117,16 +123,32 @@ mod tests {
     #[test]
     fn a_full_disk_is_named_and_worth_another_try() {
         let io = std::io::Error::from(std::io::ErrorKind::StorageFull);
-        let source = object_store::Error::Generic { store: "LocalFileSystem", source: Box::new(io) };
-        let error = LedgerError::Store { act: "write", place: "/state/x".into(), source: Arc::new(source) };
+        let source = object_store::Error::Generic {
+            store: "LocalFileSystem",
+            source: Box::new(io),
+        };
+        let error = LedgerError::Store {
+            act: "write",
+            place: "/state/x".into(),
+            source: Arc::new(source),
+        };
         assert!(error.to_string().contains("the disk is full"), "{error}");
-        assert_eq!((error.fault(), error.retry()), (Fault::Host, Retry::Backoff));
+        assert_eq!(
+            (error.fault(), error.retry()),
+            (Fault::Host, Retry::Backoff)
+        );
     }
 
     #[test]
     fn a_damaged_ledger_waits_for_a_person() {
-        let error = LedgerError::Damaged { file: "/state/x".into(), seq: Some(3), why: "cut short".into() };
+        let error = LedgerError::Damaged {
+            file: "/state/x".into(),
+            seq: Some(3),
+            why: "cut short".into(),
+        };
         assert_eq!(error.retry(), Retry::OnChange);
-        assert!(error.to_string().contains("/state/x") && error.to_string().contains("weir doctor"));
+        assert!(
+            error.to_string().contains("/state/x") && error.to_string().contains("weir doctor")
+        );
     }
 }

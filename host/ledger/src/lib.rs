@@ -126,18 +126,33 @@ impl Ledger {
     /// # Errors
     /// When another process has it, when its format is newer than this program, when the place is no ledger
     /// or cannot create a file exactly once, or when the disk does not do its part.
-    pub async fn open(dir: &Path, limits: LedgerLimits, clock: Clock) -> Result<Ledger, LedgerError> {
+    pub async fn open(
+        dir: &Path,
+        limits: LedgerLimits,
+        clock: Clock,
+    ) -> Result<Ledger, LedgerError> {
         let store = Store::create_dir(dir, limits.file_bytes)?;
         let lock = Lock::take(dir)?;
         store::sweep(dir, &["chain", "checkpoint", "blob", "probe"])?;
         Ledger::over(store, limits, clock, lock).await
     }
 
-    async fn over(store: Store, limits: LedgerLimits, clock: Clock, lock: Lock) -> Result<Ledger, LedgerError> {
+    async fn over(
+        store: Store,
+        limits: LedgerLimits,
+        clock: Clock,
+        lock: Lock,
+    ) -> Result<Ledger, LedgerError> {
         probe(&store).await?;
         let id = reader::identify_or_make(&store).await?;
         let reader = Reader::new(store, id);
-        Ok(Ledger { reader, limits, clock, lock: Arc::new(lock), writers: Mutex::default() })
+        Ok(Ledger {
+            reader,
+            limits,
+            clock,
+            lock: Arc::new(lock),
+            writers: Mutex::default(),
+        })
     }
 
     /// Opens a ledger for reading, beside whoever writes it.
@@ -164,10 +179,22 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::TooLarge`] and [`LedgerError::Fenced`]: nothing was written. After another error the
     /// records may be there; the next [`Ledger::load`] knows.
-    pub async fn append(&self, repository: &RepositoryName, records: Vec<Record>) -> Result<Seq, LedgerError> {
+    pub async fn append(
+        &self,
+        repository: &RepositoryName,
+        records: Vec<Record>,
+    ) -> Result<Seq, LedgerError> {
         let size = self.measure(repository, &records)?;
         let (reply, answer) = oneshot::channel();
-        self.ask(repository, Request::Append(Append { records, size, reply })).await?;
+        self.ask(
+            repository,
+            Request::Append(Append {
+                records,
+                size,
+                reply,
+            }),
+        )
+        .await?;
         answer.await.map_err(|_| LedgerError::Stopping)?
     }
 
@@ -203,37 +230,72 @@ impl Ledger {
     }
 
     /// The records' size as JSON, in bytes.
-    fn measure(&self, repository: &RepositoryName, records: &[Record]) -> Result<usize, LedgerError> {
+    fn measure(
+        &self,
+        repository: &RepositoryName,
+        records: &[Record],
+    ) -> Result<usize, LedgerError> {
         let (records_limit, bytes_limit) = (self.limits.batch_records, self.limits.batch_bytes);
         if records.len() > records_limit {
-            return Err(LedgerError::TooLarge { unit: "records", size: records.len(), limit: records_limit });
+            return Err(LedgerError::TooLarge {
+                unit: "records",
+                size: records.len(),
+                limit: records_limit,
+            });
         }
         let place = || self.reader.store.file("chain").join(repository.as_str());
-        let size = serde_json::to_vec(records).map_err(|e| store::store_error("encode", place(), e))?.len();
+        let size = serde_json::to_vec(records)
+            .map_err(|e| store::store_error("encode", place(), e))?
+            .len();
         if size > bytes_limit {
-            return Err(LedgerError::TooLarge { unit: "bytes", size, limit: bytes_limit });
+            return Err(LedgerError::TooLarge {
+                unit: "bytes",
+                size,
+                limit: bytes_limit,
+            });
         }
         Ok(size)
     }
 
     async fn ask(&self, repository: &RepositoryName, request: Request) -> Result<(), LedgerError> {
         let requests = self.writer(repository).await?;
-        requests.send(request).await.map_err(|_| LedgerError::Stopping)
+        requests
+            .send(request)
+            .await
+            .map_err(|_| LedgerError::Stopping)
     }
 
     /// The way to a repository's writer, which is started on first use. One repository's damage or long
     /// chain holds up no other.
-    async fn writer(&self, repository: &RepositoryName) -> Result<mpsc::Sender<Request>, LedgerError> {
-        let slot = Arc::clone(self.writers.lock().await.entry(repository.clone()).or_default());
+    async fn writer(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<mpsc::Sender<Request>, LedgerError> {
+        let slot = Arc::clone(
+            self.writers
+                .lock()
+                .await
+                .entry(repository.clone())
+                .or_default(),
+        );
         let mut slot = slot.lock().await;
         if let Some(handle) = slot.as_ref() {
             return Ok(handle.requests.clone());
         }
         let chain = self.reader.chain(repository);
-        let writer = Writer::load(chain, self.limits, Arc::clone(&self.clock), Arc::clone(&self.lock)).await?;
+        let writer = Writer::load(
+            chain,
+            self.limits,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.lock),
+        )
+        .await?;
         let (requests, inbox) = mpsc::channel(self.limits.queue);
         let task = tokio::spawn(writer.run(inbox));
-        *slot = Some(Handle { requests: requests.clone(), task });
+        *slot = Some(Handle {
+            requests: requests.clone(),
+            task,
+        });
         Ok(requests)
     }
 }
@@ -241,9 +303,19 @@ impl Ledger {
 impl StakeLog for Ledger {
     type Error = LedgerError;
 
-    async fn append_stake(&self, repository: &RepositoryName, app: &AppName, stake: Stake) -> Result<StakeId, LedgerError> {
-        let record = Record { app: Some(app.clone()), event: Event::Staked(stake) };
-        self.append(repository, vec![record]).await.map(|seq| StakeId(seq.0))
+    async fn append_stake(
+        &self,
+        repository: &RepositoryName,
+        app: &AppName,
+        stake: Stake,
+    ) -> Result<StakeId, LedgerError> {
+        let record = Record {
+            app: Some(app.clone()),
+            event: Event::Staked(stake),
+        };
+        self.append(repository, vec![record])
+            .await
+            .map(|seq| StakeId(seq.0))
     }
 }
 
@@ -260,7 +332,10 @@ async fn probe(store: &Store) -> Result<(), LedgerError> {
         Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
         Ok(()) => {
             let why = "it let one file be created twice. Use a store with put-if-absent, such as a local disk".to_owned();
-            Err(LedgerError::Refused { dir: store.dir().to_owned(), why })
+            Err(LedgerError::Refused {
+                dir: store.dir().to_owned(),
+                why,
+            })
         }
         Err(e) => Err(store::store_error("write", store.file(&name), e)),
     }
@@ -269,6 +344,7 @@ async fn probe(store: &Store) -> Result<(), LedgerError> {
 /// 128 random bits in hex.
 fn random() -> Result<String, LedgerError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|e| store::store_error("get random bytes", "/dev/urandom".into(), e))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|e| store::store_error("get random bytes", "/dev/urandom".into(), e))?;
     Ok(hex::encode(bytes))
 }

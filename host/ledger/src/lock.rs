@@ -25,13 +25,21 @@ impl Lock {
         let path = dir.join("lock");
         let failed = |act, e: std::io::Error| store_error(act, path.clone(), e);
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600);
         options.custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0));
         let mut file = options.open(&path).map_err(|e| failed("open", e))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(LedgerError::Locked { dir: dir.to_owned(), holder: holder(&file) });
+                return Err(LedgerError::Locked {
+                    dir: dir.to_owned(),
+                    holder: holder(&file),
+                });
             }
             Err(e) => return Err(failed("lock", e.into())),
         }
@@ -61,8 +69,14 @@ mod tests {
         let first = Lock::take(dir.path()).unwrap();
         let error = Lock::take(dir.path()).unwrap_err();
         let here = std::process::id();
-        assert!(matches!(error, LedgerError::Locked { holder: Some(pid), .. } if pid == here), "{error}");
-        assert!(error.to_string().contains(&format!("process {here}")), "{error}");
+        assert!(
+            matches!(error, LedgerError::Locked { holder: Some(pid), .. } if pid == here),
+            "{error}"
+        );
+        assert!(
+            error.to_string().contains(&format!("process {here}")),
+            "{error}"
+        );
         drop(first);
         Lock::take(dir.path()).unwrap();
     }

@@ -62,13 +62,17 @@ struct Identity {
 
 impl Reader {
     pub(crate) fn new(store: Store, id: LedgerId) -> Reader {
-        Reader { store, id: Arc::new(id) }
+        Reader {
+            store,
+            id: Arc::new(id),
+        }
     }
 
     pub(crate) async fn open(dir: &Path, limits: LedgerLimits) -> Result<Reader, LedgerError> {
         let none = || LedgerError::Refused {
             dir: dir.to_owned(),
-            why: "there is no ledger yet. `weir sync` and `weir serve` make one; is --state right?".to_owned(),
+            why: "there is no ledger yet. `weir sync` and `weir serve` make one; is --state right?"
+                .to_owned(),
         };
         if matches!(std::fs::metadata(dir), Err(e) if e.kind() == std::io::ErrorKind::NotFound) {
             return Err(none());
@@ -88,7 +92,13 @@ impl Reader {
     /// # Errors
     /// When the store cannot be listed.
     pub async fn repositories(&self) -> Result<Vec<RepositoryName>, LedgerError> {
-        let mut names: Vec<_> = self.store.folders("chain").await?.iter().filter_map(|n| n.parse().ok()).collect();
+        let mut names: Vec<_> = self
+            .store
+            .folders("chain")
+            .await?
+            .iter()
+            .filter_map(|n| n.parse().ok())
+            .collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -119,12 +129,20 @@ impl Reader {
             if let Some(later) = &later {
                 chain.follows(later, Some(digest))?;
             }
-            let wanted = batch.records.iter().rev().filter(|r| app.is_none() || r.app.as_ref() == app);
+            let wanted = batch
+                .records
+                .iter()
+                .rev()
+                .filter(|r| app.is_none() || r.app.as_ref() == app);
             for record in wanted {
                 if entries.len() == limit {
                     return Ok(entries);
                 }
-                entries.push(Entry { seq: Seq(seq), at: batch.at, record: record.clone() });
+                entries.push(Entry {
+                    seq: Seq(seq),
+                    at: batch.at,
+                    record: record.clone(),
+                });
             }
             later = Some(batch);
         }
@@ -160,7 +178,9 @@ impl Reader {
         // A checkpoint beyond the end proves that batches are lost.
         for &seq in checkpoints.iter().filter(|&&seq| seq > last) {
             if let Err(why) = chain.checkpoint(seq, last).await? {
-                report.bad_checkpoints.push(format!("{}: {why}", chain.checkpoint_name(seq)));
+                report
+                    .bad_checkpoints
+                    .push(format!("{}: {why}", chain.checkpoint_name(seq)));
             }
         }
         report.head = tail.digest;
@@ -184,11 +204,20 @@ impl Reader {
     }
 
     pub(crate) fn chain(&self, repository: &RepositoryName) -> Chain {
-        Chain { store: self.store.clone(), ledger: LedgerId::clone(&self.id), repository: repository.clone() }
+        Chain {
+            store: self.store.clone(),
+            ledger: LedgerId::clone(&self.id),
+            repository: repository.clone(),
+        }
     }
 }
 
-async fn check(chain: &Chain, tail: &Tail, last: u64, report: &mut ChainReport) -> Result<(), LedgerError> {
+async fn check(
+    chain: &Chain,
+    tail: &Tail,
+    last: u64,
+    report: &mut ChainReport,
+) -> Result<(), LedgerError> {
     let why = match chain.checkpoint(tail.seq, last).await? {
         Ok(found) if found == *tail => {
             report.checkpoints += 1;
@@ -197,20 +226,34 @@ async fn check(chain: &Chain, tail: &Tail, last: u64, report: &mut ChainReport) 
         Ok(_) => "it does not agree with the records".to_owned(),
         Err(why) => why,
     };
-    report.bad_checkpoints.push(format!("{}: {why}", chain.checkpoint_name(tail.seq)));
+    report
+        .bad_checkpoints
+        .push(format!("{}: {why}", chain.checkpoint_name(tail.seq)));
     Ok(())
 }
 
 /// The id of the ledger at this place, or `None` when there is no ledger.
 async fn identify(store: &Store) -> Result<Option<LedgerId>, LedgerError> {
-    let Some(bytes) = store.read(IDENTITY).await? else { return Ok(None) };
+    let Some(bytes) = store.read(IDENTITY).await? else {
+        return Ok(None);
+    };
     let identity: Identity = sealed::open(&bytes).map_err(|why| {
         // A newer format is said in its version, which every format has.
-        LedgerError::Damaged { file: store.file(IDENTITY), seq: None, why }
+        LedgerError::Damaged {
+            file: store.file(IDENTITY),
+            seq: None,
+            why,
+        }
     })?;
     if identity.version > VERSION {
-        let why = format!("it has format {}, and this Weir knows up to {VERSION}: use a newer Weir", identity.version);
-        return Err(LedgerError::Refused { dir: store.dir().to_owned(), why });
+        let why = format!(
+            "it has format {}, and this Weir knows up to {VERSION}: use a newer Weir",
+            identity.version
+        );
+        return Err(LedgerError::Refused {
+            dir: store.dir().to_owned(),
+            why,
+        });
     }
     Ok(Some(identity.id))
 }
@@ -222,11 +265,19 @@ pub(crate) async fn identify_or_make(store: &Store) -> Result<LedgerId, LedgerEr
     }
     if !store.folders("chain").await?.is_empty() {
         let why = "it is missing, and the chains beside it belong to a ledger".to_owned();
-        return Err(LedgerError::Damaged { file: store.file(IDENTITY), seq: None, why });
+        return Err(LedgerError::Damaged {
+            file: store.file(IDENTITY),
+            seq: None,
+            why,
+        });
     }
     let id = LedgerId(random()?);
-    let identity = Identity { version: VERSION, id: id.clone() };
-    let bytes = sealed::seal(&identity).map_err(|e| store_error("encode", store.file(IDENTITY), e))?;
+    let identity = Identity {
+        version: VERSION,
+        id: id.clone(),
+    };
+    let bytes =
+        sealed::seal(&identity).map_err(|e| store_error("encode", store.file(IDENTITY), e))?;
     match store.create(IDENTITY, bytes.into()).await? {
         Created::Done => Ok(id),
         // Another host was quicker: this is its ledger, then.

@@ -38,20 +38,28 @@ impl Store {
     /// A store in a directory, which is made (mode 0700) when it is missing. `max_file` bounds what one read
     /// takes into memory, in bytes.
     pub(crate) fn create_dir(dir: &FilePath, max_file: u64) -> Result<Store, LedgerError> {
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        let made = std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir);
         made.map_err(|e| store_error("make", dir.to_owned(), e))?;
         Store::open_dir(dir, max_file)
     }
 
     /// A store in a directory that exists.
     pub(crate) fn open_dir(dir: &FilePath, max_file: u64) -> Result<Store, LedgerError> {
-        let inner = LocalFileSystem::new_with_prefix(dir).map_err(|e| store_error("open", dir.to_owned(), e))?;
+        let inner = LocalFileSystem::new_with_prefix(dir)
+            .map_err(|e| store_error("open", dir.to_owned(), e))?;
         Ok(Store::over(Arc::new(inner.with_fsync(true)), dir, max_file))
     }
 
     /// A store over any object store.
     pub(crate) fn over(inner: Arc<dyn ObjectStore>, dir: &FilePath, max_file: u64) -> Store {
-        Store { inner, dir: dir.to_owned(), max_file }
+        Store {
+            inner,
+            dir: dir.to_owned(),
+            max_file,
+        }
     }
 
     /// The directory.
@@ -85,7 +93,11 @@ impl Store {
                 Some(found) => return Ok(Created::Taken(found)),
                 None if tries == 0 => {
                     let why = "it was said to exist and is not there".to_owned();
-                    return Err(LedgerError::Damaged { file: self.file(name), seq: None, why });
+                    return Err(LedgerError::Damaged {
+                        file: self.file(name),
+                        seq: None,
+                        why,
+                    });
                 }
                 None => {}
             }
@@ -94,14 +106,22 @@ impl Store {
 
     /// One create, sent once: `AlreadyExists` is the store's own word.
     pub(crate) async fn create_once(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        self.inner.put_opts(&Path::parse(name)?, bytes.into(), options).await.map(|_| ())
+        let options = PutOptions {
+            mode: PutMode::Create,
+            ..PutOptions::default()
+        };
+        self.inner
+            .put_opts(&Path::parse(name)?, bytes.into(), options)
+            .await
+            .map(|_| ())
     }
 
     /// Writes a file, replacing what is there.
     pub(crate) async fn replace(&self, name: &str, bytes: Bytes) -> Result<(), LedgerError> {
         let put = async { self.inner.put(&Path::parse(name)?, bytes.into()).await };
-        put.await.map(|_| ()).map_err(|e| self.failed("write", name, e))
+        put.await
+            .map(|_| ())
+            .map_err(|e| self.failed("write", name, e))
     }
 
     /// A file's bytes, or `None` when there is no such file.
@@ -113,21 +133,45 @@ impl Store {
             Err(e) => return Err(self.failed("read", name, e)),
         };
         if found.meta.size > self.max_file {
-            let why = format!("it has {} bytes, and nothing in a ledger has more than {}", found.meta.size, self.max_file);
-            return Err(LedgerError::Damaged { file: self.file(name), seq: None, why });
+            let why = format!(
+                "it has {} bytes, and nothing in a ledger has more than {}",
+                found.meta.size, self.max_file
+            );
+            return Err(LedgerError::Damaged {
+                file: self.file(name),
+                seq: None,
+                why,
+            });
         }
-        found.bytes().await.map(Some).map_err(|e| self.failed("read", name, e))
+        found
+            .bytes()
+            .await
+            .map(Some)
+            .map_err(|e| self.failed("read", name, e))
     }
 
     /// The names of the files right under a folder (`chain/shop`), in order; none when there is no folder.
     pub(crate) async fn list(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
         let list = async {
             let prefix = Path::parse(folder)?;
-            self.inner.list(Some(&prefix)).map_ok(|meta| meta.location).try_collect::<Vec<_>>().await
+            self.inner
+                .list(Some(&prefix))
+                .map_ok(|meta| meta.location)
+                .try_collect::<Vec<_>>()
+                .await
         };
         let found = list.await.map_err(|e| self.failed("list", folder, e))?;
-        let below = |path: &Path| path.as_ref().strip_prefix(folder)?.strip_prefix('/').map(str::to_owned);
-        let mut names: Vec<String> = found.iter().filter_map(below).filter(|name| !name.contains('/')).collect();
+        let below = |path: &Path| {
+            path.as_ref()
+                .strip_prefix(folder)?
+                .strip_prefix('/')
+                .map(str::to_owned)
+        };
+        let mut names: Vec<String> = found
+            .iter()
+            .filter_map(below)
+            .filter(|name| !name.contains('/'))
+            .collect();
         names.sort_unstable();
         Ok(names)
     }
@@ -143,9 +187,17 @@ impl Store {
 
     /// The repositories that have a chain: the folders right under `chain`.
     pub(crate) async fn folders(&self, folder: &str) -> Result<Vec<String>, LedgerError> {
-        let list = async { self.inner.list_with_delimiter(Some(&Path::parse(folder)?)).await };
+        let list = async {
+            self.inner
+                .list_with_delimiter(Some(&Path::parse(folder)?))
+                .await
+        };
         let found = list.await.map_err(|e| self.failed("list", folder, e))?;
-        Ok(found.common_prefixes.iter().filter_map(|p| p.filename().map(str::to_owned)).collect())
+        Ok(found
+            .common_prefixes
+            .iter()
+            .filter_map(|p| p.filename().map(str::to_owned))
+            .collect())
     }
 
     fn failed(&self, act: &'static str, name: &str, source: Error) -> LedgerError {
@@ -167,11 +219,14 @@ pub(crate) fn sweep(dir: &FilePath, folders: &[&str]) -> Result<usize, LedgerErr
         };
         for entry in entries {
             let entry = entry.map_err(|e| store_error("list", folder.clone(), e))?;
-            let kind = entry.file_type().map_err(|e| store_error("read", entry.path(), e))?;
+            let kind = entry
+                .file_type()
+                .map_err(|e| store_error("read", entry.path(), e))?;
             if kind.is_dir() {
                 left.push(entry.path());
             } else if kind.is_file() && entry.file_name().to_str().is_some_and(is_staged) {
-                std::fs::remove_file(entry.path()).map_err(|e| store_error("remove", entry.path(), e))?;
+                std::fs::remove_file(entry.path())
+                    .map_err(|e| store_error("remove", entry.path(), e))?;
                 swept += 1;
             }
         }
@@ -180,7 +235,8 @@ pub(crate) fn sweep(dir: &FilePath, folders: &[&str]) -> Result<usize, LedgerErr
 }
 
 fn is_staged(name: &str) -> bool {
-    name.rsplit_once('#').is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    name.rsplit_once('#')
+        .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// An error of the store itself.
@@ -189,5 +245,9 @@ pub(crate) fn store_error(
     place: PathBuf,
     source: impl std::error::Error + Send + Sync + 'static,
 ) -> LedgerError {
-    LedgerError::Store { act, place, source: Arc::new(source) }
+    LedgerError::Store {
+        act,
+        place,
+        source: Arc::new(source),
+    }
 }

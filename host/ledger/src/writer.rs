@@ -45,9 +45,21 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Reads the chain. Nothing is written yet.
-    pub(crate) async fn load(chain: Chain, limits: LedgerLimits, clock: Clock, lock: Arc<Lock>) -> Result<Self, LedgerError> {
+    pub(crate) async fn load(
+        chain: Chain,
+        limits: LedgerLimits,
+        clock: Clock,
+        lock: Arc<Lock>,
+    ) -> Result<Self, LedgerError> {
         let tail = chain.load().await?;
-        Ok(Writer { chain, limits, clock, tail, unsure: None, _lock: lock })
+        Ok(Writer {
+            chain,
+            limits,
+            clock,
+            tail,
+            unsure: None,
+            _lock: lock,
+        })
     }
 
     /// Serves requests until all senders are gone.
@@ -71,7 +83,12 @@ impl Writer {
     }
 
     /// The first append and those that wait behind it, as far as one batch goes.
-    fn gather(&self, first: Append, requests: &mut mpsc::Receiver<Request>, next: &mut Option<Request>) -> Vec<Append> {
+    fn gather(
+        &self,
+        first: Append,
+        requests: &mut mpsc::Receiver<Request>,
+        next: &mut Option<Request>,
+    ) -> Vec<Append> {
         let (mut records, mut bytes) = (first.records.len(), first.size);
         let mut group = vec![first];
         while let Ok(request) = requests.try_recv() {
@@ -95,7 +112,10 @@ impl Writer {
 
     /// Makes a group durable, then tells its callers.
     async fn commit(&mut self, mut group: Vec<Append>) {
-        let records = group.iter_mut().flat_map(|append| std::mem::take(&mut append.records)).collect();
+        let records = group
+            .iter_mut()
+            .flat_map(|append| std::mem::take(&mut append.records))
+            .collect();
         let result = self.write(records).await;
         for append in group {
             let _ = append.reply.send(result.clone());
@@ -141,7 +161,9 @@ impl Writer {
     /// Finds out what became of a batch whose write failed: its records count if it is there after all, as
     /// they would after a restart.
     async fn settle(&mut self) -> Result<(), LedgerError> {
-        let Some(bytes) = &self.unsure else { return Ok(()) };
+        let Some(bytes) = &self.unsure else {
+            return Ok(());
+        };
         let seq = self.tail.seq + 1;
         match self.chain.store.read(&self.chain.batch_name(seq)).await? {
             None => {}
@@ -156,6 +178,9 @@ impl Writer {
     }
 
     fn fenced(&self) -> LedgerError {
-        LedgerError::Fenced { repository: self.chain.repository.clone(), seq: self.tail.seq + 1 }
+        LedgerError::Fenced {
+            repository: self.chain.repository.clone(),
+            seq: self.tail.seq + 1,
+        }
     }
 }
