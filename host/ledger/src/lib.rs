@@ -43,7 +43,6 @@ pub use blob::BlobReport;
 pub use error::LedgerError;
 pub use reader::{ChainReport, Entry, Reader};
 
-use chain::Chain;
 use lock::Lock;
 use store::Store;
 use writer::{Append, Request, Writer};
