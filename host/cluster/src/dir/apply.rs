@@ -104,14 +104,13 @@ impl<'a> Run<'a> {
             .collect();
         let durable = self.sync_names(&touched);
         for (step, ended) in wave.iter().zip(ended) {
+            // Also when the file was gone before: a run may have been killed between file and folders.
+            if matches!(ended, Ended::Pruned | Ended::Forgotten) {
+                self.root.remove_empty_folders(&Place::of(step.id()));
+            }
             match &durable {
                 Err(error) if changed(&ended) => self.end(step, Ended::Failed(error.full())),
                 _ => self.end(step, ended),
-            }
-        }
-        for (place, gone) in touched {
-            if gone {
-                self.root.remove_empty_folders(&place);
             }
         }
     }
@@ -162,12 +161,8 @@ impl<'a> Run<'a> {
         ready
     }
 
-    /// Does what is left, and notes the places whose names changed and whether the name is gone.
-    fn finish(
-        &mut self,
-        ready: Result<Ready, TargetError>,
-        touched: &mut Vec<(Place, bool)>,
-    ) -> Ended {
+    /// Does what is left, and notes the places whose names changed.
+    fn finish(&mut self, ready: Result<Ready, TargetError>, touched: &mut Vec<Place>) -> Ended {
         let done = ready.and_then(|ready| match ready {
             Ready::Name {
                 place,
@@ -176,7 +171,7 @@ impl<'a> Run<'a> {
                 ended,
             } => {
                 self.publish(&place, &staged, seen.as_deref())?;
-                touched.push((place, false));
+                touched.push(place);
                 Ok(ended)
             }
             Ready::Remove { place, seen } => {
@@ -186,7 +181,7 @@ impl<'a> Run<'a> {
                 }
                 (self.on_event)(ApplyEvent::AfterPrune(self.removed));
                 self.removed += 1;
-                touched.push((place, true));
+                touched.push(place);
                 Ok(Ended::Pruned)
             }
             Ready::Done(ended) => Ok(ended),
@@ -215,11 +210,11 @@ impl<'a> Run<'a> {
     }
 
     /// Makes new and removed names durable.
-    fn sync_names(&self, touched: &[(Place, bool)]) -> Result<(), TargetError> {
+    fn sync_names(&self, touched: &[Place]) -> Result<(), TargetError> {
         if touched.len() > SYNC_EACH {
             return self.root.sync_all();
         }
-        let mut folders: Vec<&Place> = touched.iter().map(|(place, _)| place).collect();
+        let mut folders: Vec<&Place> = touched.iter().collect();
         folders.dedup_by(|a, b| (&a.space, &a.kind) == (&b.space, &b.kind));
         folders
             .into_iter()
