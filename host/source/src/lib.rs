@@ -1,1 +1,28 @@
-//! Being written.
+//! Git in: where a repository is, what its ref points at, and one commit's files. The only crate that sees gix.
+//!
+//! - [`RepoUrl`], [`RefName`], [`Credentials`]: parsed once, refused early, never printed with a secret.
+//! - [`Source`]: opens a local repository in place, or keeps a bare clone of a remote one; fetches, resolves, snapshots.
+//! - No work tree is ever written, no program is run, and nothing is read from the environment or from the
+//!   configuration of a user's git.
+
+mod cache;
+mod commit;
+mod error;
+mod fetch;
+mod http;
+mod object;
+mod secret;
+mod snapshot;
+mod source;
+mod url;
+mod worktree;
+
+#[cfg(any())]
+mod tests;
+
+pub use commit::{CommitInfo, Person};
+pub use error::SourceError;
+pub use http::HttpOptions;
+pub use secret::{Credentials, Secret};
+pub use source::{FetchLimits, FetchProgress, Fetched, RefChange, Source, SourceConfig};
+pub use url::{HttpUrl, RefName, RepoUrl};

@@ -1,0 +1,198 @@
+//! The bare clones on this host's disk: private, swept at open, replaced as a whole when damaged.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use gix::ThreadSafeRepository;
+use gix::refs::transaction::PreviousValue;
+use weir_core::digest::{CommitId, Digest};
+
+use crate::error::SourceError;
+use crate::object;
+
+/// The ref that holds the last good commit.
+pub(crate) const HEAD: &str = "refs/weir/head";
+/// The ref that a fetch writes, before its commit is known to be whole.
+pub(crate) const INCOMING: &str = "refs/weir/incoming";
+/// A cache of more packs than this is cloned anew at the next change: each fetch adds one.
+const MAX_PACKS: usize = 200;
+
+/// How gix opens a repository: nothing from the environment or the user's configuration, no replaced objects, no
+/// commit graph (its content is not hashed into the commits), and no allocation above the limit.
+pub(crate) fn open_options(object_bytes: u64) -> gix::open::Options {
+    let slots = gix::odb::store::init::Slots::AsNeededByDiskState { multiplier: 1.1, minimum: 2 * MAX_PACKS };
+    gix::open::Options::isolated().object_store_slots(slots).config_overrides([
+        format!("gitoxide.objects.allocLimit={object_bytes}"),
+        format!("gitoxide.userAgent=weir/{}", env!("CARGO_PKG_VERSION")),
+        "core.useReplaceRefs=false".into(),
+        "core.commitGraph=false".into(),
+        "core.logAllRefUpdates=false".into(),
+        "user.name=weir".into(),
+        "user.email=weir@localhost".into(),
+    ])
+}
+
+/// The place of one URL's and ref's clones. A clone is a generation: `git-1`, `git-2`; the highest one counts, and one
+/// that is being made is called `new` until it is complete.
+pub(crate) struct Cache {
+    dir: PathBuf,
+    object_bytes: u64,
+}
+
+/// Held while the cache is changed: `serve` and a CLI command may share it.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Cache {
+    /// Makes the directory, and removes what a crash has left behind.
+    pub(crate) fn open(cache_dir: &Path, url: &str, reference: &str, object_bytes: u64) -> Result<Cache, SourceError> {
+        let key = Digest::builder().part(url.as_bytes()).part(reference.as_bytes()).finish();
+        let dir = cache_dir.join(key.hex());
+        let private = |dir: &Path| {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+        };
+        private(&dir).map_err(|e| SourceError::host(format!("making the cache {}", dir.display()), e))?;
+        let cache = Cache { dir, object_bytes };
+        // Another process that works in it right now keeps its files.
+        if let Some(lock) = cache.try_lock()? {
+            cache.sweep(&lock)?;
+        }
+        Ok(cache)
+    }
+
+    fn lock_file(&self) -> Result<File, SourceError> {
+        let path = self.dir.join("lock");
+        File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| self.host("opening the lock of", e))
+    }
+
+    fn try_lock(&self) -> Result<Option<Lock>, SourceError> {
+        let file = self.lock_file()?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(e)) => Err(self.host("locking", e)),
+        }
+    }
+
+    /// Waits for the cache to be free.
+    pub(crate) fn lock(&self) -> Result<Lock, SourceError> {
+        let file = self.lock_file()?;
+        file.lock().map_err(|e| self.host("locking", e))?;
+        Ok(Lock { _file: file })
+    }
+
+    /// Removes old generations, a clone that was not completed, and locks and temporary files of a crashed fetch.
+    pub(crate) fn sweep(&self, _lock: &Lock) -> Result<(), SourceError> {
+        let current = self.generations()?.into_iter().max();
+        let sweep = || -> io::Result<()> {
+            for entry in fs::read_dir(&self.dir)? {
+                let path = entry?.path();
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                if name == "lock" {
+                    continue;
+                } else if current.is_some_and(|n| name == format!("git-{n}")) {
+                    remove_leftovers(&path)?;
+                } else {
+                    remove(&path)?;
+                }
+            }
+            Ok(())
+        };
+        sweep().map_err(|e| self.host("sweeping", e))
+    }
+
+    fn generations(&self) -> Result<Vec<u64>, SourceError> {
+        let entries = fs::read_dir(&self.dir).map_err(|e| self.host("reading", e))?;
+        let number = |e: io::Result<fs::DirEntry>| e.ok()?.file_name().to_str()?.strip_prefix("git-")?.parse().ok();
+        Ok(entries.filter_map(number).collect())
+    }
+
+    /// The clone that counts and its last good commit. One that does not open is removed: it is a cache.
+    pub(crate) fn current(&self) -> Result<Option<(ThreadSafeRepository, CommitId)>, SourceError> {
+        let Some(number) = self.generations()?.into_iter().max() else { return Ok(None) };
+        let path = self.dir.join(format!("git-{number}"));
+        let opened = self.options().open(&path).map_err(|e| object::causes(&e));
+        match opened.and_then(|repo| Ok((commit_at(&repo.to_thread_local(), HEAD).ok_or("it has no head")?, repo))) {
+            Ok((head, repo)) => Ok(Some((repo, head))),
+            Err(why) => {
+                tracing::warn!(cache = %path.display(), %why, "the cache is damaged: it is cloned anew");
+                Ok(None)
+            }
+        }
+    }
+
+    /// An empty clone, not yet the one that counts.
+    pub(crate) fn begin(&self, _lock: &Lock) -> Result<ThreadSafeRepository, SourceError> {
+        let path = self.dir.join("new");
+        remove(&path).map_err(|e| self.host("clearing", e))?;
+        let kind = gix::create::Kind::Bare;
+        ThreadSafeRepository::init_opts(&path, kind, gix::create::Options::default(), self.options())
+            .map_err(|e| self.host("making a bare repository in", io::Error::other(object::causes(&e))))
+    }
+
+    /// Makes the clone that was begun the one that counts. The one before it stays for its readers until the next sweep.
+    pub(crate) fn publish(&self, lock: &Lock) -> Result<(), SourceError> {
+        let generations = self.generations()?;
+        let last = generations.iter().max().copied().unwrap_or(0);
+        for old in generations.into_iter().filter(|n| *n != last) {
+            remove(&self.dir.join(format!("git-{old}"))).map_err(|e| self.host("removing an old clone in", e))?;
+        }
+        let _ = lock;
+        fs::rename(self.dir.join("new"), self.dir.join(format!("git-{}", last + 1)))
+            .map_err(|e| self.host("renaming the new clone in", e))
+    }
+
+    fn options(&self) -> gix::open::Options {
+        open_options(self.object_bytes).open_path_as_is(true).with(gix::sec::Trust::Full)
+    }
+
+    fn host(&self, what: &str, e: io::Error) -> SourceError {
+        SourceError::host(format!("{what} the cache {}", self.dir.display()), e)
+    }
+}
+
+/// Whether fetches have left so many packs that a fresh clone reads faster.
+pub(crate) fn has_many_packs(repo: &gix::Repository) -> bool {
+    let packs = fs::read_dir(repo.objects.store_ref().path().join("pack"));
+    packs.is_ok_and(|entries| entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "pack")).count() > MAX_PACKS)
+}
+
+/// The commit at a ref, tags followed.
+pub(crate) fn commit_at(repo: &gix::Repository, name: &str) -> Option<CommitId> {
+    let mut reference = repo.try_find_reference(name).ok()??;
+    let commit = reference.peel_to_id().ok()?.object().ok()?.peel_to_kind(gix::objs::Kind::Commit).ok()?;
+    object::from_gix(&commit.id)
+}
+
+/// Points the last good commit elsewhere.
+pub(crate) fn set_head(repo: &gix::Repository, commit: CommitId) -> gix::Result<()> {
+    repo.reference(HEAD, object::to_gix(commit), PreviousValue::Any, "fetch").map(drop)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let result = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(e) => Err(e),
+    };
+    result.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+}
+
+/// Locks, temporary packs and `.keep` files below a bare repository: nobody else is in it.
+fn remove_leftovers(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let name = name.to_string_lossy();
+        if entry.file_type()?.is_dir() {
+            remove_leftovers(&path)?;
+        } else if name.ends_with(".lock") || name.ends_with(".keep") || name.starts_with(".tmp") || name.starts_with("tmp_") {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}

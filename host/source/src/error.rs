@@ -1,0 +1,149 @@
+//! What can go wrong between a Git server and a snapshot, by what the operator has to do about it.
+
+use std::io;
+
+use weir_core::digest::CommitId;
+use weir_core::fault::{Blame, Fault, Retry};
+
+/// Why a source could not be opened, fetched or read. No text of these carries a credential.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The URL cannot be used as it is written: syntax, scheme, a redirect elsewhere.
+    #[error("repository {url}: {why}")]
+    BadUrl {
+        /// The URL, without user and password.
+        url: String,
+        /// What is wrong and what to write instead.
+        why: String,
+    },
+    /// No Git answer came: DNS, connection, TLS, a time-out, or an error of the server's own (5xx).
+    #[error("repository {url} cannot be reached: {why}")]
+    Unreachable {
+        /// The URL.
+        url: String,
+        /// What happened.
+        why: String,
+    },
+    /// The server answered 401 or 403.
+    #[error("repository {url}: the server refused access ({status}): {hint}")]
+    Unauthorized {
+        /// The URL.
+        url: String,
+        /// 401 or 403.
+        status: u16,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// There is no repository at the URL or path.
+    #[error("repository {url} does not exist: {why}")]
+    NotFound {
+        /// The URL or path.
+        url: String,
+        /// What was found instead.
+        why: String,
+    },
+    /// The repository is there, the branch, tag or revision is not.
+    #[error("repository {url} has no {reference}{}", gone(had))]
+    RefNotFound {
+        /// The URL or path.
+        url: String,
+        /// What was asked for.
+        reference: String,
+        /// The commit that it last pointed at: it was deleted since. That commit is still in the cache.
+        had: Option<CommitId>,
+    },
+    /// The commit holds something that Weir does not take in.
+    #[error("{path}: {why}")]
+    Refused {
+        /// The path in the tree, escaped where it is not printable.
+        path: String,
+        /// What is wrong with it and what is expected.
+        why: String,
+    },
+    /// Objects are missing or do not match their ids.
+    #[error("repository {url} is damaged: {why}")]
+    Damaged {
+        /// The URL or path.
+        url: String,
+        /// What is damaged.
+        why: String,
+    },
+    /// The repository is larger than the host allows.
+    #[error("repository {url} exceeds the limit {which}: raise it or make the repository smaller")]
+    Limit {
+        /// The URL or path.
+        url: String,
+        /// The limit's name and value.
+        which: String,
+    },
+    /// Told to stop while working.
+    #[error("stopped before the fetch of {url} was complete")]
+    Stopped {
+        /// The URL.
+        url: String,
+    },
+    /// This host's own disk or configuration.
+    #[error("{what}: {source}")]
+    Host {
+        /// What was being done, with the path.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn gone(had: &Option<CommitId>) -> String {
+    match had {
+        Some(commit) => format!(
+            " any more: it was deleted or renamed (it last pointed at {}); the last good state stays, follow another \
+             branch or push it again",
+            commit.short()
+        ),
+        None => ": check the spelling, or push it first".into(),
+    }
+}
+
+impl SourceError {
+    pub(crate) fn host(what: impl Into<String>, source: io::Error) -> Self {
+        SourceError::Host { what: what.into(), source }
+    }
+
+    /// One word for metrics and logs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            SourceError::BadUrl { .. } => "bad-url",
+            SourceError::Unreachable { .. } => "unreachable",
+            SourceError::Unauthorized { .. } => "unauthorized",
+            SourceError::NotFound { .. } => "not-found",
+            SourceError::RefNotFound { .. } => "ref-not-found",
+            SourceError::Refused { .. } => "refused",
+            SourceError::Damaged { .. } => "damaged",
+            SourceError::Limit { .. } => "limit",
+            SourceError::Stopped { .. } => "stopped",
+            SourceError::Host { .. } => "host",
+        }
+    }
+}
+
+impl Blame for SourceError {
+    fn fault(&self) -> Fault {
+        match self {
+            SourceError::RefNotFound { .. } | SourceError::Refused { .. } => Fault::Repository,
+            _ => Fault::Host,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            SourceError::BadUrl { .. } | SourceError::Refused { .. } | SourceError::Limit { .. } => Retry::OnChange,
+            // Credentials rotate, servers and branches come back, a damaged cache is cloned anew.
+            _ => Retry::Backoff,
+        }
+    }
+}
+
+/// A text from outside, fit for one line of a terminal or log: no control characters, bounded.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(500).collect()
+}

@@ -1,0 +1,319 @@
+//! The HTTP client under Git: own roots, client certificate, proxy, time-outs, and credentials for one origin only.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use ureq::http::{Request, Response, StatusCode, Uri};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+
+use crate::error::{SourceError, printable};
+use crate::secret::{Credentials, Secret};
+use crate::url::{HttpUrl, Origin, without_userinfo};
+
+pub(crate) mod transport;
+
+/// How to talk to a Git server.
+#[derive(Debug, Clone)]
+pub struct HttpOptions {
+    /// A PEM file of certificate authorities to trust besides the public ones.
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file with the client's certificate chain, and one with its key.
+    pub client_cert: Option<(PathBuf, PathBuf)>,
+    /// A proxy, `http://[user:password@]host:port`; nothing is taken from the environment.
+    pub proxy: Option<Secret>,
+    /// How long a connection may take, and a name look-up.
+    pub connect_timeout: Duration,
+    /// How long the server may say nothing.
+    pub read_timeout: Duration,
+    /// How Weir names itself. Servers look for `git/` at its start.
+    pub user_agent: String,
+}
+
+impl HttpOptions {
+    /// What a host uses that was told nothing else.
+    pub fn host() -> Self {
+        HttpOptions {
+            ca_file: None,
+            client_cert: None,
+            proxy: None,
+            connect_timeout: Duration::from_secs(15),
+            read_timeout: Duration::from_secs(60),
+            user_agent: concat!("git/weir-", env!("CARGO_PKG_VERSION")).into(),
+        }
+    }
+}
+
+/// How many redirects of the first request are followed, all within the origin.
+const MAX_REDIRECTS: usize = 3;
+
+/// A client for one repository, made once: it keeps its connections.
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    url: HttpUrl,
+    credentials: Option<Credentials>,
+    /// The server asked for `Basic` where a token was sent as `Bearer`.
+    token_as_basic: AtomicBool,
+    user_agent: String,
+}
+
+impl Client {
+    /// # Errors
+    /// Certificate files that cannot be read or used, a proxy or credentials that cannot be sent.
+    pub(crate) fn new(url: HttpUrl, options: &HttpOptions, credentials: Option<Credentials>) -> Result<Client, SourceError> {
+        if let Some(why) = credentials.as_ref().and_then(Credentials::fault) {
+            return Err(bad(&url, format!("its credentials cannot be sent: {why}")));
+        }
+        let proxy = match &options.proxy {
+            None => None,
+            Some(text) => Some(proxy(text).ok_or_else(|| {
+                bad(&url, "its proxy is not usable: expected http://[USER:PASSWORD@]HOST:PORT".to_owned())
+            })?),
+        };
+        let config = ureq::Agent::config_builder()
+            .tls_config(tls(&url, options)?)
+            .proxy(proxy)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_resolve(Some(options.connect_timeout))
+            .timeout_connect(Some(options.connect_timeout))
+            .timeout_per_read(Some(options.read_timeout))
+            .timeout_per_write(Some(options.read_timeout))
+            .user_agent(options.user_agent.clone())
+            .build();
+        let agent = config.new_agent();
+        let user_agent = options.user_agent.clone();
+        Ok(Client { agent, url, credentials, token_as_basic: AtomicBool::new(false), user_agent })
+    }
+
+    /// The repository's URL, fit for error texts.
+    pub(crate) fn url(&self) -> String {
+        self.url.to_string()
+    }
+
+    /// Sends a request, with credentials, again once as `Basic` where the server wants a token so.
+    fn send(&self, get: bool, uri: &Uri, headers: &[(String, String)], body: &[u8], until: Instant) -> Result<Response<ureq::Body>, SourceError> {
+        loop {
+            let as_basic = self.token_as_basic.load(Ordering::Relaxed);
+            let response = self.send_once(get, uri, headers, body, until, as_basic)?;
+            let is_token = self.credentials.as_ref().is_some_and(Credentials::is_token);
+            if response.status() == StatusCode::UNAUTHORIZED && is_token && !as_basic && asks_for_basic(&response) {
+                self.token_as_basic.store(true, Ordering::Relaxed);
+                continue;
+            }
+            return Ok(response);
+        }
+    }
+
+    fn send_once(
+        &self,
+        get: bool,
+        uri: &Uri,
+        headers: &[(String, String)],
+        body: &[u8],
+        until: Instant,
+        token_as_basic: bool,
+    ) -> Result<Response<ureq::Body>, SourceError> {
+        let method = if get { "GET" } else { "POST" };
+        let mut request = Request::builder().method(method).uri(uri);
+        for (name, value) in headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("user-agent")) {
+            request = request.header(name, value);
+        }
+        request = request.header("user-agent", &self.user_agent);
+        if let Some(credentials) = &self.credentials
+            && Origin::of(uri).as_ref() == Some(self.url.origin())
+        {
+            let mut value = ureq::http::HeaderValue::from_str(&credentials.header(token_as_basic))
+                .or_else(|_| ureq::http::HeaderValue::from_bytes(credentials.header(token_as_basic).as_bytes()))
+                .map_err(|_| bad(&self.url, "its credentials do not fit into a header".to_owned()))?;
+            value.set_sensitive(true);
+            request = request.header("authorization", value);
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(self.unreachable("the fetch took longer than its deadline"));
+        }
+        let failed = |e: ureq::Error| self.unreachable(reason(&e));
+        if get {
+            let request = request.body(()).map_err(|e| failed(e.into()))?;
+            self.agent.run(self.agent.configure_request(request).timeout_global(Some(left)).build()).map_err(failed)
+        } else {
+            let request = request.body(body).map_err(|e| failed(e.into()))?;
+            self.agent.run(self.agent.configure_request(request).timeout_global(Some(left)).build()).map_err(failed)
+        }
+    }
+
+    /// A GET that follows redirects within the origin; also answers which URL was the last.
+    fn get(&self, url: &str, headers: &[(String, String)], until: Instant) -> Result<(String, Response<ureq::Body>), SourceError> {
+        let mut url = url.to_owned();
+        for _ in 0..=MAX_REDIRECTS {
+            let uri: Uri = url.parse().map_err(|_| bad(&self.url, "the server redirects to something that is not a URL".into()))?;
+            let response = self.send(true, &uri, headers, &[], until)?;
+            if !response.status().is_redirection() {
+                self.accept(response.status())?;
+                let kind = response.headers().get("content-type").and_then(|v| v.to_str().ok());
+                if kind.map(str::trim) != Some("application/x-git-upload-pack-advertisement") {
+                    return Err(self.not_git());
+                }
+                return Ok((url, response));
+            }
+            url = self.redirected(&uri, &response)?;
+        }
+        Err(bad(&self.url, format!("the server redirected more than {MAX_REDIRECTS} times: use the final URL")))
+    }
+
+    fn post(&self, url: &str, headers: &[(String, String)], body: &[u8], until: Instant) -> Result<Response<ureq::Body>, SourceError> {
+        let uri: Uri = url.parse().map_err(|_| bad(&self.url, "not a URL".into()))?;
+        let response = self.send(false, &uri, headers, body, until)?;
+        if response.status().is_redirection() {
+            return Err(self.moved(&response));
+        }
+        self.accept(response.status())?;
+        Ok(response)
+    }
+
+    /// Where a redirect leads, if that is the same origin and still the reference list of a repository.
+    fn redirected(&self, from: &Uri, response: &Response<ureq::Body>) -> Result<String, SourceError> {
+        let target = location(response).ok_or_else(|| self.moved(response))?;
+        let absolute = match target.strip_prefix('/') {
+            Some(rest) if !rest.starts_with('/') => format!("{}{target}", self.url.origin()),
+            _ => target,
+        };
+        let uri: Uri = absolute.parse().map_err(|_| self.moved(response))?;
+        let stays = Origin::of(&uri).as_ref() == Some(self.url.origin()) && Origin::of(from) == Origin::of(&uri);
+        let userinfo = uri.authority().is_some_and(|a| a.as_str().contains('@'));
+        if !stays || userinfo || !absolute.ends_with(transport::REFS) {
+            return Err(self.moved(response));
+        }
+        Ok(absolute)
+    }
+
+    fn moved(&self, response: &Response<ureq::Body>) -> SourceError {
+        let to = location(response).map_or("nowhere".into(), |to| {
+            let to = without_userinfo(&to);
+            to.strip_suffix("/info/refs").unwrap_or(&to).to_owned()
+        });
+        bad(
+            &self.url,
+            format!("the server redirects to {to}; redirects are not followed to another place, and credentials are never \
+                     sent there: if you trust it, write that URL instead"),
+        )
+    }
+
+    fn accept(&self, status: StatusCode) -> Result<(), SourceError> {
+        let url = self.url();
+        match status.as_u16() {
+            200 => Ok(()),
+            status @ (401 | 403) => {
+                let hint = match self.credentials {
+                    None => "give credentials (a token, or user and password) that may read it",
+                    Some(_) => "the credentials are wrong, expired, or may not read it",
+                };
+                Err(SourceError::Unauthorized { url, status, hint })
+            }
+            404 | 410 => Err(SourceError::NotFound {
+                url,
+                why: format!(
+                    "the server answered {} (many servers also say so to those who may not see it): check the URL and \
+                     the credentials",
+                    status.as_u16()
+                ),
+            }),
+            407 => Err(self.unreachable("the proxy wants a user name and password (407)")),
+            other => Err(self.unreachable(format!("the server answered {other}"))),
+        }
+    }
+
+    pub(crate) fn unreachable(&self, why: impl Into<String>) -> SourceError {
+        SourceError::Unreachable { url: self.url(), why: why.into() }
+    }
+
+    /// The server speaks HTTP but not Git.
+    fn not_git(&self) -> SourceError {
+        SourceError::NotFound {
+            url: self.url(),
+            why: "the server answered, but not as a Git server (smart HTTP): check the path".into(),
+        }
+    }
+}
+
+fn bad(url: &HttpUrl, why: String) -> SourceError {
+    SourceError::BadUrl { url: url.to_string(), why }
+}
+
+fn location(response: &Response<ureq::Body>) -> Option<String> {
+    response.headers().get("location")?.to_str().ok().map(str::to_owned)
+}
+
+fn asks_for_basic(response: &Response<ureq::Body>) -> bool {
+    let challenges = response.headers().get_all("www-authenticate");
+    challenges.iter().filter_map(|v| v.to_str().ok()).any(|v| v.trim_start().to_ascii_lowercase().starts_with("basic"))
+}
+
+/// What went wrong on the way, for a person. Texts of ureq's never repeat headers.
+fn reason(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::HostNotFound => "its host name does not resolve".into(),
+        ureq::Error::ConnectionFailed => "no connection to its host and port".into(),
+        ureq::Error::Timeout(what) => format!("it did not answer in time ({what})"),
+        ureq::Error::ConnectProxyFailed(_) => "the proxy refused to connect to it".into(),
+        other => printable(&other.to_string()),
+    }
+}
+
+fn proxy(text: &Secret) -> Option<ureq::Proxy> {
+    let proxy = ureq::Proxy::new(text.expose()).ok()?;
+    // Other kinds need features of the client that are not built in.
+    matches!(proxy.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https).then_some(proxy)
+}
+
+fn tls(url: &HttpUrl, options: &HttpOptions) -> Result<TlsConfig, SourceError> {
+    let mut builder = TlsConfig::builder();
+    if let Some(path) = &options.ca_file {
+        let own = certificates(url, path)?;
+        let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der).to_owned());
+        builder = builder.root_certs(RootCerts::from(own.into_iter().chain(public)));
+    }
+    if let Some((cert, key)) = &options.client_cert {
+        let chain = certificates(url, cert)?;
+        let pem = read(key)?;
+        let key_der = PrivateKey::from_pem(&pem).map_err(|_| no_pem(url, key, "private key"))?;
+        // ureq panics on a key that does not fit its certificate: find out first.
+        key_fits(&chain, &pem).ok_or_else(|| {
+            bad(url, format!("{} is not the key of the certificate in {}", key.display(), cert.display()))
+        })?;
+        builder = builder.client_cert(Some(ClientCert::new_with_certs(&chain, key_der)));
+    }
+    Ok(builder.build())
+}
+
+fn key_fits(chain: &[Certificate<'static>], key: &[u8]) -> Option<()> {
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let key = PrivateKeyDer::from_pem_slice(key).ok()?;
+    let chain = chain.iter().map(|c| CertificateDer::from(c.der().to_vec())).collect();
+    let provider = rustls::crypto::ring::default_provider();
+    rustls::sign::CertifiedKey::from_der(chain, key, &provider).ok().map(drop)
+}
+
+fn certificates(url: &HttpUrl, path: &Path) -> Result<Vec<Certificate<'static>>, SourceError> {
+    let pem = read(path)?;
+    let mut certs = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(cert) = item.map_err(|_| no_pem(url, path, "certificate"))? {
+            certs.push(cert);
+        }
+    }
+    let usable = |cert: &Certificate<'static>| {
+        rustls::RootCertStore::empty().add(rustls::pki_types::CertificateDer::from(cert.der().to_vec())).is_ok()
+    };
+    if certs.is_empty() || !certs.iter().all(usable) { Err(no_pem(url, path, "certificate")) } else { Ok(certs) }
+}
+
+fn no_pem(url: &HttpUrl, path: &Path, what: &str) -> SourceError {
+    bad(url, format!("{} holds no usable {what}: expected a PEM file", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
+    std::fs::read(path).map_err(|e| SourceError::host(format!("reading {}", path.display()), e))
+}

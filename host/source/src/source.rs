@@ -1,0 +1,283 @@
+//! One followed repository: opened, fetched, resolved and read.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use gix::ThreadSafeRepository;
+use weir_core::digest::CommitId;
+use weir_core::name::RepositoryName;
+use weir_core::tree::{Snapshot, TreeLimits};
+
+use crate::cache::{self, Cache};
+use crate::commit::{self, CommitInfo};
+use crate::error::SourceError;
+use crate::http::{Client, HttpOptions};
+use crate::object::{self, OdbBlobs};
+use crate::secret::Credentials;
+use crate::url::{RefName, RepoUrl};
+use crate::{fetch, snapshot, worktree};
+
+/// How much one fetch may take.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchLimits {
+    /// Bytes of all answers of one fetch, after decompression by HTTP.
+    pub response_bytes: u64,
+    /// Bytes of one object, in memory. A fetch that brings a larger one fails.
+    pub object_bytes: u64,
+    /// The time for all of it.
+    pub deadline: Duration,
+}
+
+impl FetchLimits {
+    /// What a host allows that was told nothing else.
+    pub const HOST: FetchLimits =
+        FetchLimits { response_bytes: 4 << 30, object_bytes: 512 << 20, deadline: Duration::from_secs(600) };
+}
+
+/// What is followed, and how.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// What this host calls it.
+    pub name: RepositoryName,
+    /// Where it is.
+    pub url: RepoUrl,
+    /// Which branch, tag or ref.
+    pub reference: RefName,
+    /// Where clones are kept.
+    pub cache_dir: PathBuf,
+    /// What is shown to the server.
+    pub credentials: Option<Credentials>,
+    /// How it is talked to.
+    pub http: HttpOptions,
+    /// What a fetch may take.
+    pub fetch_limits: FetchLimits,
+    /// What a commit may hold.
+    pub tree_limits: TreeLimits,
+}
+
+/// How far a fetch has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FetchProgress {
+    /// Asking for the refs.
+    Connecting,
+    /// The request is sent; the server prepares its answer.
+    Waiting,
+    /// Bytes of the answers so far.
+    Receiving {
+        /// How many.
+        bytes: u64,
+    },
+    /// All is received; the commit is checked to be whole.
+    Checking,
+}
+
+/// How the ref has moved since the last fetch (of an earlier run, too, where there is a cache).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefChange {
+    /// Seen for the first time.
+    First,
+    /// The same commit.
+    Unchanged,
+    /// The new commit comes after the old one.
+    FastForward {
+        /// The old one.
+        from: CommitId,
+    },
+    /// It does not: somebody pushed with force.
+    Rewritten {
+        /// The old one.
+        from: CommitId,
+    },
+}
+
+/// What a fetch has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetched {
+    /// The commit at the ref. Its tree is complete.
+    pub commit: CommitId,
+    /// How the ref has moved.
+    pub change: RefChange,
+}
+
+/// One followed repository. Shared between threads; fetches of one source wait for each other.
+pub struct Source {
+    name: RepositoryName,
+    url: String,
+    reference: RefName,
+    fetch_limits: FetchLimits,
+    tree_limits: TreeLimits,
+    place: Place,
+    repo: RwLock<Option<ThreadSafeRepository>>,
+}
+
+enum Place {
+    Local { path: PathBuf, last: Mutex<Option<CommitId>> },
+    Remote { client: Box<Client>, cache: Cache, damaged: Arc<AtomicBool> },
+}
+
+impl Source {
+    /// Opens a local repository, or the cache of a remote one. Nothing is asked over the network.
+    ///
+    /// # Errors
+    /// No repository at a local path; certificates, proxy or credentials that cannot be used; the cache's disk.
+    pub fn open(config: SourceConfig) -> Result<Source, SourceError> {
+        let url = config.url.to_string();
+        let object_bytes = config.fetch_limits.object_bytes;
+        let (place, repo) = match config.url {
+            RepoUrl::Local(path) => {
+                let repo = open_local(&path, &url, object_bytes)?;
+                (Place::Local { path, last: Mutex::default() }, Some(repo))
+            }
+            RepoUrl::Http(http) => {
+                let client = Client::new(http, &config.http, config.credentials)?;
+                let cache = Cache::open(&config.cache_dir, &url, config.reference.as_str(), object_bytes)?;
+                let repo = cache.current()?.map(|(repo, _)| repo);
+                (Place::Remote { client: Box::new(client), cache, damaged: Arc::default() }, repo)
+            }
+        };
+        Ok(Source {
+            name: config.name,
+            url,
+            reference: config.reference,
+            fetch_limits: config.fetch_limits,
+            tree_limits: config.tree_limits,
+            place,
+            repo: RwLock::new(repo),
+        })
+    }
+
+    /// What this host calls it.
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// Where it is, fit for logs.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// What is followed.
+    pub fn reference(&self) -> &RefName {
+        &self.reference
+    }
+
+    /// The last good commit of an earlier fetch, also of an earlier run where there is a cache.
+    pub fn last_good(&self) -> Option<CommitId> {
+        match &self.place {
+            Place::Local { last, .. } => *last.lock().unwrap_or_else(PoisonError::into_inner),
+            Place::Remote { .. } => cache::commit_at(&self.handle().ok()?, cache::HEAD),
+        }
+    }
+
+    /// Looks where the ref points, and brings what is missing. Where it has not moved, that is one small request.
+    ///
+    /// Whatever fails, the last good commit stays readable. `stop` is looked at whenever bytes arrive; a silent server
+    /// is given up after the read time-out.
+    ///
+    /// # Errors
+    /// All of [`SourceError`] but `Refused`.
+    pub fn fetch(&self, stop: &AtomicBool, progress: &dyn Fn(FetchProgress)) -> Result<Fetched, SourceError> {
+        match &self.place {
+            Place::Local { path, last } => self.look(path, last),
+            Place::Remote { client, cache, damaged } => {
+                let job = fetch::Job {
+                    client,
+                    cache,
+                    reference: &self.reference,
+                    limits: self.fetch_limits,
+                    tree_limits: self.tree_limits,
+                    stop,
+                    progress,
+                };
+                let (fetched, repo) = job.run(damaged)?;
+                *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(repo);
+                Ok(fetched)
+            }
+        }
+    }
+
+    /// The commit that a revision names: an id, the followed ref, `HEAD~1`. In a local repository any branch or tag.
+    ///
+    /// # Errors
+    /// `RefNotFound` where it names no commit, or one that was not fetched.
+    pub fn resolve(&self, rev: &str) -> Result<CommitId, SourceError> {
+        let repo = self.handle()?;
+        let replaced = match self.place {
+            Place::Local { .. } => None,
+            Place::Remote { .. } => self.reference.replace_in(rev, cache::HEAD),
+        };
+        commit::resolve(&repo, &self.url, rev, replaced.as_deref())
+    }
+
+    /// What a commit says of itself.
+    ///
+    /// # Errors
+    /// `Damaged` where it is missing or not a commit.
+    pub fn commit_info(&self, id: CommitId) -> Result<CommitInfo, SourceError> {
+        commit::info(&self.handle()?, &self.url, id)
+    }
+
+    /// A commit's files.
+    ///
+    /// # Errors
+    /// `Refused` where the commit holds what must not be in a tree, `Limit`, `Damaged`.
+    pub fn snapshot(&self, id: CommitId) -> Result<Snapshot, SourceError> {
+        let shared = self.shared()?;
+        let tree = snapshot::tree(&shared.to_thread_local(), &self.url, id, self.tree_limits);
+        if let (Err(SourceError::Damaged { .. }), Place::Remote { damaged, .. }) = (&tree, &self.place) {
+            damaged.store(true, Ordering::Relaxed);
+        }
+        let damaged = match &self.place {
+            Place::Remote { damaged, .. } => damaged.clone(),
+            Place::Local { .. } => Arc::default(),
+        };
+        let blobs = Arc::new(OdbBlobs::new(shared, self.tree_limits.file_bytes, damaged));
+        Ok(Snapshot { tree: Arc::new(tree?), blobs, limits: self.tree_limits })
+    }
+
+    /// The work tree of a local repository as it is on disk: files that are tracked, or neither tracked nor ignored.
+    ///
+    /// # Errors
+    /// `BadUrl` for a repository that has no work tree; all of [`Source::snapshot`]; `Host` where a file cannot be read.
+    pub fn worktree_snapshot(&self) -> Result<Snapshot, SourceError> {
+        worktree::snapshot(&self.handle()?, &self.url, self.tree_limits)
+    }
+
+    fn shared(&self) -> Result<ThreadSafeRepository, SourceError> {
+        let repo = self.repo.read().unwrap_or_else(PoisonError::into_inner);
+        repo.clone().ok_or_else(|| SourceError::Unreachable {
+            url: self.url.clone(),
+            why: "it was never fetched, and there is no cache of it".into(),
+        })
+    }
+
+    fn handle(&self) -> Result<gix::Repository, SourceError> {
+        Ok(self.shared()?.to_thread_local())
+    }
+
+    /// Where the ref of a local repository points now.
+    fn look(&self, path: &Path, last: &Mutex<Option<CommitId>>) -> Result<Fetched, SourceError> {
+        let shared = open_local(path, &self.url, self.fetch_limits.object_bytes)?;
+        let repo = shared.to_thread_local();
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = self.reference.candidates().iter().find_map(|name| cache::commit_at(&repo, name));
+        let commit = found.ok_or_else(|| SourceError::RefNotFound {
+            url: self.url.clone(),
+            reference: self.reference.to_string(),
+            had: *last,
+        })?;
+        let change = fetch::change(&repo, *last, commit);
+        *last = Some(commit);
+        *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(shared);
+        Ok(Fetched { commit, change })
+    }
+}
+
+fn open_local(path: &Path, url: &str, object_bytes: u64) -> Result<ThreadSafeRepository, SourceError> {
+    cache::open_options(object_bytes).open(path).map_err(|e| {
+        let why = if path.exists() { object::causes(&e) } else { "there is no such directory".into() };
+        SourceError::NotFound { url: url.to_owned(), why: format!("{why}; expected a Git work tree or a bare repository") }
+    })
+}
