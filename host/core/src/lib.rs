@@ -14,6 +14,8 @@
 pub mod digest;
 pub mod fault;
 pub mod grant;
+pub mod lock;
+pub mod manifest;
 pub mod name;
 pub mod tree;
 pub mod yaml;

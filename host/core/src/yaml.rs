@@ -22,9 +22,19 @@ pub struct Budget {
 
 impl Budget {
     /// What a host allows for one stream.
-    pub const HOST: Budget = Budget { bytes: 64 << 20, documents: 100_000, nodes: 5_000_000, depth: 200 };
+    pub const HOST: Budget = Budget {
+        bytes: 64 << 20,
+        documents: 100_000,
+        nodes: 5_000_000,
+        depth: 200,
+    };
     /// What a host allows for `weir.yaml` and `weir.lock`.
-    pub const MANIFEST: Budget = Budget { bytes: 4 << 20, documents: 1, nodes: 500_000, depth: 100 };
+    pub const MANIFEST: Budget = Budget {
+        bytes: 4 << 20,
+        documents: 1,
+        nodes: 500_000,
+        depth: 100,
+    };
 }
 
 /// A place in a stream, both from 1, columns in characters.
@@ -88,7 +98,10 @@ pub fn parse(text: &[u8], budget: &Budget) -> Result<Vec<Node>, YamlError> {
 /// The first refusal.
 pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<T, YamlError> {
     let _ = node;
-    Err(YamlError { mark: Mark::default(), message: String::new() })
+    Err(YamlError {
+        mark: Mark::default(),
+        message: String::new(),
+    })
 }
 
 /// Writes one document, keys in the order given, strings quoted wherever any YAML reader could take them
