@@ -15,6 +15,8 @@ pub mod digest;
 pub mod fault;
 pub mod grant;
 pub mod inventory;
+pub mod lock;
+pub mod manifest;
 pub mod name;
 pub mod object;
 pub mod plan;
