@@ -21,6 +21,7 @@ pub mod name;
 pub mod object;
 pub mod plan;
 pub mod record;
+pub mod redact;
 pub mod render;
 pub mod schedule;
 pub mod scope;
