@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use weir_core::digest::Digest;
 use weir_core::name::RepositoryName;
@@ -10,11 +9,10 @@ use weir_core::record::Record;
 use weir_core::status::Status;
 
 use crate::error::LedgerError;
+use crate::sealed::{self, Flaw, VERSION};
 use crate::store::Store;
-use crate::{LedgerId, Seq, sealed};
+use crate::{LedgerId, Seq};
 
-/// The format of every file in a ledger. A host reads this and older ones, and refuses newer ones.
-pub(crate) const VERSION: u32 = 1;
 /// How many batches are read ahead.
 const READ_AHEAD: usize = 16;
 
@@ -142,9 +140,13 @@ impl Chain {
         bytes: &Bytes,
     ) -> Result<(Batch, Digest), LedgerError> {
         let name = self.batch_name(seq);
-        let batch: Batch = self
-            .understand(&name, bytes)?
-            .map_err(|why| self.damaged(&name, seq, why))?;
+        let batch: Batch = sealed::open(bytes).map_err(|flaw| match flaw {
+            Flaw::Newer(_) => LedgerError::Refused {
+                dir: self.store.dir().to_owned(),
+                why: format!("{name}: {flaw}"),
+            },
+            Flaw::Damaged(why) => self.damaged(&name, seq, why),
+        })?;
         if batch.ledger != self.ledger || batch.repository != self.repository || batch.seq != seq {
             let why = format!(
                 "it is batch {} of {} in ledger {}, expected batch {seq} of {} in ledger {}",
@@ -210,30 +212,6 @@ impl Chain {
             why,
         }
     }
-
-    /// The content of a sealed file of a version that this host knows; the inner error says what is wrong.
-    fn understand<T: DeserializeOwned>(
-        &self,
-        name: &str,
-        bytes: &[u8],
-    ) -> Result<Result<T, String>, LedgerError> {
-        #[derive(Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
-        let opened = sealed::open(bytes);
-        if opened.is_err()
-            && let Ok(Versioned { version }) = sealed::open(bytes)
-            && version > VERSION
-        {
-            let dir = self.store.dir().to_owned();
-            let why = format!(
-                "{name} has format {version}, and this Weir knows up to {VERSION}: use a newer Weir"
-            );
-            return Err(LedgerError::Refused { dir, why });
-        }
-        Ok(opened)
-    }
 }
 
 /// Checkpoints.
@@ -265,14 +243,8 @@ impl Chain {
         };
         let found: Checkpoint = match sealed::open(&bytes) {
             Ok(found) => found,
-            Err(why) => return Ok(Err(why)),
+            Err(flaw) => return Ok(Err(flaw.to_string())),
         };
-        if found.version > VERSION {
-            return Ok(Err(format!(
-                "it has format {}, and this Weir knows up to {VERSION}",
-                found.version
-            )));
-        }
         if found.ledger != self.ledger || found.repository != self.repository || found.seq != seq {
             return Ok(Err("it belongs to another chain".to_owned()));
         }

@@ -11,10 +11,11 @@ use weir_core::record::Record;
 use weir_core::status::Status;
 
 use crate::blob::{self, BlobReport};
-use crate::chain::{Chain, Tail, VERSION};
+use crate::chain::{Chain, Tail};
 use crate::error::LedgerError;
+use crate::sealed::{self, Flaw, VERSION};
 use crate::store::{Created, Store, store_error};
-use crate::{LedgerId, LedgerLimits, Seq, random, sealed};
+use crate::{LedgerId, LedgerLimits, Seq, random};
 
 const IDENTITY: &str = "ledger.json";
 
@@ -237,24 +238,17 @@ async fn identify(store: &Store) -> Result<Option<LedgerId>, LedgerError> {
     let Some(bytes) = store.read(IDENTITY).await? else {
         return Ok(None);
     };
-    let identity: Identity = sealed::open(&bytes).map_err(|why| {
-        // A newer format is said in its version, which every format has.
-        LedgerError::Damaged {
+    let identity: Identity = sealed::open(&bytes).map_err(|flaw| match flaw {
+        Flaw::Newer(_) => LedgerError::Refused {
+            dir: store.dir().to_owned(),
+            why: flaw.to_string(),
+        },
+        Flaw::Damaged(why) => LedgerError::Damaged {
             file: store.file(IDENTITY),
             seq: None,
             why,
-        }
+        },
     })?;
-    if identity.version > VERSION {
-        let why = format!(
-            "it has format {}, and this Weir knows up to {VERSION}: use a newer Weir",
-            identity.version
-        );
-        return Err(LedgerError::Refused {
-            dir: store.dir().to_owned(),
-            why,
-        });
-    }
     Ok(Some(identity.id))
 }
 

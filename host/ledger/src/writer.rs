@@ -9,11 +9,12 @@ use weir_core::digest::Digest;
 use weir_core::record::Record;
 use weir_core::status::Status;
 
-use crate::chain::{Batch, Chain, Tail, VERSION};
+use crate::chain::{Batch, Chain, Tail};
 use crate::error::LedgerError;
 use crate::lock::Lock;
+use crate::sealed::{self, VERSION};
 use crate::store::{Created, store_error};
-use crate::{Clock, LedgerLimits, Seq, random, sealed};
+use crate::{Clock, LedgerLimits, Seq, random};
 
 /// What callers ask of the task.
 pub(crate) enum Request {
