@@ -1,1 +1,23 @@
-//! Being written.
+//! The rig: real Git repositories, a real Git server with faults on demand and the real `weir` binary, for the suites in this folder.
+//!
+//! Nothing here sleeps or polls a clock: waiting is reading a pipe or a socket
+//! until a deadline. Everything that a test starts or writes is gone when its
+//! value is dropped.
+
+/// What must hold of a target directory and a state directory at any time.
+pub mod invariants;
+/// Where the workspace, its binary and its plugins are.
+pub mod places;
+/// Git repositories made by the real `git`.
+pub mod repo;
+/// A loopback Git server over `git http-backend`, with faults.
+pub mod server;
+/// Digests and listings of directories.
+pub mod tree;
+/// The `weir` process.
+pub mod weir;
+
+pub use repo::Repo;
+pub use server::{Auth, GitServer};
+pub use tree::{Listing, tree_digest};
+pub use weir::{Ran, Serving, Weir};

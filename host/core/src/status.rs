@@ -63,6 +63,9 @@ pub struct AppStatus {
 pub struct Status {
     /// The last commit seen.
     pub head: Option<CommitRecord>,
+    /// Why that commit as a whole could not be read: its manifest, its lock, its tree.
+    #[serde(default)]
+    pub problem: Option<Problem>,
     /// Its apps, those that left the manifest and still own objects included.
     pub apps: BTreeMap<AppName, AppStatus>,
 }
@@ -71,12 +74,20 @@ impl Status {
     /// One record more. `at` is in seconds since 1970.
     pub fn fold(&mut self, at: i64, record: &Record) {
         match (&record.app, &record.event) {
-            (_, Event::Commit(commit)) => self.head = Some(commit.clone()),
+            (_, Event::Commit(commit)) => {
+                self.head = Some(commit.clone());
+                self.problem = None;
+            }
+            (None, Event::Failed { problem, .. }) => self.problem = Some(problem.clone()),
             (Some(app), Event::Removed) => {
                 self.apps.remove(app);
             }
             (Some(app), Event::Staked(stake)) => self.fold_stake(at, app, stake),
-            (Some(app), Event::Synced(sync)) => self.app(app).fold_sync(at, sync),
+            (Some(app), Event::Synced(sync)) => {
+                // Something was synced: the commit could be read after all.
+                self.problem = None;
+                self.app(app).fold_sync(at, sync);
+            }
             (Some(app), Event::Failed { problem, .. }) => {
                 let status = self.app(app);
                 status.become_state(at, State::Failed);

@@ -4,19 +4,25 @@
 //! server would see; [`decode`] gives typed values with errors that name the place and the nearest key;
 //! [`emit`] writes YAML that every reader understands alike.
 
+mod decode;
+mod emit;
+mod mapping;
+mod parse;
+mod resolve;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// How much one stream may hold. Required wherever YAML is read.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// Bytes of the stream.
+    /// Bytes of the stream, and bytes of text that its aliases repeat.
     pub bytes: usize,
     /// Documents in the stream.
     pub documents: usize,
     /// Nodes, after aliases are expanded.
     pub nodes: usize,
-    /// Nodes inside each other.
+    /// Lists and maps inside each other.
     pub depth: usize,
 }
 
@@ -87,8 +93,7 @@ pub struct YamlError {
 /// # Errors
 /// The first thing that Kubernetes would refuse, or a budget that was passed.
 pub fn parse(text: &[u8], budget: &Budget) -> Result<Vec<Node>, YamlError> {
-    let _ = (text, budget);
-    Ok(Vec::new())
+    parse::stream(text, budget)
 }
 
 /// A typed value from a node. Unknown keys, wrong types and refusals of `T` become errors that stand at
@@ -97,22 +102,30 @@ pub fn parse(text: &[u8], budget: &Budget) -> Result<Vec<Node>, YamlError> {
 /// # Errors
 /// The first refusal.
 pub fn decode<T: DeserializeOwned>(node: &Node) -> Result<T, YamlError> {
-    let _ = node;
-    Err(YamlError {
-        mark: Mark::default(),
-        message: String::new(),
-    })
+    decode::typed(node)
 }
 
 /// Writes one document, keys in the order given, strings quoted wherever any YAML reader could take them
 /// for something else. Ends with a newline.
 pub fn emit(value: &Value) -> String {
-    value.to_string()
+    emit::document(value)
 }
 
 impl Node {
     /// The JSON that `sigs.k8s.io/yaml` would give.
     pub fn to_json(&self) -> Value {
-        Value::Null
+        match &self.kind {
+            NodeKind::Null => Value::Null,
+            NodeKind::Bool(value) => Value::Bool(*value),
+            NodeKind::Number(number) => Value::Number(number.clone()),
+            NodeKind::String(text) => Value::String(text.clone()),
+            NodeKind::Sequence(items) => Value::Array(items.iter().map(Node::to_json).collect()),
+            NodeKind::Mapping(entries) => Value::Object(
+                entries
+                    .iter()
+                    .map(|(_, key, value)| (key.clone(), value.to_json()))
+                    .collect(),
+            ),
+        }
     }
 }

@@ -1,1 +1,56 @@
-//! Being written.
+//! Plugins run here: load, limits, capabilities, calls, compiled cache. The only crate that sees wasmtime.
+//!
+//! [`Sandbox::load`] turns a component's bytes into a [`Plugin`]; [`Sandbox::render`], [`Sandbox::transform`]
+//! and [`Sandbox::validate`] call it, each time in a new store that is dropped afterwards. A guest yields to
+//! the other tasks of its thread at every tick of the engine's clock ([`TICK`]), so calls may run on the
+//! ordinary executor: dropping the future stops the guest at the next tick, which a thread of the blocking
+//! pool could not do.
+
+mod bindings;
+mod cache;
+mod call;
+mod compile;
+mod config;
+mod engine;
+mod error;
+mod inspect;
+mod load;
+mod state;
+mod wasi;
+
+pub use call::{Call, Document, Finding, Level, LogLine, Params, Severity, TargetFacts, Usage};
+pub use compile::{CompileError, compile_worker};
+pub use config::{CompileLimits, CompileMode, SandboxConfig};
+pub use engine::TICK;
+pub use error::{CallError, Diagnostic, Failure};
+pub use load::{LoadCounts, LoadError, Plugin, Sandbox, SandboxError};
+
+use std::fmt;
+
+/// What a plugin is for. Each role has its own world in `wit/`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Turns files into documents.
+    Renderer,
+    /// Turns objects into objects.
+    Transformer,
+    /// Looks at objects and says what it found.
+    Validator,
+}
+
+impl Role {
+    /// The name of the world and the word in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Renderer => "renderer",
+            Role::Transformer => "transformer",
+            Role::Validator => "validator",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

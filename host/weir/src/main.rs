@@ -1,2 +1,19 @@
-//! Being written.
-fn main() {}
+//! The binary `weir`: wiring, the one loop, the command line.
+
+mod cli;
+mod config;
+mod crash;
+mod error;
+mod follow;
+mod journal;
+mod logs;
+mod plugins;
+mod prepare;
+mod read_model;
+mod sync;
+mod tell;
+
+fn main() -> std::process::ExitCode {
+    crash::arm();
+    cli::main()
+}

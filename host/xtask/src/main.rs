@@ -1,2 +1,149 @@
-//! Being written.
-fn main() {}
+//! Developer tasks: `cargo quickstart`, `cargo fulltest` and `cargo xtask TASK`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool for developers: its output is its terminal"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+mod deny;
+mod fulltest;
+mod plugins;
+mod quickstart;
+mod run;
+mod steps;
+mod tally;
+mod tools;
+
+use run::cargo;
+
+/// One task: its name, its arguments and what it does.
+struct Task {
+    name: &'static str,
+    help: &'static str,
+    run: fn(&Path, &[String]) -> Result<()>,
+}
+
+const TASKS: &[Task] = &[
+    Task {
+        name: "quickstart",
+        help: "build, make a Git repository, follow it into a directory (--check: do it once, alone)",
+        run: quickstart::run,
+    },
+    Task {
+        name: "fulltest",
+        help: "everything that CI runs: format, lints, licences, all tests",
+        run: fulltest::run,
+    },
+    Task {
+        name: "plugins",
+        help: "build the bundled plugins and the test guests into target/",
+        run: plugins_task,
+    },
+    Task {
+        name: "bench",
+        help: "the figures, side by side, in release builds (arguments go to the benchmark)",
+        run: bench,
+    },
+    Task {
+        name: "fmt",
+        help: "format all Rust code",
+        run: |root, _| cargo(root).args(["fmt", "--all"]).run(),
+    },
+    Task {
+        name: "lint",
+        help: "clippy over everything, warnings are errors",
+        run: |root, _| fulltest::clippy(root),
+    },
+    Task {
+        name: "deny",
+        help: "licences, bans and sources of all dependencies",
+        run: |root, _| {
+            deny::Installing::start(root)?
+                .finish()
+                .and_then(|tool| tool.check())
+        },
+    },
+    Task {
+        name: "tidy",
+        help: "the rules that no compiler checks (tests/tidy.rs)",
+        run: |root, _| {
+            cargo(root)
+                .args(["test", "--workspace", "--test", "tidy"])
+                .run()
+        },
+    },
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match dispatch(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(arguments: &[String]) -> Result<()> {
+    let (name, rest) = match arguments {
+        [] => ("help", arguments),
+        [name, rest @ ..] => (name.as_str(), rest),
+    };
+    if matches!(name, "help" | "--help" | "-h") {
+        help();
+        return Ok(());
+    }
+    match TASKS.iter().find(|task| task.name == name) {
+        Some(task) => (task.run)(&root()?, rest),
+        None => bail!("`{name}` is no task; `cargo xtask help` lists them"),
+    }
+}
+
+fn help() {
+    println!("cargo xtask TASK\n");
+    for task in TASKS {
+        println!("  {:<11} {}", task.name, task.help);
+    }
+    println!(
+        "\nTools are cached in {} (WEIR_DEV_CACHE).",
+        tools::cache_text()
+    );
+}
+
+fn plugins_task(root: &Path, _: &[String]) -> Result<()> {
+    tools::wasm_target(root)?;
+    plugins::build_plugins(root)?;
+    plugins::build_guests(root)?;
+    Ok(())
+}
+
+fn bench(root: &Path, arguments: &[String]) -> Result<()> {
+    plugins_task(root, &[])?;
+    // The same selection in both, so that dependencies are compiled once.
+    cargo(root)
+        .args(["build", "--release", "--workspace", "--bins"])
+        .run()?;
+    cargo(root)
+        .args(["bench", "--workspace", "--bench", "side_by_side", "--"])
+        .args(arguments)
+        .env("WEIR_BIN", root.join("target/release/weir"))
+        .env("WEIR_PLUGIN_DIR", root.join("target/plugins"))
+        .run()
+}
+
+/// The workspace: two folders above this package.
+fn root() -> Result<PathBuf> {
+    match Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2) {
+        Some(root) => Ok(root.to_path_buf()),
+        None => bail!(
+            "{} is not two folders below a workspace",
+            env!("CARGO_MANIFEST_DIR")
+        ),
+    }
+}

@@ -1,0 +1,213 @@
+//! Counters and times for Prometheus. Every label is a word of ours, or a repository's name, of which the
+//! host's configuration says how many there are.
+
+use std::fmt;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+use weir_core::name::RepositoryName;
+use weir_core::status::State;
+
+use crate::view::View;
+
+/// The upper ends of a stage's buckets: twelve, each four times the last, from 100 µs to 7 minutes.
+const BUCKETS: (f64, f64, u16) = (0.0001, 4.0, 12);
+
+const STATES: [State; 4] = [State::Pending, State::Synced, State::Failed, State::Held];
+
+/// How a sync of an app ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SyncResult {
+    /// Something changed, and all of it worked.
+    Changed,
+    /// Nothing had to change.
+    Unchanged,
+    /// It did not work.
+    Failed,
+    /// It waits for a person.
+    Held,
+}
+
+impl SyncResult {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            SyncResult::Changed => "changed",
+            SyncResult::Unchanged => "unchanged",
+            SyncResult::Failed => "failed",
+            SyncResult::Held => "held",
+        }
+    }
+}
+
+/// How a fetch ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FetchResult {
+    /// The ref moved.
+    Moved,
+    /// The ref is where it was.
+    Unchanged,
+    /// It did not work.
+    Failed,
+}
+
+impl FetchResult {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FetchResult::Moved => "moved",
+            FetchResult::Unchanged => "unchanged",
+            FetchResult::Failed => "failed",
+        }
+    }
+}
+
+/// What the host counts. Cheap to clone; every clone counts into the same numbers.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    syncs: Family<ResultLabels, Counter>,
+    fetches: Family<ResultLabels, Counter>,
+    stages: Family<StageLabels, Histogram>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    repository: Name,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    repository: Name,
+    state: &'static str,
+}
+
+/// A repository's name as a label: a DNS label, so never anything that needs escaping.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Name(RepositoryName);
+
+impl EncodeLabelValue for Name {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        encoder.write_str(self.0.as_str())
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+impl Metrics {
+    /// All at zero. `version` is this program's.
+    pub fn new(version: &'static str) -> Metrics {
+        let syncs = Family::default();
+        let fetches = Family::default();
+        let stages = Family::new_with_constructor(stage_times as fn() -> Histogram);
+        let mut registry = Registry::with_prefix("weir");
+        registry.register(
+            "build",
+            "The program that answers",
+            Info::new([("version", version)]),
+        );
+        registry.register("syncs", "Syncs of apps, by how they ended", syncs.clone());
+        registry.register(
+            "fetches",
+            "Fetches of repositories, by how they ended",
+            fetches.clone(),
+        );
+        registry.register(
+            "stage_seconds",
+            "Time that each stage of a sync took",
+            stages.clone(),
+        );
+        Metrics {
+            registry: Arc::new(registry),
+            syncs,
+            fetches,
+            stages,
+        }
+    }
+
+    /// Counts one sync of one app.
+    pub fn synced(&self, repository: &RepositoryName, result: SyncResult) {
+        let labels = ResultLabels {
+            repository: Name(repository.clone()),
+            result: result.as_str(),
+        };
+        self.syncs.get_or_create(&labels).inc();
+    }
+
+    /// Counts one fetch.
+    pub fn fetched(&self, repository: &RepositoryName, result: FetchResult) {
+        let labels = ResultLabels {
+            repository: Name(repository.clone()),
+            result: result.as_str(),
+        };
+        self.fetches.get_or_create(&labels).inc();
+    }
+
+    /// Adds the time that one stage took, in seconds. The stage is one of the host's own words.
+    pub fn stage(&self, stage: &'static str, seconds: f64) {
+        self.stages
+            .get_or_create(&StageLabels { stage })
+            .observe(seconds);
+    }
+
+    /// All of it in Prometheus' text form (OpenMetrics 1.0), with the apps of this view by state.
+    ///
+    /// # Errors
+    /// Never for a `String`; the type is the formatter's.
+    pub fn encode(&self, view: &View) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, &apps(view))?;
+        encode_eof(&mut text)?;
+        Ok(text)
+    }
+}
+
+fn stage_times() -> Histogram {
+    let (start, factor, length) = BUCKETS;
+    Histogram::new(exponential_buckets(start, factor, length))
+}
+
+/// The apps of a view by state. Made for each scrape, so that what is gone leaves no series behind.
+fn apps(view: &View) -> Registry {
+    let apps = Family::<StateLabels, Gauge>::default();
+    for repository in &view.repositories {
+        for state in STATES {
+            let count = repository
+                .apps
+                .iter()
+                .filter(|app| app.state == state)
+                .count();
+            let labels = StateLabels {
+                repository: Name(repository.name.clone()),
+                state: state.as_str(),
+            };
+            apps.get_or_create(&labels)
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+    let ready = Gauge::<i64>::default();
+    ready.set(i64::from(view.ready.is_ok()));
+    let mut registry = Registry::with_prefix("weir");
+    registry.register("apps", "Apps by how they stand", apps);
+    registry.register("ready", "1 while the host does its work", ready);
+    registry
+}

@@ -1,0 +1,169 @@
+//! What the API may show: a value of its own, so that nothing internal slips out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::watch;
+use weir_core::digest::{CommitId, Digest};
+use weir_core::fault::Fault;
+use weir_core::name::{AppName, RepositoryName, TargetName};
+use weir_core::status::State;
+
+use crate::metrics::Metrics;
+
+/// Where everything stands, as one value.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Whether the host does its work, or why not. A repository that fails does not make the host unready.
+    pub ready: Result<(), String>,
+    /// The repositories, in the order in which they are shown.
+    pub repositories: Vec<RepositoryView>,
+}
+
+/// Where one repository stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepositoryView {
+    /// Its name on this host.
+    pub name: RepositoryName,
+    /// Where it comes from.
+    pub url: PublicUrl,
+    /// The ref that is followed.
+    #[serde(rename = "ref")]
+    pub reference: String,
+    /// The last commit that was fetched.
+    pub commit: Option<CommitId>,
+    /// Who has to act, when the repository as a whole is stuck.
+    pub fault: Option<Fault>,
+    /// What it is stuck on.
+    pub message: Option<String>,
+    /// Its apps, by name.
+    pub apps: Vec<AppView>,
+}
+
+/// Where one app stands.
+#[derive(Debug, Clone, Serialize)]
+pub struct AppView {
+    /// Its name.
+    pub name: AppName,
+    /// Where it lands.
+    pub target: Option<TargetName>,
+    /// How it stands.
+    pub state: State,
+    /// The last commit that was synced wholly.
+    pub commit: Option<CommitId>,
+    /// How many objects it owns.
+    pub objects: usize,
+    /// The digest of what was synced.
+    pub output: Option<Digest>,
+    /// What stands in the way.
+    pub message: Option<String>,
+    /// Since when it stands so, in seconds since 1970.
+    pub since: i64,
+}
+
+/// A repository's address without anything that could be a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// Takes user, password, query and fragment out of an address; paths and `git@host:path` stay.
+    pub fn of(url: &str) -> PublicUrl {
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return PublicUrl(url.to_owned());
+        };
+        let rest = rest.split(['?', '#']).next().unwrap_or_default();
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        let port = host.rsplit_once(':').map(|(_, port)| port);
+        // A password with a slash in it looks like a host with an odd port and an `@` in the path.
+        let odd =
+            port.is_some_and(|p| !p.bytes().all(|b| b.is_ascii_digit())) && !host.ends_with(']');
+        if odd || path.contains('@') || url.split(['?', '#']).skip(1).any(|part| part.contains('@'))
+        {
+            return PublicUrl(format!("{scheme}://(hidden)"));
+        }
+        PublicUrl(format!("{scheme}://{host}{path}"))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the routes read from. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReadModel {
+    view: watch::Receiver<Arc<View>>,
+    metrics: Metrics,
+}
+
+impl ReadModel {
+    /// Reads the latest view that was sent, and these metrics.
+    pub fn new(view: watch::Receiver<Arc<View>>, metrics: Metrics) -> ReadModel {
+        ReadModel { view, metrics }
+    }
+
+    /// The latest view.
+    pub fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
+    }
+
+    /// The metrics.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_keeps_what_people_need_to_know_it_by() {
+        for url in [
+            "https://git.example/shop.git",
+            "https://git.example:8443/a/b",
+            "git@git.example:a/b",
+            "/srv/repo",
+            "https://[::1]:80/a",
+            "https://[::1]/a",
+        ] {
+            assert_eq!(PublicUrl::of(url).as_str(), url);
+        }
+    }
+
+    #[test]
+    fn an_address_loses_every_credential() {
+        for url in [
+            "https://user:s3cret@git.example/shop.git",
+            "https://s3cret@git.example/shop.git",
+            "https://user:s3cret@evil@git.example/shop.git",
+            "https://git.example/shop.git?token=s3cret",
+            "https://git.example/shop.git#s3cret",
+            "https://user:pa/s3cret@git.example/shop.git",
+            "https://user:pa?s3cret@git.example/shop.git",
+            "https://s3cret/x@git.example/shop.git",
+            "https://user:s3cret#x@git.example/shop.git",
+            "ssh://git:s3cret@git.example/shop.git",
+            "https://user:s3cret\\@git.example/shop.git",
+        ] {
+            let shown = PublicUrl::of(url);
+            assert!(
+                !shown.as_str().contains("s3cret"),
+                "{url} is shown as {shown}"
+            );
+            assert!(!format!("{shown:?}").contains("s3cret"));
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The target `dir:PATH`: one YAML file for each object, in a layout that people can read.
+//!
+//! Rules that hold at every instant, whoever else writes there:
+//! - A file that Weir does not own is never changed, moved or removed. A create never replaces; an update and
+//!   a prune want the content that was seen.
+//! - No symbolic link below the root is followed.
+//! - A name always stands for a whole object. What a killed run leaves are temporary files, which the next
+//!   start removes.
+//!
+//! One gap remains: between the last look at a file and its replacement a few microseconds pass, in which
+//! someone else's edit would be lost. No file system offers to compare and replace in one go.
+
+mod apply;
+mod layout;
+mod root;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use weir_core::object::ResourceId;
+use weir_core::plan::{Live, Plan, Version};
+use weir_core::stake::{Applied, Outcome, Staked};
+
+use crate::error::TargetError;
+use layout::Place;
+use root::Root;
+
+/// How much a directory may ask of us. There is no `Default`: whoever opens it says it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DirLimits {
+    /// Bytes of one file that are read to compare it.
+    pub file_bytes: u64,
+    /// How long to wait for another process that is writing there.
+    pub lock_wait: Duration,
+}
+
+impl DirLimits {
+    /// What a host allows that was told nothing else.
+    pub const HOST: DirLimits = DirLimits {
+        file_bytes: 64 << 20,
+        lock_wait: Duration::from_secs(10),
+    };
+}
+
+/// What an apply is about to do, or has just done: where tests stop a run. The numbers count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ApplyEvent {
+    /// All content of a wave is durable under temporary names.
+    WaveWritten,
+    /// An object's file is about to get its name.
+    BeforeRename(usize),
+    /// An object's file has its name.
+    AfterRename(usize),
+    /// A file is about to be removed.
+    BeforePrune(usize),
+    /// A file was removed.
+    AfterPrune(usize),
+}
+
+/// A directory that apps land in.
+pub struct DirTarget {
+    root: Root,
+    limits: DirLimits,
+}
+
+impl DirTarget {
+    /// Opens the directory, which is made when it is missing, and removes what a killed run left there.
+    ///
+    /// # Errors
+    /// When the path is no directory, or cannot be made or opened.
+    pub fn open(root: &Path, limits: DirLimits) -> Result<DirTarget, TargetError> {
+        let root = Root::open(root, limits.file_bytes)?;
+        // While another process writes there its temporary files are alive: leave them.
+        match root.lock(Duration::ZERO) {
+            Ok(_lock) => {
+                let swept = root.sweep()?;
+                if swept > 0 {
+                    tracing::info!(target = %root.path().display(), swept, "removed temporary files of an interrupted run");
+                }
+            }
+            Err(TargetError::Busy { .. }) => {}
+            Err(other) => return Err(other),
+        }
+        Ok(DirTarget { root, limits })
+    }
+
+    /// What is at each object's place.
+    pub fn observe(&self, ids: &[ResourceId]) -> BTreeMap<ResourceId, Live> {
+        ids.iter().map(|id| (id.clone(), self.live(id))).collect()
+    }
+
+    /// Does what was staked: waves in order, prunes last, nothing after a wave with a failure. `on_step`
+    /// hears of each step once it is durable; `on_event` hears of each change just before and after it.
+    pub fn apply(
+        &self,
+        staked: Staked<Plan>,
+        on_step: &mut dyn FnMut(&Outcome),
+        on_event: &dyn Fn(ApplyEvent),
+    ) -> Applied {
+        apply::Run::run(self, &staked, on_step, on_event)
+    }
+
+    fn live(&self, id: &ResourceId) -> Live {
+        match self.root.read(&Place::of(id)) {
+            Ok(None) => Live::Absent,
+            Ok(Some(digest)) => Live::Present {
+                version: Version(digest.to_string()),
+                content: digest,
+            },
+            Err(error) => Live::Unknown(error.full()),
+        }
+    }
+}

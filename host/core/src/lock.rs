@@ -1,0 +1,229 @@
+//! `weir.lock`: what comes from outside the repository, pinned: plugin digests, and what renders may know of a target.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+
+use crate::digest::Digest;
+use crate::fault::{Blame, Fault, Retry};
+use crate::manifest::{Manifest, PluginSource, Version, schema_of};
+use crate::name::{PluginName, TargetName};
+
+/// The lock's file, beside the manifest.
+pub const LOCK_FILE: &str = "weir.lock";
+
+/// What `weir lock` writes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(title = "weir.lock")]
+pub struct Lock {
+    /// The version of this file's format: 1.
+    pub version: Version,
+    /// The plugins, bundled and implied ones too.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, LockedPlugin>")]
+    pub plugins: BTreeMap<PluginName, LockedPlugin>,
+    /// What renders may know of each target.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, TargetFacts>")]
+    pub targets: BTreeMap<TargetName, TargetFacts>,
+}
+
+/// A plugin's pin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LockedPlugin {
+    /// The source that the digest was resolved from, as in the manifest.
+    pub source: String,
+    /// The digest of the component's bytes.
+    #[schemars(with = "String")]
+    pub digest: Digest,
+}
+
+/// All that a render may know of its target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TargetFacts {
+    /// The Kubernetes version, such as `1.37.0`.
+    #[serde(deserialize_with = "kubernetes_version")]
+    pub kubernetes: String,
+    /// The APIs that are served there beside Kubernetes' own, such as `cert-manager.io/v1`.
+    #[serde(default)]
+    pub apis: Vec<String>,
+    /// The instant at which every clock stands, in whole seconds, such as `2026-01-01T00:00:00Z`.
+    #[serde(deserialize_with = "whole_seconds")]
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    pub instant: Timestamp,
+}
+
+/// Which bytes a plugin's name stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pin {
+    /// Exactly these.
+    Digest(Digest),
+    /// This host's own bundled plugin of that name: there is no lock.
+    HostsOwn(String),
+}
+
+/// Why a name is not pinned.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LockError {
+    /// The manifest does not have the plugin.
+    #[error("plugin {0:?} is not in the manifest")]
+    UnknownPlugin(String),
+    /// There is no lock, and the plugin does not come with Weir.
+    #[error(
+        "plugin \"{plugin}\" ({source_text}) needs a weir.lock, since only bundled: plugins work without: run `weir lock` and commit the file"
+    )]
+    NoLock {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its source in the manifest.
+        source_text: String,
+    },
+    /// The lock does not have the plugin.
+    #[error(
+        "plugin \"{plugin}\" ({source_text}) is not in weir.lock: run `weir lock` and commit the file"
+    )]
+    NotLocked {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its source in the manifest.
+        source_text: String,
+    },
+    /// The lock has the plugin from elsewhere.
+    #[error(
+        "plugin \"{plugin}\" comes from {source_text}, but weir.lock pins {locked}: run `weir lock` and commit the file"
+    )]
+    OtherSource {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its source in the manifest.
+        source_text: String,
+        /// Its source in the lock.
+        locked: String,
+    },
+    /// The lock does not have the target.
+    #[error("target \"{0}\" is not in weir.lock: run `weir lock` and commit the file")]
+    TargetNotLocked(TargetName),
+    /// No digest was given for a plugin that has to be pinned anew.
+    #[error(
+        "plugin \"{plugin}\" ({source_text}) could not be resolved to a digest: this host does not have it"
+    )]
+    Unresolved {
+        /// The plugin.
+        plugin: PluginName,
+        /// Its source in the manifest.
+        source_text: String,
+    },
+}
+
+impl Blame for LockError {
+    fn fault(&self) -> Fault {
+        match self {
+            LockError::Unresolved { .. } => Fault::Host,
+            _ => Fault::Repository,
+        }
+    }
+    fn retry(&self) -> Retry {
+        Retry::OnChange
+    }
+}
+
+impl TargetFacts {
+    /// The Kubernetes version that renders see where nothing pins one.
+    pub const FIXED_KUBERNETES: &str = "1.37.0";
+
+    /// What renders see where nothing is pinned: the same everywhere and for ever.
+    pub fn fixed() -> TargetFacts {
+        TargetFacts {
+            kubernetes: TargetFacts::FIXED_KUBERNETES.to_owned(),
+            apis: Vec::new(),
+            instant: Timestamp::constant(1_577_836_800, 0),
+        }
+    }
+}
+
+/// The JSON Schema of `weir.lock`, for editors.
+pub fn lock_schema() -> Value {
+    schema_of::<Lock>()
+}
+
+/// The bytes that a plugin of the manifest stands for.
+///
+/// # Errors
+/// When the lock does not have it, or has it from another source; without a lock, when it is not bundled.
+pub fn digest_for(
+    manifest: &Manifest,
+    lock: Option<&Lock>,
+    plugin: &PluginName,
+) -> Result<Pin, LockError> {
+    let spec = manifest
+        .plugins
+        .get(plugin)
+        .ok_or_else(|| LockError::UnknownPlugin(plugin.to_string()))?;
+    let source_text = spec.source.to_string();
+    let plugin = plugin.clone();
+    match (lock.map(|lock| lock.plugins.get(&plugin)), &spec.source) {
+        (None, PluginSource::Bundled(name)) => Ok(Pin::HostsOwn(name.clone())),
+        (None, _) => Err(LockError::NoLock {
+            plugin,
+            source_text,
+        }),
+        (Some(None), _) => Err(LockError::NotLocked {
+            plugin,
+            source_text,
+        }),
+        (Some(Some(locked)), _) if locked.source == source_text => Ok(Pin::Digest(locked.digest)),
+        (Some(Some(locked)), _) => Err(LockError::OtherSource {
+            plugin,
+            source_text,
+            locked: locked.source.clone(),
+        }),
+    }
+}
+
+/// What renders may know of a target: the lock's facts, or without a lock the fixed ones.
+///
+/// # Errors
+/// When there is a lock and the target is not in it.
+pub fn facts_for(lock: Option<&Lock>, target: &TargetName) -> Result<TargetFacts, LockError> {
+    match lock {
+        None => Ok(TargetFacts::fixed()),
+        Some(lock) => lock
+            .targets
+            .get(target)
+            .cloned()
+            .ok_or_else(|| LockError::TargetNotLocked(target.clone())),
+    }
+}
+
+fn kubernetes_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let number = |part: &str| {
+        !part.is_empty() && part.len() <= 4 && part.bytes().all(|b| b.is_ascii_digit())
+    };
+    if text.split('.').count() == 3 && text.split('.').all(number) {
+        Ok(text)
+    } else {
+        Err(serde::de::Error::custom(format!(
+            "Kubernetes version {text:?}: expected three numbers, such as 1.37.0"
+        )))
+    }
+}
+
+fn whole_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let instant = text
+        .parse::<Timestamp>()
+        .ok()
+        .filter(|t| t.subsec_nanosecond() == 0 && t.as_second() >= 0);
+    instant.ok_or_else(|| {
+        serde::de::Error::custom(format!(
+            "instant {text:?}: expected RFC 3339 in whole seconds, 1970 or later, such as 2026-01-01T00:00:00Z"
+        ))
+    })
+}

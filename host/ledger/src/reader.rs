@@ -1,0 +1,290 @@
+//! Looking at a ledger: status, history and proof, with or without another process writing it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use weir_core::digest::Digest;
+use weir_core::name::{AppName, RepositoryName};
+use weir_core::record::Record;
+use weir_core::status::Status;
+
+use crate::blob::{self, BlobReport};
+use crate::chain::{Chain, Tail, VERSION};
+use crate::error::LedgerError;
+use crate::store::{Created, Store, store_error};
+use crate::{LedgerId, LedgerLimits, Seq, random, sealed};
+
+const IDENTITY: &str = "ledger.json";
+
+/// One record and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The number of its batch.
+    pub seq: Seq,
+    /// When it was written, in seconds since 1970.
+    pub at: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub record: Record,
+}
+
+/// What a full check of one chain found, when it found nothing wrong with the batches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChainReport {
+    /// Batches read, each one whole and linked to the one before.
+    pub batches: u64,
+    /// Records in them.
+    pub records: u64,
+    /// The digest of the last batch: who keeps it elsewhere can prove the whole chain.
+    pub head: Option<Digest>,
+    /// Checkpoints that agree with the records.
+    pub checkpoints: u64,
+    /// Checkpoints that do not, and why. They are not used, and may be removed.
+    pub bad_checkpoints: Vec<String>,
+    /// Files in the chain's folder that are none of the ledger's.
+    pub strangers: Vec<String>,
+}
+
+/// A ledger that is only looked at. Cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    pub(crate) store: Store,
+    id: Arc<LedgerId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Identity {
+    version: u32,
+    id: LedgerId,
+}
+
+impl Reader {
+    pub(crate) fn new(store: Store, id: LedgerId) -> Reader {
+        Reader {
+            store,
+            id: Arc::new(id),
+        }
+    }
+
+    pub(crate) async fn open(dir: &Path, limits: LedgerLimits) -> Result<Reader, LedgerError> {
+        let none = || LedgerError::Refused {
+            dir: dir.to_owned(),
+            why: "there is no ledger yet. `weir sync` and `weir serve` make one; is --state right?"
+                .to_owned(),
+        };
+        if matches!(std::fs::metadata(dir), Err(e) if e.kind() == std::io::ErrorKind::NotFound) {
+            return Err(none());
+        }
+        let store = Store::open_dir(dir, limits.file_bytes)?;
+        let id = identify(&store).await?.ok_or_else(none)?;
+        Ok(Reader::new(store, id))
+    }
+
+    /// The ledger's id.
+    pub fn id(&self) -> &LedgerId {
+        &self.id
+    }
+
+    /// The repositories that have records, in order.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub async fn repositories(&self) -> Result<Vec<RepositoryName>, LedgerError> {
+        let mut names: Vec<_> = self
+            .store
+            .folders("chain")
+            .await?
+            .iter()
+            .filter_map(|n| n.parse().ok())
+            .collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Where a repository stands: all its records folded. An unknown repository has an empty status.
+    ///
+    /// # Errors
+    /// When a part of the chain is damaged or missing.
+    pub async fn load(&self, repository: &RepositoryName) -> Result<Status, LedgerError> {
+        self.chain(repository).load().await.map(|tail| tail.status)
+    }
+
+    /// The newest records, newest first, at most `limit`; those of one app, or all.
+    ///
+    /// # Errors
+    /// When a batch on the way is damaged or missing.
+    pub async fn history(
+        &self,
+        repository: &RepositoryName,
+        app: Option<&AppName>,
+        limit: usize,
+    ) -> Result<Vec<Entry>, LedgerError> {
+        let chain = self.chain(repository);
+        let mut entries = Vec::new();
+        let mut later = None;
+        for seq in (1..=chain.last().await?).rev() {
+            let (batch, digest) = chain.batch(seq).await?;
+            if let Some(later) = &later {
+                chain.follows(later, Some(digest))?;
+            }
+            let wanted = batch
+                .records
+                .iter()
+                .rev()
+                .filter(|r| app.is_none() || r.app.as_ref() == app);
+            for record in wanted {
+                if entries.len() == limit {
+                    return Ok(entries);
+                }
+                entries.push(Entry {
+                    seq: Seq(seq),
+                    at: batch.at,
+                    record: record.clone(),
+                });
+            }
+            later = Some(batch);
+        }
+        Ok(entries)
+    }
+
+    /// Reads a whole chain and proves it: every batch, every link, every checkpoint against the records.
+    ///
+    /// # Errors
+    /// The first batch that is damaged or missing.
+    pub async fn verify(&self, repository: &RepositoryName) -> Result<ChainReport, LedgerError> {
+        let chain = self.chain(repository);
+        let checkpoints = chain.checkpoints().await?;
+        let last = chain.last().await?;
+        let mut report = ChainReport {
+            batches: last,
+            records: 0,
+            head: None,
+            checkpoints: 0,
+            bad_checkpoints: Vec::new(),
+            strangers: chain.strangers().await?,
+        };
+        let mut tail = Tail::default();
+        for seq in 1..=last {
+            let (batch, digest) = chain.batch(seq).await?;
+            chain.follows(&batch, tail.digest)?;
+            tail.push(&batch, digest);
+            report.records += batch.records.len() as u64;
+            if checkpoints.contains(&seq) {
+                check(&chain, &tail, last, &mut report).await?;
+            }
+        }
+        // A checkpoint beyond the end proves that batches are lost.
+        for &seq in checkpoints.iter().filter(|&&seq| seq > last) {
+            if let Err(why) = chain.checkpoint(seq, last).await? {
+                report
+                    .bad_checkpoints
+                    .push(format!("{}: {why}", chain.checkpoint_name(seq)));
+            }
+        }
+        report.head = tail.digest;
+        Ok(report)
+    }
+
+    /// The bytes with a digest, or `None` when they were never kept.
+    ///
+    /// # Errors
+    /// When they are there but no longer what was kept.
+    pub async fn get_blob(&self, digest: Digest) -> Result<Option<Bytes>, LedgerError> {
+        blob::get(&self.store, digest).await
+    }
+
+    /// Reads every blob and compares it with its digest.
+    ///
+    /// # Errors
+    /// When the store cannot be read. Damaged blobs are in the report.
+    pub async fn verify_blobs(&self) -> Result<BlobReport, LedgerError> {
+        blob::verify(&self.store).await
+    }
+
+    pub(crate) fn chain(&self, repository: &RepositoryName) -> Chain {
+        Chain {
+            store: self.store.clone(),
+            ledger: LedgerId::clone(&self.id),
+            repository: repository.clone(),
+        }
+    }
+}
+
+async fn check(
+    chain: &Chain,
+    tail: &Tail,
+    last: u64,
+    report: &mut ChainReport,
+) -> Result<(), LedgerError> {
+    let why = match chain.checkpoint(tail.seq, last).await? {
+        Ok(found) if found == *tail => {
+            report.checkpoints += 1;
+            return Ok(());
+        }
+        Ok(_) => "it does not agree with the records".to_owned(),
+        Err(why) => why,
+    };
+    report
+        .bad_checkpoints
+        .push(format!("{}: {why}", chain.checkpoint_name(tail.seq)));
+    Ok(())
+}
+
+/// The id of the ledger at this place, or `None` when there is no ledger.
+async fn identify(store: &Store) -> Result<Option<LedgerId>, LedgerError> {
+    let Some(bytes) = store.read(IDENTITY).await? else {
+        return Ok(None);
+    };
+    let identity: Identity = sealed::open(&bytes).map_err(|why| {
+        // A newer format is said in its version, which every format has.
+        LedgerError::Damaged {
+            file: store.file(IDENTITY),
+            seq: None,
+            why,
+        }
+    })?;
+    if identity.version > VERSION {
+        let why = format!(
+            "it has format {}, and this Weir knows up to {VERSION}: use a newer Weir",
+            identity.version
+        );
+        return Err(LedgerError::Refused {
+            dir: store.dir().to_owned(),
+            why,
+        });
+    }
+    Ok(Some(identity.id))
+}
+
+/// The id of the ledger at this place, which becomes one if it is empty.
+pub(crate) async fn identify_or_make(store: &Store) -> Result<LedgerId, LedgerError> {
+    if let Some(id) = identify(store).await? {
+        return Ok(id);
+    }
+    if !store.folders("chain").await?.is_empty() {
+        let why = "it is missing, and the chains beside it belong to a ledger".to_owned();
+        return Err(LedgerError::Damaged {
+            file: store.file(IDENTITY),
+            seq: None,
+            why,
+        });
+    }
+    let id = LedgerId(random()?);
+    let identity = Identity {
+        version: VERSION,
+        id: id.clone(),
+    };
+    let bytes =
+        sealed::seal(&identity).map_err(|e| store_error("encode", store.file(IDENTITY), e))?;
+    match store.create(IDENTITY, bytes.into()).await? {
+        Created::Done => Ok(id),
+        // Another host was quicker: this is its ledger, then.
+        Created::Taken(_) => identify(store).await?.ok_or_else(|| LedgerError::Damaged {
+            file: store.file(IDENTITY),
+            seq: None,
+            why: "it vanished while it was read".to_owned(),
+        }),
+    }
+}

@@ -1,0 +1,105 @@
+//! What a component imports, read from its bytes before anything compiles or runs.
+
+use wasmparser::{Encoding, Parser, Payload};
+use weir_core::digest::Digest;
+
+use crate::Role;
+use crate::load::LoadError;
+
+/// The WASI interfaces that are there for any role, so that the standard libraries of Rust, Go, Python and
+/// JavaScript link. Each is deterministic and shows nothing of the host.
+const WASI: &[&str] = &[
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+];
+
+/// Checks that the bytes are a component and import only what the role may have.
+pub(crate) fn check(digest: Digest, role: Role, bytes: &[u8]) -> Result<(), LoadError> {
+    let not = |why: String| LoadError::NotAComponent { digest, why };
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(|e| not(e.message().to_owned()))? {
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } if depth == 0 => {
+                return Err(not(
+                    "it is a core module; make a component of it (for Rust: target wasm32-wasip2)"
+                        .into(),
+                ));
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 0 => {
+                for import in imports {
+                    let name = import.map_err(|e| not(e.message().to_owned()))?.name.name;
+                    if !allowed(role, name) {
+                        return Err(LoadError::Import {
+                            digest,
+                            role,
+                            import: name.chars().take(200).collect(),
+                        });
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Whether a role may import an interface.
+fn allowed(role: Role, import: &str) -> bool {
+    let Some((interface, version)) = import.split_once('@') else {
+        return false;
+    };
+    match interface {
+        "weir:plugin/tree" => role == Role::Renderer && version.starts_with("0.1."),
+        "weir:plugin/log" | "weir:plugin/types" => version.starts_with("0.1."),
+        _ => WASI.contains(&interface) && version.starts_with("0.2."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_renderers_see_files_and_nobody_sees_the_network() {
+        assert!(allowed(Role::Renderer, "weir:plugin/tree@0.1.0"));
+        assert!(!allowed(Role::Transformer, "weir:plugin/tree@0.1.0"));
+        assert!(!allowed(Role::Renderer, "weir:plugin/tree@1.0.0"));
+        assert!(!allowed(Role::Renderer, "weir:plugin/tree"));
+        for role in [Role::Renderer, Role::Transformer, Role::Validator] {
+            assert!(allowed(role, "weir:plugin/log@0.1.3"));
+            assert!(allowed(role, "wasi:random/random@0.2.12"));
+            for import in [
+                "wasi:sockets/tcp@0.2.0",
+                "wasi:http/types@0.2.0",
+                "wasi:cli/run@0.2.0",
+                "env",
+                "",
+            ] {
+                assert!(!allowed(role, import), "{import}");
+            }
+        }
+    }
+}

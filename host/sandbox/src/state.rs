@@ -1,0 +1,297 @@
+//! What one call holds on the host's side: what it may still spend, what it read, why it was stopped.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use wasmtime::ResourceLimiter;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use weir_core::grant::Limits;
+use weir_core::tree::{ReadError, View};
+
+use crate::bindings::{log, tree, types};
+use crate::call::{LogLine, Severity};
+use crate::error::Failure;
+
+/// Elements of all tables of a call together. The largest Go programs need some tens of thousands.
+const TABLE_ELEMENTS: usize = 1 << 20;
+/// Core instances, memories and tables of a call, each. A component of several modules needs about ten.
+const PARTS: usize = 200;
+/// Resources that a guest may hold at once: streams and such, of which the allowed interfaces have few uses.
+const RESOURCES: usize = 1000;
+/// One message of a log, in bytes; longer ones are cut.
+const LOG_MESSAGE: usize = 4 << 10;
+/// Log lines that a call may leave; more are dropped and counted.
+const LOG_LINES: usize = 500;
+/// What is kept of what a guest writes to its standard output and error: the end, in bytes.
+const STDIO_TAIL: usize = 8 << 10;
+/// What one entry of a listing counts against the output limit besides its name, in bytes.
+const ENTRY_COST: u64 = 64;
+
+/// The data of a call's store.
+pub(crate) struct State {
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) memory: MemoryLimit,
+    /// `None` for roles that see no files.
+    pub(crate) view: Option<View>,
+    /// Why the host stopped the call: the first reason wins over whatever the guest makes of it.
+    pub(crate) stop: Option<Failure>,
+    /// False while the component starts: constant random bytes are given then.
+    pub(crate) called: bool,
+    pub(crate) instant: u64,
+    pub(crate) ticks: u64,
+    pub(crate) random: u64,
+    pub(crate) host_calls: u64,
+    pub(crate) lines: Vec<LogLine>,
+    pub(crate) lines_dropped: u64,
+    pub(crate) stdio: Tail,
+    read_bytes: u64,
+    limits: Limits,
+    deadline: Instant,
+}
+
+impl State {
+    /// `instant` is the wall clock that the guest sees, in Unix seconds.
+    pub(crate) fn new(limits: Limits, instant: u64, view: Option<View>) -> State {
+        let stdio = Tail::default();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES);
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(stdio.clone()).stderr(stdio.clone());
+        State {
+            wasi: wasi.build(),
+            table,
+            memory: MemoryLimit {
+                limit: limits.memory.0,
+                ..MemoryLimit::default()
+            },
+            view,
+            stop: None,
+            called: false,
+            instant,
+            ticks: 0,
+            random: 0,
+            host_calls: 0,
+            lines: Vec::new(),
+            lines_dropped: 0,
+            stdio,
+            read_bytes: 0,
+            limits,
+            deadline: Instant::now() + limits.time.duration(),
+        }
+    }
+
+    /// Stops the call. The error becomes a trap in the guest.
+    pub(crate) fn stop(&mut self, failure: Failure) -> wasmtime::Error {
+        self.stop.get_or_insert(failure);
+        wasmtime::Error::msg("stopped by the host")
+    }
+
+    /// Counts one call of the host.
+    pub(crate) fn count(&mut self) -> wasmtime::Result<()> {
+        if self.host_calls >= self.limits.host_calls {
+            return Err(self.stop(Failure::HostCalls));
+        }
+        self.host_calls += 1;
+        Ok(())
+    }
+
+    /// Ends a call whose wall time is over; asked at each tick.
+    pub(crate) fn check_deadline(&mut self) -> wasmtime::Result<()> {
+        if Instant::now() >= self.deadline {
+            Err(self.stop(Failure::Time))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn count_read(&mut self, bytes: u64) -> wasmtime::Result<()> {
+        self.read_bytes = self.read_bytes.saturating_add(bytes);
+        if self.read_bytes > self.limits.output.0 {
+            let what = format!("it read {} bytes of files in all", self.read_bytes);
+            return Err(self.stop(Failure::Output { what }));
+        }
+        Ok(())
+    }
+
+    fn view(&mut self) -> wasmtime::Result<&mut View> {
+        // The tree is linked for renderers only, which always have a view.
+        self.view
+            .as_mut()
+            .ok_or_else(|| wasmtime::Error::msg("no files for this role"))
+    }
+
+    /// What a guest is told of a failed read; a failure that it may not handle ends the call.
+    fn refusal(&mut self, error: ReadError) -> wasmtime::Result<tree::FsError> {
+        match error {
+            ReadError::NotFound(_) => Ok(tree::FsError::NotFound),
+            ReadError::NotADirectory(_) => Ok(tree::FsError::NotADirectory),
+            ReadError::IsADirectory(_) => Ok(tree::FsError::IsADirectory),
+            ReadError::InvalidPath(_) => Ok(tree::FsError::InvalidPath),
+            other => Err(self.stop(Failure::Read(other))),
+        }
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl types::Host for State {}
+
+impl tree::Host for State {
+    fn entries(
+        &mut self,
+        dir: String,
+    ) -> wasmtime::Result<Result<Vec<tree::Entry>, tree::FsError>> {
+        self.count()?;
+        let list = match self.view()?.entries(&dir) {
+            Ok(list) => list,
+            Err(e) => return self.refusal(e).map(Err),
+        };
+        self.count_read(list.iter().map(|e| e.name.len() as u64 + ENTRY_COST).sum())?;
+        Ok(Ok(list.into_iter().map(tree_entry).collect()))
+    }
+
+    fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, tree::FsError>> {
+        self.count()?;
+        match self.view()?.read(&path) {
+            Ok(bytes) => {
+                self.count_read(bytes.len() as u64)?;
+                Ok(Ok(bytes.to_vec()))
+            }
+            Err(e) => self.refusal(e).map(Err),
+        }
+    }
+}
+
+fn tree_entry(e: weir_core::tree::DirEntry) -> tree::Entry {
+    tree::Entry {
+        kind: if e.file.is_some() {
+            tree::Kind::File
+        } else {
+            tree::Kind::Directory
+        },
+        digest: e.file.map(|id| id.to_string()).unwrap_or_default(),
+        name: e.name,
+        size: e.size,
+        executable: e.executable,
+    }
+}
+
+impl log::Host for State {
+    fn write(&mut self, severity: log::Severity, mut message: String) -> wasmtime::Result<()> {
+        self.count()?;
+        if self.lines.len() >= LOG_LINES {
+            self.lines_dropped += 1;
+            return Ok(());
+        }
+        message.truncate(message.floor_char_boundary(LOG_MESSAGE));
+        let severity = match severity {
+            log::Severity::Debug => Severity::Debug,
+            log::Severity::Info => Severity::Info,
+            log::Severity::Warn => Severity::Warn,
+        };
+        self.lines.push(LogLine { severity, message });
+        Ok(())
+    }
+}
+
+/// The sum of a call's linear memories, and whether it ever asked for too much.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryLimit {
+    limit: u64,
+    now: u64,
+    pub(crate) peak: u64,
+    /// What it would have had, the first time that it was told no. A guest that is told no mostly traps
+    /// somewhere else later; this says why.
+    pub(crate) denied: Option<u64>,
+    last: u64,
+    table_elements: usize,
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|max| desired > max) {
+            return Ok(false); // its own limit, not ours
+        }
+        let more = desired.saturating_sub(current) as u64;
+        let wanted = self.now.saturating_add(more);
+        if wanted > self.limit {
+            self.denied.get_or_insert(wanted);
+            return Ok(false);
+        }
+        self.last = more;
+        self.now = wanted;
+        self.peak = self.peak.max(wanted);
+        Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.now -= std::mem::take(&mut self.last);
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if maximum.is_some_and(|max| desired > max) {
+            return Ok(false);
+        }
+        let wanted = self
+            .table_elements
+            .saturating_add(desired.saturating_sub(current));
+        if wanted > TABLE_ELEMENTS {
+            self.denied
+                .get_or_insert(self.now.saturating_add(wanted as u64 * 8));
+            return Ok(false);
+        }
+        self.table_elements = wanted;
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        PARTS
+    }
+    fn tables(&self) -> usize {
+        PARTS
+    }
+    fn memories(&self) -> usize {
+        PARTS
+    }
+}
+
+/// The end of what was written.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tail(Arc<Mutex<VecDeque<u8>>>);
+
+impl Tail {
+    pub(crate) fn push(&self, bytes: &[u8]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(&bytes[bytes.len().saturating_sub(STDIO_TAIL)..]);
+        let over = kept.len().saturating_sub(STDIO_TAIL);
+        kept.drain(..over);
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(kept.make_contiguous())
+            .trim()
+            .to_owned()
+    }
+}

@@ -1,0 +1,199 @@
+//! WASI as plugins see it: enough for standard libraries to link, nothing of the host, the same every time.
+
+use bytes::Bytes;
+use wasmtime::Engine;
+use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView as _};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
+use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult};
+use wasmtime_wasi_io::bindings::wasi::io;
+
+use crate::Role;
+use crate::bindings::{log, tree};
+use crate::error::Failure;
+use crate::state::{State, Tail};
+
+/// Where the monotonic clock starts. Not zero: programs take zero for "never".
+const CLOCK_START: u64 = 1_000_000_000;
+/// What each look at the monotonic clock moves it by, in nanoseconds.
+const CLOCK_STEP: u64 = 1_000_000;
+/// What every plugin gets for a hash seed. Hash maps may then be attacked by whoever writes the
+/// repository, who can spend the plugin's fuel in simpler ways.
+const SEED: (u64, u64) = (0x7765_6972_7765_6972, 0x6765_6e75_7365_6564);
+/// Random bytes that one call gives while a component starts.
+const RANDOM_AT_START: u64 = 64 << 10;
+/// What a guest may write to its standard output or error at once.
+const STDIO_CHUNK: usize = 64 << 10;
+
+/// The linker of a role, with exactly what [`inspect`](crate::inspect) lets through.
+pub(crate) fn linker(engine: &Engine, role: Role) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    let l = &mut linker;
+    if role == Role::Renderer {
+        tree::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
+    }
+    log::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
+
+    io::error::add_to_linker::<_, Io>(l, |s| &mut s.table)?;
+    io::poll::add_to_linker::<_, Io>(l, |s| &mut s.table)?;
+    io::streams::add_to_linker::<_, Io>(l, |s| &mut s.table)?;
+    clocks::wall_clock::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
+    clocks::monotonic_clock::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
+    random::random::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
+    random::insecure::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
+    random::insecure_seed::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
+    filesystem::preopens::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
+    filesystem::types::add_to_linker::<_, WasiFilesystem>(l, State::filesystem)?;
+    cli::exit::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::environment::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::stdout::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::stderr::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_input::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_output::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stdin::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stdout::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    cli::terminal_stderr::add_to_linker::<_, WasiCli>(l, State::cli)?;
+    Ok(linker)
+}
+
+struct Io;
+
+impl HasData for Io {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+impl clocks::wall_clock::Host for State {
+    fn now(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
+        self.count()?;
+        Ok(clocks::wall_clock::Datetime {
+            seconds: self.instant,
+            nanoseconds: 0,
+        })
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<clocks::wall_clock::Datetime> {
+        Ok(clocks::wall_clock::Datetime {
+            seconds: 1,
+            nanoseconds: 0,
+        })
+    }
+}
+
+impl State {
+    fn no_sleep<T>(&mut self, what: &'static str) -> wasmtime::Result<T> {
+        let instead = "a plugin cannot wait: take the sleep or the timer out of it";
+        Err(self.stop(Failure::Refused { what, instead }))
+    }
+
+    /// The next value of a constant stream, while the component starts (SplitMix64, Steele et al. 2014).
+    fn random_at_start(&mut self, what: &'static str) -> wasmtime::Result<u64> {
+        self.count()?;
+        if self.called {
+            let instead =
+                "take the random value out of the chart or the code, or put it into the repository";
+            return Err(self.stop(Failure::Refused { what, instead }));
+        }
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.random;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Ok(z ^ (z >> 31))
+    }
+
+    fn random_bytes_at_start(&mut self, what: &'static str, len: u64) -> wasmtime::Result<Vec<u8>> {
+        if len > RANDOM_AT_START {
+            let instead = "ask for fewer bytes at once";
+            return Err(self.stop(Failure::Refused { what, instead }));
+        }
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < len.max(1) {
+            bytes.extend(self.random_at_start(what)?.to_le_bytes());
+        }
+        bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
+        Ok(bytes)
+    }
+}
+
+impl clocks::monotonic_clock::Host for State {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        self.count()?;
+        self.ticks += 1;
+        Ok(CLOCK_START.saturating_add(self.ticks.saturating_mul(CLOCK_STEP)))
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        Ok(CLOCK_STEP)
+    }
+
+    fn subscribe_instant(&mut self, _: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.no_sleep("wasi:clocks/monotonic-clock.subscribe-instant (a sleep)")
+    }
+
+    fn subscribe_duration(&mut self, _: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.no_sleep("wasi:clocks/monotonic-clock.subscribe-duration (a sleep)")
+    }
+}
+
+impl random::random::Host for State {
+    fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.random_bytes_at_start("wasi:random/random.get-random-bytes", len)
+    }
+
+    fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.random_at_start("wasi:random/random.get-random-u64")
+    }
+}
+
+impl random::insecure::Host for State {
+    fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.random_bytes_at_start("wasi:random/insecure.get-insecure-random-bytes", len)
+    }
+
+    fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
+        self.random_at_start("wasi:random/insecure.get-insecure-random-u64")
+    }
+}
+
+impl random::insecure_seed::Host for State {
+    fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
+        Ok(SEED)
+    }
+}
+
+impl IsTerminal for Tail {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Tail {
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+
+    fn async_stream(&self) -> Box<dyn tokio::io::AsyncWrite + Send + Sync> {
+        Box::new(tokio::io::sink()) // WASI 0.3 only, which is not linked
+    }
+}
+
+impl OutputStream for Tail {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.push(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(STDIO_CHUNK)
+    }
+}
+
+#[wasmtime_wasi_io::async_trait]
+impl Pollable for Tail {
+    async fn ready(&mut self) {}
+}

@@ -1,0 +1,138 @@
+//! The command line: what each command takes, and the one place where results become exit codes.
+//!
+//! 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (with `diff --exit-code`), 4 held,
+//! waiting for a person.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::GlobalArgs;
+use crate::error::Error;
+use crate::logs;
+
+mod apps;
+mod diff;
+mod doctor;
+mod engine;
+mod history;
+mod lock;
+mod output;
+mod render;
+mod serve;
+
+/// Weir keeps targets equal to Git: each app is rendered by sandboxed Wasm plugins that its repository chooses.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff --exit-code), 4 held, waiting for a person.")]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Follow a repository and keep its targets equal to it, until stopped
+    Serve(serve::ServeArgs),
+    /// Sync once, then exit
+    Sync(serve::SyncArgs),
+    /// Write weir.lock: the digest of every plugin, and what renders may know of each target
+    Lock(lock::LockArgs),
+    /// Print what apps render to, as one YAML stream
+    Render(render::RenderArgs),
+    /// Show what differs between two revisions, or between a revision and a target
+    Diff(diff::DiffArgs),
+    /// List the apps that this host knows, and how each one stands
+    Apps(apps::AppsArgs),
+    /// Show what happened, newest first
+    History(history::HistoryArgs),
+    /// Check this host: state, ledger, plugins, sandbox
+    Doctor(doctor::DoctorArgs),
+    /// Print the JSON Schema of weir.yaml or weir.lock, for editors
+    Schema {
+        /// Which file
+        #[arg(value_enum, default_value = "manifest")]
+        file: SchemaOf,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Compile a component from stdin to stdout; started by Weir itself
+    #[command(hide = true)]
+    CompileWorker,
+    /// Print the steps at which a test may kill the process
+    #[cfg(feature = "crash-points")]
+    #[command(hide = true)]
+    CrashPoints,
+}
+
+/// A file that has a schema.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum SchemaOf {
+    /// weir.yaml
+    Manifest,
+    /// weir.lock
+    Lock,
+}
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    /// As asked.
+    Well,
+    /// There are differences, and the caller wants to know by exit code.
+    Different,
+    /// Something waits for a person.
+    Held,
+}
+
+/// Parses, runs, and says how it ended.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(message) = logs::start(cli.global.log_format, &cli.global.log) {
+        return fail(&Error::Usage(message));
+    }
+    match run(cli) {
+        Ok(Done::Well) => ExitCode::SUCCESS,
+        Ok(Done::Different) => ExitCode::from(3),
+        Ok(Done::Held) => ExitCode::from(4),
+        Err(e) => fail(&e),
+    }
+}
+
+fn fail(error: &Error) -> ExitCode {
+    output::complain(&error.to_string());
+    error.exit_code()
+}
+
+fn run(cli: Cli) -> Result<Done, Error> {
+    let global = cli.global;
+    match cli.command {
+        Command::Schema { file } => output::schema(file),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "weir", &mut text);
+            output::print_bytes(&text)
+        }
+        Command::CompileWorker => engine::compile_worker(),
+        #[cfg(feature = "crash-points")]
+        Command::CrashPoints => output::print(&format!("{}\n", crate::crash::STEPS.join("\n"))),
+        Command::Serve(args) => on_runtime(serve::serve(&global, &args)),
+        Command::Sync(args) => on_runtime(serve::sync(&global, &args)),
+        Command::Lock(args) => on_runtime(lock::lock(&global, &args)),
+        Command::Render(args) => on_runtime(render::render(&global, &args)),
+        Command::Diff(args) => on_runtime(diff::diff(&global, &args)),
+        Command::Apps(args) => on_runtime(apps::apps(&global, &args)),
+        Command::History(args) => on_runtime(history::history(&global, &args)),
+        Command::Doctor(args) => on_runtime(doctor::doctor(&global, &args)),
+    }
+}
+
+fn on_runtime(command: impl Future<Output = Result<Done, Error>>) -> Result<Done, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|e| Error::host("start", e.to_string()))?.block_on(command)
+}

@@ -1,0 +1,94 @@
+//! `weir doctor`: looks at everything that this host relies on, and says what to do about what is wrong.
+
+use weir_ledger::{Ledger, LedgerLimits};
+
+use super::output::{self, table};
+use super::{Done, engine};
+use crate::config::{GlobalArgs, Places};
+use crate::error::Error;
+use crate::plugins::Store;
+
+/// What `weir doctor` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct DoctorArgs {}
+
+/// One thing that was looked at.
+struct Check {
+    what: String,
+    result: Result<String, String>,
+}
+
+/// Looks at everything, prints it all, fails if something is wrong.
+pub(super) async fn doctor(global: &GlobalArgs, _args: &DoctorArgs) -> Result<Done, Error> {
+    let places = global.places()?;
+    let mut checks = vec![writable("state", &places.state), writable("cache", &places.cache)];
+    ledger(&places, &mut checks).await;
+    plugins(&places, &mut checks);
+    let sandbox = engine::host(&places).map(|_| "starts".to_owned()).map_err(|e| e.to_string());
+    checks.push(Check { what: "sandbox".to_owned(), result: sandbox });
+    let rows: Vec<Vec<String>> = checks
+        .iter()
+        .map(|c| match &c.result {
+            Ok(text) => vec!["ok".to_owned(), c.what.clone(), text.clone()],
+            Err(text) => vec!["WRONG".to_owned(), c.what.clone(), text.replace('\n', "; ")],
+        })
+        .collect();
+    output::print(&table(&["", "WHAT", "FOUND"], &rows))?;
+    let wrong = checks.iter().filter(|c| c.result.is_err()).count();
+    if wrong == 0 { Ok(Done::Well) } else { Err(Error::host("doctor", format!("{wrong} of {} checks found something wrong", checks.len()))) }
+}
+
+fn writable(what: &str, dir: &std::path::Path) -> Check {
+    let probe = dir.join(format!(".probe.{}", std::process::id()));
+    let result = std::fs::create_dir_all(dir)
+        .and_then(|()| std::fs::write(&probe, b"weir"))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map(|()| dir.display().to_string())
+        .map_err(|e| format!("{}: {e}: give --{what} DIR, a directory that this user can write to", dir.display()));
+    Check { what: what.to_owned(), result }
+}
+
+async fn ledger(places: &Places, checks: &mut Vec<Check>) {
+    let dir = places.state.join("ledger");
+    let mut push = |what: String, result| checks.push(Check { what, result });
+    if !dir.join("ledger.json").exists() {
+        return push("ledger".to_owned(), Ok("none yet".to_owned()));
+    }
+    let reader = match Ledger::open_read(&dir, LedgerLimits::HOST).await {
+        Ok(reader) => reader,
+        Err(e) => return push("ledger".to_owned(), Err(e.to_string())),
+    };
+    push("ledger".to_owned(), Ok(format!("{} at {}", reader.id().as_str(), dir.display())));
+    let repositories = match reader.repositories().await {
+        Ok(repositories) => repositories,
+        Err(e) => return push("chains".to_owned(), Err(e.to_string())),
+    };
+    for repository in repositories {
+        let result = match reader.verify(&repository).await {
+            Ok(r) if r.bad_checkpoints.is_empty() => Ok(format!("{} records in {} batches, every link proved", r.records, r.batches)),
+            Ok(r) => Err(format!("checkpoints disagree with the records and may be removed: {}", r.bad_checkpoints.join(", "))),
+            Err(e) => Err(e.to_string()),
+        };
+        push(format!("chain {repository}"), result);
+    }
+}
+
+fn plugins(places: &Places, checks: &mut Vec<Check>) {
+    let store = match Store::open(places) {
+        Ok(store) => store,
+        Err(e) => return checks.push(Check { what: "plugins".to_owned(), result: Err(e.to_string()) }),
+    };
+    if store.bundled().is_empty() {
+        let folders = places.plugins.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ");
+        let result = Err(format!("no bundled plugin in {folders}: build them with `cargo xtask plugins`, or give --plugin-dir DIR"));
+        checks.push(Check { what: "plugins".to_owned(), result });
+    }
+    for (name, digest) in store.bundled() {
+        let result = match store.bytes(*digest) {
+            Ok(Some(bytes)) => Ok(format!("{} bytes, {digest}", bytes.len())),
+            Ok(None) => Err(format!("{digest} is named but not there, or damaged: build the plugins anew")),
+            Err(e) => Err(e.to_string()),
+        };
+        checks.push(Check { what: format!("bundled:{name}"), result });
+    }
+}

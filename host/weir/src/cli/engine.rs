@@ -1,0 +1,96 @@
+//! What commands that render share: the host's sandbox and plugins, and the snapshot they look at.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use weir_core::grant::Limits;
+use weir_core::tree::Snapshot;
+use weir_core::validate::OutputLimits;
+use weir_sandbox::{CompileLimits, CompileMode, Sandbox, SandboxConfig};
+use weir_source::{RepoUrl, Source};
+
+use super::Done;
+use crate::config::{Places, RepoArgs};
+use crate::error::Error;
+use crate::plugins::Store;
+use crate::prepare::{Host, ManifestFrom};
+use crate::tell::Progress;
+
+/// What renders need of this host.
+pub(super) fn host(places: &Places) -> Result<Arc<Host>, Error> {
+    let program = std::env::current_exe().map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
+    let config = SandboxConfig {
+        cache_dir: places.cache.join("compiled"),
+        compile: CompileMode::Child { program, args: vec!["compile-worker".to_owned()] },
+        ..SandboxConfig::host(places.cache.join("compiled"))
+    };
+    let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    Ok(Arc::new(Host {
+        sandbox: Sandbox::new(config).map_err(|e| Error::stage("start", &e))?,
+        store: Store::open(places)?,
+        limits: Limits::HOST,
+        output: OutputLimits::HOST,
+        parallel,
+    }))
+}
+
+/// The limited child that compiles.
+pub(super) fn compile_worker() -> Result<Done, Error> {
+    weir_sandbox::compile_worker(CompileLimits::HOST).map_err(|e| Error::host("compile", e.to_string()))?;
+    Ok(Done::Well)
+}
+
+/// Where the manifest comes from, as the flags say.
+pub(super) fn manifest_from(args: &RepoArgs) -> Result<ManifestFrom, Error> {
+    if let Some(path) = &args.path {
+        return Ok(ManifestFrom::Path(path.clone()));
+    }
+    match &args.manifest {
+        Some(file) => {
+            let text = std::fs::read(file).map_err(|e| Error::Usage(format!("--manifest {}: {e}", file.display())))?;
+            Ok(ManifestFrom::Host(file.display().to_string(), text))
+        }
+        None => Ok(ManifestFrom::Tree),
+    }
+}
+
+/// The source, with what the ref points to fetched.
+pub(super) async fn fetched(args: &RepoArgs, places: &Places, reference: &str) -> Result<Arc<Source>, Error> {
+    let (args, places, reference) = (args.clone(), places.clone(), reference.to_owned());
+    let progress = Progress::for_terminal();
+    blocking("fetch", move || {
+        let source = args.open(&places, &reference)?;
+        if !matches!(args.url()?, RepoUrl::Local(_)) {
+            source.fetch(&AtomicBool::new(false), &|p| progress.fetch(&p)).map_err(|e| Error::stage("fetch", &e))?;
+        }
+        Ok(Arc::new(source))
+    })
+    .await
+}
+
+/// The files at a revision.
+pub(super) async fn snapshot(source: &Arc<Source>, rev: &str) -> Result<Snapshot, Error> {
+    let (source, rev) = (source.clone(), rev.to_owned());
+    blocking("snapshot", move || {
+        let commit = source.resolve(&rev).map_err(|e| Error::stage("snapshot", &e))?;
+        source.snapshot(commit).map_err(|e| Error::stage("snapshot", &e))
+    })
+    .await
+}
+
+/// The files of a work tree as they lie on disk.
+pub(super) async fn worktree(source: &Arc<Source>) -> Result<Snapshot, Error> {
+    let source = source.clone();
+    blocking("snapshot", move || source.worktree_snapshot().map_err(|e| Error::stage("snapshot", &e))).await
+}
+
+/// Runs what blocks, off the runtime's threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    stage: &'static str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(Error::host(stage, format!("ended early: {e}"))),
+    }
+}

@@ -1,0 +1,74 @@
+//! `weir history`: what happened, newest first, as the audit log has it.
+
+use weir_core::name::{AppName, RepositoryName};
+use weir_core::record::{Event, Movement};
+use weir_ledger::Entry;
+
+use super::output::{self, Format, table};
+use super::{Done, apps};
+use crate::config::GlobalArgs;
+use crate::error::Error;
+
+/// What `weir history` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct HistoryArgs {
+    /// Only this app
+    app: Option<AppName>,
+    /// Only this repository, as this host calls it
+    #[arg(long)]
+    repository: Option<RepositoryName>,
+    /// How many records of each repository
+    #[arg(short = 'n', long, default_value_t = 20)]
+    limit: usize,
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Format,
+}
+
+/// Shows.
+pub(super) async fn history(global: &GlobalArgs, args: &HistoryArgs) -> Result<Done, Error> {
+    let reader = apps::reader(&global.places()?).await?;
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    for repository in apps::repositories(&reader, args.repository.as_ref()).await? {
+        let entries = reader.history(&repository, args.app.as_ref(), args.limit).await;
+        let entries = entries.map_err(|e| Error::stage("record", &e))?;
+        rows.extend(entries.iter().map(row));
+        values.push(serde_json::json!({ "repository": repository, "records": entries }));
+    }
+    match args.output {
+        Format::Text if rows.is_empty() => output::print("nothing happened yet\n"),
+        Format::Text => output::print(&table(&["SEQ", "TIME", "APP", "EVENT", "COMMIT", "WHAT"], &rows)),
+        format => output::print_value(format, &values),
+    }
+}
+
+fn row(entry: &Entry) -> Vec<String> {
+    let app = entry.record.app.as_ref().map(ToString::to_string).unwrap_or_default();
+    let (event, commit, what) = match &entry.record.event {
+        Event::Commit(c) => {
+            let how = match c.movement {
+                Movement::First => String::new(),
+                Movement::Forward(from) => format!("after {}: ", from.short()),
+                Movement::Rewritten(from) => format!("history rewritten, was {}: ", from.short()),
+            };
+            ("commit", Some(c.commit), format!("{how}{} ({})", c.subject, c.author))
+        }
+        Event::Staked(s) => {
+            ("staked", s.commit, format!("{} to write, {} to prune", s.writes.len(), s.prunes.len()))
+        }
+        Event::Synced(s) => match &s.problem {
+            Some(p) => ("synced", s.commit, format!("{}; failed: {}", s.counts, first_line(&p.message))),
+            None => ("synced", s.commit, s.counts.to_string()),
+        },
+        Event::Failed { commit, problem } => ("failed", *commit, first_line(&problem.message).to_owned()),
+        Event::Held { why } => ("held", None, first_line(why).to_owned()),
+        Event::Removed => ("removed", None, String::new()),
+    };
+    let commit = commit.map(|c| c.short()).unwrap_or_default();
+    vec![entry.seq.0.to_string(), output::time(entry.at), app, event.to_owned(), commit, what]
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

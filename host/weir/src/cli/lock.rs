@@ -1,0 +1,83 @@
+//! `weir lock`: pins what comes from outside the repository.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use weir_core::digest::Digest;
+use weir_core::lock::{LOCK_FILE, Lock};
+use weir_core::manifest::{MANIFEST_FILE, PluginSource};
+use weir_core::name::PluginName;
+use weir_source::RepoUrl;
+
+use super::{Done, engine, output};
+use crate::config::{GlobalArgs, RepoArgs};
+use crate::error::Error;
+use crate::plugins::{self, Store, write_atomic};
+use crate::prepare::{Described, describe};
+
+/// What `weir lock` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct LockArgs {
+    #[command(flatten)]
+    repo: RepoArgs,
+    /// Pin everything anew: plugins as they are now, the instant of now
+    #[arg(long)]
+    update: bool,
+    /// Write nothing; exit with 3 where the lock is not what it would be
+    #[arg(long)]
+    check: bool,
+}
+
+/// Writes the lock beside the manifest of a work tree.
+pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, Error> {
+    let places = global.places()?;
+    let RepoUrl::Local(path) = args.repo.url()? else {
+        return Err(Error::Usage("--repo: `weir lock` writes into a work tree: give the path of one".to_owned()));
+    };
+    let source = engine::fetched(&args.repo, &places, "HEAD").await?;
+    let snapshot = engine::worktree(&source).await?;
+    let Described { manifest, lock: old, warnings } = describe(&snapshot, &engine::manifest_from(&args.repo)?)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let store = Store::open(&places)?;
+    let mut digests: BTreeMap<PluginName, Digest> = BTreeMap::new();
+    for (name, spec) in &manifest.plugins {
+        let digest = match &spec.source {
+            PluginSource::Bundled(bundled) => match plugins::own_bundled(&store, bundled) {
+                Ok(digest) => Some(digest),
+                // An existing pin may be kept without having the plugin here.
+                Err(e) if args.update || old.as_ref().is_none_or(|l| !l.plugins.contains_key(name)) => return Err(e),
+                Err(_) => None,
+            },
+            PluginSource::File(_) => plugins::bytes_in_tree(&snapshot, &spec.source)?.map(|bytes| Digest::of(&bytes)),
+            PluginSource::Oci(_) => {
+                return Err(Error::Usage(format!(
+                    "{MANIFEST_FILE}:{}:{}: plugin {name}: oci:// sources are not there yet; use bundled: or file:",
+                    spec.mark.line, spec.mark.column
+                )));
+            }
+        };
+        digests.extend(digest.map(|d| (name.clone(), d)));
+    }
+    let new = Lock::update(&manifest, &digests, old.as_ref(), jiff::Timestamp::now(), args.update);
+    let new = new.map_err(|e| Error::stage("manifest", &e))?;
+    finish(args, &path, old.as_ref(), &new)
+}
+
+fn finish(args: &LockArgs, repository: &std::path::Path, old: Option<&Lock>, new: &Lock) -> Result<Done, Error> {
+    if old == Some(new) {
+        return output::print(&format!("{LOCK_FILE} is up to date\n"));
+    }
+    if args.check {
+        output::print(&format!("{LOCK_FILE} is not up to date: run `weir lock`\n"))?;
+        return Ok(Done::Different);
+    }
+    let file: PathBuf = repository.join(LOCK_FILE);
+    write_atomic(&file, new.emit().as_bytes()).map_err(|e| Error::host("lock", format!("{}: {e}", file.display())))?;
+    let mut text = format!("wrote {}\n", file.display());
+    for (name, plugin) in &new.plugins {
+        text.push_str(&format!("  {name}  {}  {}\n", plugin.source, plugin.digest));
+    }
+    output::print(&text)
+}

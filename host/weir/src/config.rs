@@ -1,0 +1,244 @@
+//! From flags as typed to settings as meant: where state and caches lie, which repository, which targets.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use weir_core::digest::Digest;
+use weir_core::name::{RepoPath, RepositoryName, TargetName};
+use weir_source::{Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig};
+
+use crate::error::Error;
+
+/// Flags that every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct GlobalArgs {
+    /// Where the ledger and other state lie [default: $XDG_STATE_HOME/weir]
+    #[arg(long, global = true, env = "WEIR_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Where caches lie; safe to delete [default: $XDG_CACHE_HOME/weir]
+    #[arg(long, global = true, env = "WEIR_CACHE", value_name = "DIR")]
+    cache: Option<PathBuf>,
+    /// Where bundled plugins lie [default: the folder `plugins` beside the binary]
+    #[arg(long, global = true, env = "WEIR_PLUGIN_DIR", value_name = "DIR")]
+    plugin_dir: Option<PathBuf>,
+    /// What is logged to stderr: a level, or directives such as info,weir_source=debug
+    #[arg(long, global = true, env = "WEIR_LOG", default_value = "info", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// How logs are written
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub(crate) log_format: crate::logs::LogFormat,
+}
+
+/// Where this host keeps things.
+#[derive(Debug, Clone)]
+pub(crate) struct Places {
+    /// The ledger, and every component that a live lock names.
+    pub(crate) state: PathBuf,
+    /// What can be made again: Git objects, compiled plugins.
+    pub(crate) cache: PathBuf,
+    /// Where bundled components are looked for, in order.
+    pub(crate) plugins: Vec<PathBuf>,
+}
+
+impl GlobalArgs {
+    /// Where things lie, from flags and the environment.
+    pub(crate) fn places(&self) -> Result<Places, Error> {
+        let base = |given: &Option<PathBuf>, variable: &str, home: &str, flag: &str| {
+            if let Some(dir) = given {
+                return Ok(dir.clone());
+            }
+            let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+            absolute(variable)
+                .or_else(|| absolute("HOME").map(|h| h.join(home)))
+                .map(|dir| dir.join("weir"))
+                .ok_or_else(|| Error::Usage(format!("neither --{flag}, ${variable} nor $HOME says where to keep it: give --{flag} DIR")))
+        };
+        let state = base(&self.state, "XDG_STATE_HOME", ".local/state", "state")?;
+        let cache = base(&self.cache, "XDG_CACHE_HOME", ".cache", "cache")?;
+        let mut plugins = Vec::new();
+        match &self.plugin_dir {
+            Some(dir) => plugins.push(dir.clone()),
+            None => plugins.extend(beside_binary()),
+        }
+        plugins.push(cache.join("plugins"));
+        plugins.push(state.join("plugins"));
+        Ok(Places { state, cache, plugins })
+    }
+}
+
+/// `plugins` beside the binary, and in a Cargo target folder beside the profile's.
+fn beside_binary() -> Vec<PathBuf> {
+    let Ok(exe) = std::env::current_exe() else { return Vec::new() };
+    let dirs = exe.ancestors().skip(1).take(2);
+    dirs.map(|dir| dir.join("plugins")).filter(|dir| dir.is_dir()).collect()
+}
+
+/// Which repository, and how to reach it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct RepoArgs {
+    /// The repository: a path, or an http or https URL
+    #[arg(long, default_value = ".", value_name = "PATH|URL")]
+    pub(crate) repo: String,
+    /// What this host calls the repository [default: from the URL]
+    #[arg(long, value_name = "NAME")]
+    name: Option<RepositoryName>,
+    /// Follow a repository without weir.yaml: one app from this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
+    pub(crate) path: Option<RepoPath>,
+    /// Use this manifest of the host's instead of the repository's weir.yaml
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// A file that holds a token for the Git host
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["username", "password_file"])]
+    token_file: Option<PathBuf>,
+    /// The user for the Git host
+    #[arg(long, requires = "password_file")]
+    username: Option<String>,
+    /// A file that holds the user's password
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust for https, instead of the public ones
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// A client certificate (PEM) for https
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// The client certificate's key (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
+    /// A proxy for http and https, such as http://proxy:3128
+    #[arg(long, value_name = "URL")]
+    proxy: Option<String>,
+}
+
+impl RepoArgs {
+    /// The source, opened.
+    pub(crate) fn open(&self, places: &Places, reference: &str) -> Result<Source, Error> {
+        let url = self.url()?;
+        let reference: RefName = reference.parse().map_err(|e| Error::Usage(format!("--ref: {e}")))?;
+        let http = HttpOptions {
+            ca_file: self.ca_file.clone(),
+            client_cert: self.client_cert.clone(),
+            client_key: self.client_key.clone(),
+            proxy: self.proxy.clone(),
+            ..HttpOptions::HOST
+        };
+        let config = SourceConfig {
+            name: self.repository(&url)?,
+            url,
+            reference,
+            cache_dir: places.cache.join("git"),
+            credentials: self.credentials()?,
+            http,
+            fetch_limits: FetchLimits::HOST,
+            tree_limits: weir_core::tree::TreeLimits::HOST,
+        };
+        Source::open(config).map_err(|e| Error::stage("fetch", &e))
+    }
+
+    /// The URL as meant.
+    pub(crate) fn url(&self) -> Result<RepoUrl, Error> {
+        self.repo.parse().map_err(|e| Error::Usage(format!("--repo: {e}")))
+    }
+
+    /// What this host calls the repository: its last part, made a name, and a few digits of the whole URL.
+    pub(crate) fn repository(&self, url: &RepoUrl) -> Result<RepositoryName, Error> {
+        match &self.name {
+            Some(name) => Ok(name.clone()),
+            None => default_name(&url.identity()).map_err(|e| Error::Usage(format!("--name: {e}"))),
+        }
+    }
+
+    fn credentials(&self) -> Result<Option<Credentials>, Error> {
+        let read = |flag: &str, path: &Path| {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Error::Usage(format!("--{flag} {}: {e}", path.display())))?;
+            Ok::<_, Error>(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        };
+        if let Some(file) = &self.token_file {
+            return Ok(Some(Credentials::Token(read("token-file", file)?)));
+        }
+        if let (Some(user), Some(file)) = (&self.username, &self.password_file) {
+            return Ok(Some(Credentials::Basic { user: user.clone(), password: read("password-file", file)? }));
+        }
+        let token = std::env::var("WEIR_GIT_TOKEN").ok().filter(|t| !t.is_empty());
+        Ok(token.map(|t| Credentials::Token(Secret::new(t))))
+    }
+}
+
+fn default_name(identity: &str) -> Result<RepositoryName, weir_core::name::NameError> {
+    let last = identity.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let mut name: String = last
+        .trim_end_matches(".git")
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .take(40)
+        .collect();
+    name = name.trim_matches('-').to_owned();
+    if name.is_empty() {
+        name.push_str("repository");
+    }
+    format!("{name}-{}", &Digest::of(identity.as_bytes()).hex()[..8]).parse()
+}
+
+/// Where apps land: `dir:PATH`, or `NAME=dir:PATH` for one of the manifest's targets.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetBinding {
+    /// The manifest's name for it.
+    pub(crate) name: TargetName,
+    /// The directory.
+    pub(crate) dir: PathBuf,
+}
+
+impl std::str::FromStr for TargetBinding {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let expected = "expected dir:PATH, or NAME=dir:PATH for a target of the manifest";
+        let (name, place) = match s.split_once('=') {
+            Some((name, place)) if !name.contains(':') => (name.parse().map_err(|e| format!("{e}"))?, place),
+            _ => (TargetName::default_target(), s),
+        };
+        match place.split_once(':') {
+            Some(("dir", path)) if !path.is_empty() => Ok(TargetBinding { name, dir: path.into() }),
+            Some(("kube", _)) => Err("kube: targets are not there yet; expected dir:PATH".to_owned()),
+            _ => Err(expected.to_owned()),
+        }
+    }
+}
+
+/// The targets that this host binds, by name.
+pub(crate) fn bindings(given: &[TargetBinding]) -> Result<BTreeMap<TargetName, PathBuf>, Error> {
+    let mut out = BTreeMap::new();
+    for binding in given {
+        if out.insert(binding.name.clone(), binding.dir.clone()).is_some() {
+            return Err(Error::Usage(format!("--target: {} is bound twice", binding.name)));
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_a_directory_bound_to_a_name() {
+        let binding: TargetBinding = "dir:./live".parse().unwrap();
+        assert_eq!((binding.name.as_str(), binding.dir.as_path()), ("default", Path::new("./live")));
+        let binding: TargetBinding = "prod=dir:/a=b:c".parse().unwrap();
+        assert_eq!((binding.name.as_str(), binding.dir.as_path()), ("prod", Path::new("/a=b:c")));
+        let binding: TargetBinding = "dir:/a=b".parse().unwrap();
+        assert_eq!((binding.name.as_str(), binding.dir.as_path()), ("default", Path::new("/a=b")));
+        for bad in ["", "live", "dir:", "prod=live", "Prod=dir:x", "kube:", "ftp:x"] {
+            assert!(bad.parse::<TargetBinding>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_repository_is_named_after_its_url() {
+        let name = default_name("https://git.example/team/Shop_Apps.git").unwrap();
+        assert!(name.as_str().starts_with("shop-apps-"), "{name}");
+        assert_ne!(name, default_name("https://git.example/other/Shop_Apps.git").unwrap());
+        assert!(default_name("///").unwrap().as_str().starts_with("repository-"));
+    }
+}

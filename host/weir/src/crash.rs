@@ -1,0 +1,34 @@
+//! Named steps at which a test kills the process as `kill -9` would. Empty unless built with `crash-points`.
+
+/// Every step, in the order in which a sync passes them. The crash test runs through this list.
+#[cfg_attr(not(feature = "crash-points"), expect(dead_code, reason = "read by `weir crash-points` in test builds"))]
+pub(crate) const STEPS: &[&str] = &[
+    "fetched",
+    "prepared",
+    "before-stake",
+    "after-stake",
+    "wave-written",
+    "before-rename",
+    "after-rename",
+    "before-prune",
+    "after-prune",
+    "applied",
+    "after-record",
+];
+
+/// Reads which steps are armed from the environment variable FAILPOINTS, such as `after-stake=return`.
+pub(crate) fn arm() {
+    #[cfg(feature = "crash-points")]
+    std::mem::forget(fail::FailScenario::setup());
+}
+
+/// Dies here, if armed.
+pub(crate) fn crash_point(step: &'static str) {
+    debug_assert!(!step.is_empty());
+    fail::fail_point!(step, |_| {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        loop {
+            std::thread::park();
+        }
+    });
+}

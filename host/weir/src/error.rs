@@ -1,0 +1,88 @@
+//! What can end a command: one enum by what the caller does, with its exit code.
+
+use std::process::ExitCode;
+
+use weir_core::fault::{Blame, Fault, Retry};
+use weir_core::record::Problem;
+
+/// Why a command or a stage ended early.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Error {
+    /// Wrong usage, a bad manifest or lock: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// A stage failed: exit code 1.
+    #[error("{message}")]
+    Stage {
+        /// Which.
+        stage: &'static str,
+        /// Who has to act.
+        fault: Fault,
+        /// When to try again.
+        retry: Retry,
+        /// For a person.
+        message: String,
+    },
+}
+
+impl Error {
+    /// A failed stage, from an error that knows whose fault it is.
+    pub(crate) fn stage<E: Blame + std::error::Error>(stage: &'static str, error: &E) -> Error {
+        Error::Stage { stage, fault: error.fault(), retry: error.retry(), message: with_causes(error) }
+    }
+
+    /// This host's fault: its disk, its set-up.
+    pub(crate) fn host(stage: &'static str, message: impl Into<String>) -> Error {
+        Error::Stage { stage, fault: Fault::Host, retry: Retry::Backoff, message: message.into() }
+    }
+
+    /// How the process ends.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Error::Usage(_) => ExitCode::from(2),
+            Error::Stage { .. } => ExitCode::from(1),
+        }
+    }
+
+    /// As the ledger keeps it.
+    pub(crate) fn problem(&self) -> Problem {
+        match self {
+            Error::Usage(message) => {
+                Problem { stage: "manifest".to_owned(), fault: Fault::Repository, message: message.clone() }
+            }
+            Error::Stage { stage, fault, message, .. } => {
+                Problem { stage: (*stage).to_owned(), fault: *fault, message: message.clone() }
+            }
+        }
+    }
+}
+
+impl Blame for Error {
+    fn fault(&self) -> Fault {
+        match self {
+            Error::Usage(_) => Fault::Repository,
+            Error::Stage { fault, .. } => *fault,
+        }
+    }
+    fn retry(&self) -> Retry {
+        match self {
+            Error::Usage(_) => Retry::OnChange,
+            Error::Stage { retry, .. } => *retry,
+        }
+    }
+}
+
+/// An error and what caused it, in one line. A cause that the text already holds is not said again.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(e) = cause {
+        let more = e.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = e.source();
+    }
+    text
+}

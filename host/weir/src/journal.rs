@@ -1,0 +1,73 @@
+//! One repository's chain in the ledger with the status that its records fold to: append, then fold.
+
+use std::sync::{Mutex, PoisonError};
+
+use weir_core::name::{AppName, RepositoryName};
+use weir_core::record::{Event, Record};
+use weir_core::stake::{Stake, StakeId, StakeLog};
+use weir_core::status::Status;
+use weir_ledger::{Ledger, LedgerError, LedgerLimits};
+
+use crate::config::Places;
+use crate::error::Error;
+
+/// The chain of one repository.
+pub(crate) struct Journal {
+    ledger: Ledger,
+    repository: RepositoryName,
+    status: Mutex<Status>,
+}
+
+impl Journal {
+    /// Opens the ledger for writing and folds what it knows of this repository.
+    pub(crate) async fn open(places: &Places, repository: RepositoryName) -> Result<Journal, Error> {
+        let ledger = Ledger::open(&places.state.join("ledger"), LedgerLimits::HOST, std::sync::Arc::new(now)).await;
+        let ledger = ledger.map_err(|e| Error::stage("record", &e))?;
+        let status = ledger.load(&repository).await.map_err(|e| Error::stage("record", &e))?;
+        Ok(Journal { ledger, repository, status: Mutex::new(status) })
+    }
+
+    /// The repository.
+    pub(crate) fn repository(&self) -> &RepositoryName {
+        &self.repository
+    }
+
+    /// Looks at the status.
+    pub(crate) fn status<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
+        look(&self.status.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps records, then folds them: what the status says is always durable.
+    pub(crate) async fn append(&self, records: Vec<Record>) -> Result<(), Error> {
+        self.ledger.append(&self.repository, records.clone()).await.map_err(|e| Error::stage("record", &e))?;
+        self.fold(&records);
+        Ok(())
+    }
+
+    /// Ends the ledger's writer.
+    pub(crate) async fn close(self) {
+        self.ledger.close().await;
+    }
+
+    fn fold(&self, records: &[Record]) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        for record in records {
+            status.fold(now(), record);
+        }
+    }
+}
+
+impl StakeLog for Journal {
+    type Error = LedgerError;
+
+    async fn append_stake(&self, repository: &RepositoryName, app: &AppName, stake: Stake) -> Result<StakeId, LedgerError> {
+        let id = self.ledger.append_stake(repository, app, stake.clone()).await?;
+        self.fold(&[Record { app: Some(app.clone()), event: Event::Staked(stake) }]);
+        Ok(id)
+    }
+}
+
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}

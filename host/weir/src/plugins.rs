@@ -1,0 +1,183 @@
+//! Components by digest: found beside the binary, in the cache, in the state or in the tree; compiled once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use weir_core::digest::Digest;
+use weir_core::fault::{Fault, Retry};
+use weir_core::lock::{self, Lock, Pin};
+use weir_core::manifest::{Manifest, PluginSource};
+use weir_core::name::PluginName;
+use weir_core::tree::{Snapshot, View};
+use weir_sandbox::{Plugin, Role, Sandbox};
+
+use crate::config::Places;
+use crate::error::Error;
+
+/// The largest component that is read, in bytes.
+const MAX_COMPONENT: u64 = 256 << 20;
+/// The largest index of bundled plugins, in bytes.
+const MAX_INDEX: u64 = 1 << 20;
+
+/// The components that this host has.
+pub(crate) struct Store {
+    dirs: Vec<PathBuf>,
+    keep: PathBuf,
+    bundled: BTreeMap<String, Digest>,
+}
+
+/// `index.json` in a plugin folder.
+#[derive(serde::Deserialize)]
+struct Index {
+    plugins: BTreeMap<String, Digest>,
+}
+
+impl Store {
+    /// The components of these places.
+    pub(crate) fn open(places: &Places) -> Result<Store, Error> {
+        let mut bundled = BTreeMap::new();
+        for dir in &places.plugins {
+            let path = dir.join("index.json");
+            if let Some(bytes) = read_capped(&path, MAX_INDEX)? {
+                let index: Index = serde_json::from_slice(&bytes)
+                    .map_err(|e| Error::host("plugins", format!("{}: {e}: build the plugins anew with `cargo xtask plugins`", path.display())))?;
+                for (name, digest) in index.plugins {
+                    bundled.entry(name).or_insert(digest);
+                }
+            }
+        }
+        Ok(Store { dirs: places.plugins.clone(), keep: places.state.join("plugins"), bundled })
+    }
+
+    /// The bundled plugins of this host, by name.
+    pub(crate) fn bundled(&self) -> &BTreeMap<String, Digest> {
+        &self.bundled
+    }
+
+    /// A component's bytes, checked against its digest; `None` when this host does not have it.
+    pub(crate) fn bytes(&self, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
+        for dir in &self.dirs {
+            let path = dir.join(format!("{}.wasm", digest.hex()));
+            match read_capped(&path, MAX_COMPONENT)? {
+                Some(bytes) if Digest::of(&bytes) == digest => return Ok(Some(bytes)),
+                Some(_) => tracing::warn!(path = %path.display(), "is not the component that its name says; looking elsewhere"),
+                None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps a component that a lock names, so that upgrading this host changes no render.
+    pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.keep.join(format!("{}.wasm", digest.hex()));
+        if path.exists() {
+            return Ok(());
+        }
+        write_atomic(&path, bytes).map_err(|e| Error::host("plugins", format!("{}: {e}", path.display())))
+    }
+}
+
+/// The plugins of one manifest, ready to be called.
+pub(crate) type Ready = BTreeMap<PluginName, Arc<Plugin>>;
+
+/// What a manifest's plugin names stand for, or why one of them stands for nothing.
+pub(crate) type Pinned = BTreeMap<PluginName, Result<Digest, Error>>;
+
+/// The digest behind each plugin's name. Without a lock `bundled:` means this host's own.
+pub(crate) fn pin(manifest: &Manifest, lock: Option<&Lock>, store: &Store) -> Pinned {
+    manifest.plugins.keys().map(|name| (name.clone(), pin_one(manifest, lock, name, store))).collect()
+}
+
+fn pin_one(manifest: &Manifest, lock: Option<&Lock>, name: &PluginName, store: &Store) -> Result<Digest, Error> {
+    match lock::digest_for(manifest, lock, name).map_err(|e| Error::stage("manifest", &e))? {
+        Pin::Digest(digest) => Ok(digest),
+        Pin::HostsOwn(bundled) => own_bundled(store, &bundled),
+    }
+}
+
+/// This host's own bundled plugin of that name.
+pub(crate) fn own_bundled(store: &Store, name: &str) -> Result<Digest, Error> {
+    store.bundled.get(name).copied().ok_or_else(|| Error::Stage {
+        stage: "manifest",
+        fault: Fault::Host,
+        retry: Retry::OnChange,
+        message: format!(
+            "bundled:{name}: this host has no such plugin; it has: {}. Its folders: {}. `cargo xtask plugins` builds them",
+            if store.bundled.is_empty() { "none".to_owned() } else { store.bundled.keys().cloned().collect::<Vec<_>>().join(", ") },
+            store.dirs.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", "),
+        ),
+    })
+}
+
+/// The bytes of a plugin that lies in the tree.
+pub(crate) fn bytes_in_tree(snapshot: &Snapshot, source: &PluginSource) -> Result<Option<Vec<u8>>, Error> {
+    let PluginSource::File(path) = source else { return Ok(None) };
+    let mut view = View::new(snapshot.clone(), vec![path.clone()]);
+    let bytes = view.read(path.as_str()).map_err(|e| Error::stage("manifest", &e))?;
+    Ok(Some(bytes.to_vec()))
+}
+
+/// Loads one plugin: its bytes by digest, checked, compiled or taken from the compiled cache.
+pub(crate) fn load(
+    sandbox: &Sandbox,
+    store: &Store,
+    snapshot: &Snapshot,
+    manifest: &Manifest,
+    name: &PluginName,
+    digest: Digest,
+    role: Role,
+) -> Result<Plugin, Error> {
+    let missing = |why: String| Error::Stage { stage: "plugins", fault: Fault::Repository, retry: Retry::OnChange, message: why };
+    let source = manifest.plugins.get(name).map(|spec| &spec.source);
+    let in_tree = source.map(|s| bytes_in_tree(snapshot, s)).transpose()?.flatten();
+    let bytes = match in_tree {
+        Some(bytes) if Digest::of(&bytes) == digest => bytes,
+        Some(bytes) => {
+            return Err(missing(format!(
+                "plugin {name}: the file in the tree has digest {}, but weir.lock pins {digest}: run `weir lock --update` and commit it, if the change is meant",
+                Digest::of(&bytes)
+            )));
+        }
+        None => store.bytes(digest)?.ok_or_else(|| {
+            missing(format!(
+                "plugin {name}: this host does not have {digest}, which weir.lock pins. A locked plugin is never replaced: put the component into a plugin folder, or run `weir lock --update` to take this host's own"
+            ))
+        })?,
+    };
+    if source.is_some_and(|s| matches!(s, PluginSource::Bundled(_))) {
+        store.keep(digest, &bytes)?;
+    }
+    let progress = |what: &str| tracing::info!(plugin = %name, digest = %digest.short(), "{what}");
+    sandbox.load(digest, role, bytes, &progress).map_err(|e| Error::stage("plugins", &e))
+}
+
+fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+    use std::io::Read as _;
+    let failed = |e: std::io::Error| Error::host("plugins", format!("{}: {e}", path.display()));
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e) => return Err(failed(e)),
+    };
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::host("plugins", format!("{}: more than {limit} bytes", path.display())));
+    }
+    Ok(Some(bytes))
+}
+
+/// Writes a file so that it is there whole or not at all, whatever is killed.
+pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let dir = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(dir)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = dir.join(format!(".{name}.{}.tmp", std::process::id()));
+    let mut file = std::fs::File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    std::fs::File::open(dir)?.sync_all()
+}

@@ -1,0 +1,364 @@
+//! One app from rendered to recorded: observe, plan, stake, apply, prune, record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_cluster::dir::{ApplyEvent, DirTarget};
+use weir_core::digest::{CommitId, Digest};
+use weir_core::fault::{Blame as _, Fault, Retry};
+use weir_core::inventory::Inventory;
+use weir_core::name::{AppName, TargetName};
+use weir_core::object::{Object, ResourceId};
+use weir_core::plan::{Counts, Live, Others, Plan, plan};
+use weir_core::record::{Event, Problem, Record, SyncRecord};
+use weir_core::stake::{Applied, Ended, Outcome, Staked, stake};
+use weir_core::status::{AppStatus, State};
+
+use crate::crash::crash_point;
+use crate::error::Error;
+use crate::journal::Journal;
+use crate::prepare::{Prepared, PreparedApp, Rendered};
+
+/// How many problems one message names.
+const SHOWN_REFUSALS: usize = 5;
+
+/// Brings apps to their targets.
+pub(crate) struct Syncer {
+    journal: Arc<Journal>,
+    targets: BTreeMap<TargetName, Arc<DirTarget>>,
+}
+
+/// How one sync of one app ended.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    /// The app.
+    pub(crate) app: AppName,
+    /// The commit.
+    pub(crate) commit: Option<CommitId>,
+    /// Object by object, what changed.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// In numbers.
+    pub(crate) counts: Counts,
+    /// How the app stands now.
+    pub(crate) state: State,
+    /// What stands in the way.
+    pub(crate) problem: Option<Problem>,
+    /// When to try again, where something stands in the way.
+    pub(crate) retry: Retry,
+    /// Whether anything was said to the ledger: a check that found nothing new says nothing.
+    pub(crate) is_news: bool,
+}
+
+/// What one run gathers on its way.
+struct Run<'a> {
+    app: &'a AppName,
+    commit: Option<CommitId>,
+    micros: BTreeMap<String, u64>,
+    lap: Instant,
+}
+
+impl Syncer {
+    /// A syncer onto these targets.
+    pub(crate) fn new(journal: Arc<Journal>, targets: BTreeMap<TargetName, Arc<DirTarget>>) -> Syncer {
+        Syncer { journal, targets }
+    }
+
+    /// The journal that it writes to.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Whether this host binds the target.
+    pub(crate) fn binds(&self, target: &TargetName) -> bool {
+        self.targets.contains_key(target)
+    }
+
+    /// Syncs one app of a prepared commit, or removes one that left its manifest.
+    ///
+    /// # Errors
+    /// When the ledger cannot keep what happened; all else is in the report.
+    pub(crate) async fn sync(&self, prepared: &Prepared, app: &AppName) -> Result<Report, Error> {
+        let run = Run { app, commit: prepared.commit, micros: BTreeMap::new(), lap: Instant::now() };
+        match prepared.apps.get(app) {
+            Some(PreparedApp { app, rendered: Ok(rendered) }) => {
+                self.bring(run, prepared, &app.target, rendered, app.remove == weir_core::manifest::Removal::Prune).await
+            }
+            Some(PreparedApp { rendered: Err(e), .. }) => self.fail(run, e).await,
+            None => self.remove(run, prepared).await,
+        }
+    }
+
+    async fn bring(
+        &self,
+        mut run: Run<'_>,
+        prepared: &Prepared,
+        target_name: &TargetName,
+        rendered: &Rendered,
+        prune_on_removal: bool,
+    ) -> Result<Report, Error> {
+        run.micros.clone_from(&rendered.micros);
+        let target = match self.target(target_name) {
+            Ok(target) => target,
+            Err(e) => return self.fail(run, &e).await,
+        };
+        let objects = rendered.validated.objects();
+        let output = rendered.validated.output();
+        let plan = match self.look(&mut run, prepared, &target, objects).await {
+            Ok(plan) => plan,
+            Err(e) => return self.fail(run, &e).await,
+        };
+        let refused = refusal(run.app, &plan);
+        let unchanged = self.journal.status(|s| {
+            s.apps.get(run.app).is_some_and(|a| {
+                let same = a.commit == run.commit && a.output == Some(output);
+                a.problem == refused && (refused.is_some() || (same && a.state == State::Synced))
+            })
+        });
+        let mut counts = plan.counts();
+        if plan.is_empty() && unchanged {
+            let state = if refused.is_some() { State::Failed } else { State::Synced };
+            return Ok(run.report(vec![], counts, state, refused, Retry::OnChange, false));
+        }
+        let applied = if plan.is_empty() {
+            Vec::new()
+        } else {
+            match self.change(&mut run, &target, plan, output).await? {
+                Ok(applied) => applied.outcomes,
+                Err(e) => return self.fail(run, &e).await,
+            }
+        };
+        let failure = failed(run.app, &applied);
+        counts = recount(counts, &applied);
+        let problem = refused.or_else(|| failure.clone());
+        let record = SyncRecord {
+            commit: run.commit,
+            output,
+            plugins: rendered.plugins.clone(),
+            target: target_name.clone(),
+            prune_on_removal,
+            outcomes: applied.clone(),
+            counts,
+            problem: problem.clone(),
+            micros: run.micros.clone(),
+        };
+        self.journal.append(vec![Record { app: Some(run.app.clone()), event: Event::Synced(record) }]).await?;
+        crash_point("after-record");
+        let state = if problem.is_some() { State::Failed } else { State::Synced };
+        let retry = if failure.is_some() { Retry::Backoff } else { Retry::OnChange };
+        Ok(run.report(applied, counts, state, problem, retry, true))
+    }
+
+    /// Observe, then plan.
+    async fn look(
+        &self,
+        run: &mut Run<'_>,
+        prepared: &Prepared,
+        target: &Arc<DirTarget>,
+        desired: &[Object],
+    ) -> Result<Plan, Error> {
+        let desired_by_app = prepared.desired();
+        let (inventory, others) = self.journal.status(|s| {
+            let inventories: BTreeMap<AppName, &Inventory> =
+                s.apps.iter().map(|(name, app)| (name.clone(), &app.inventory)).collect();
+            let own = s.apps.get(run.app).map(|a| a.inventory.clone()).unwrap_or_default();
+            (own, Others::of(run.app, &inventories, &desired_by_app))
+        });
+        let ids: BTreeSet<ResourceId> =
+            desired.iter().map(|o| o.id().clone()).chain(inventory.iter().map(|(id, _)| id.clone())).collect();
+        let live = observe(target, ids).await?;
+        run.done("observe");
+        let plan = plan(desired, &inventory, &live, &others);
+        run.done("plan");
+        Ok(plan)
+    }
+
+    /// Stake, then apply and prune. The outer error is the ledger's, the inner one the target's.
+    async fn change(
+        &self,
+        run: &mut Run<'_>,
+        target: &Arc<DirTarget>,
+        plan: Plan,
+        output: Digest,
+    ) -> Result<Result<Applied, Error>, Error> {
+        crash_point("before-stake");
+        let staked = stake(&*self.journal, self.journal.repository(), run.app, plan, run.commit, output).await;
+        let staked: Staked<Plan> = staked.map_err(|e| Error::stage("stake", &e))?;
+        crash_point("after-stake");
+        run.done("stake");
+        let target = target.clone();
+        let applied = tokio::task::spawn_blocking(move || target.apply(&staked, &|event| crash_point(step_of(event)))).await;
+        crash_point("applied");
+        run.done("apply");
+        Ok(match applied {
+            Ok(applied) => Ok(applied),
+            Err(e) => Err(Error::host("apply", format!("applying ended early: {e}"))),
+        })
+    }
+
+    /// An app that is no longer in the manifest: held, or pruned where it said so while it was there.
+    async fn remove(&self, mut run: Run<'_>, prepared: &Prepared) -> Result<Report, Error> {
+        let Some(known) = self.journal.status(|s| s.apps.get(run.app).cloned()) else {
+            return Ok(run.report(vec![], Counts::default(), State::Synced, None, Retry::OnChange, false));
+        };
+        if known.inventory.is_empty() {
+            return self.removed(run, vec![]).await;
+        }
+        if !known.prune_on_removal {
+            return self.hold(run, &known).await;
+        }
+        let target_name = known.target.unwrap_or_else(TargetName::default_target);
+        let looked = match self.target(&target_name) {
+            Ok(target) => self.look(&mut run, prepared, &target, &[]).await.map(|plan| (target, plan)),
+            Err(e) => Err(e),
+        };
+        let (target, plan) = match looked {
+            Ok(both) => both,
+            Err(e) => return self.fail(run, &e).await,
+        };
+        if let Some(problem) = refusal(run.app, &plan) {
+            let e = Error::Stage { stage: "plan", fault: problem.fault, retry: Retry::Backoff, message: problem.message };
+            return self.fail(run, &e).await;
+        }
+        let output = known.output.unwrap_or_else(|| Digest::of(b""));
+        let applied = match self.change(&mut run, &target, plan, output).await? {
+            Ok(applied) => applied.outcomes,
+            Err(e) => return self.fail(run, &e).await,
+        };
+        let counts = recount(Counts::default(), &applied);
+        let problem = failed(run.app, &applied);
+        let record = SyncRecord {
+            commit: run.commit,
+            output,
+            plugins: BTreeMap::new(),
+            target: target_name,
+            prune_on_removal: true,
+            outcomes: applied.clone(),
+            counts,
+            problem: problem.clone(),
+            micros: run.micros.clone(),
+        };
+        self.journal.append(vec![Record { app: Some(run.app.clone()), event: Event::Synced(record) }]).await?;
+        let left = self.journal.status(|s| s.apps.get(run.app).map_or(0, |a| a.inventory.len()));
+        if problem.is_some() || left > 0 {
+            // What is left moves to another app, which takes it when it syncs.
+            let state = if problem.is_some() { State::Failed } else { State::Pending };
+            return Ok(run.report(applied, counts, state, problem, Retry::Backoff, true));
+        }
+        self.removed(run, applied).await
+    }
+
+    async fn removed(&self, run: Run<'_>, outcomes: Vec<Outcome>) -> Result<Report, Error> {
+        self.journal.append(vec![Record { app: Some(run.app.clone()), event: Event::Removed }]).await?;
+        let counts = recount(Counts::default(), &outcomes);
+        Ok(run.report(outcomes, counts, State::Synced, None, Retry::OnChange, true))
+    }
+
+    async fn hold(&self, run: Run<'_>, known: &AppStatus) -> Result<Report, Error> {
+        let why = format!(
+            "app {} left the manifest and still has {} objects: they stay. Put it back with `remove: prune`, sync, and take it out again to have them pruned",
+            run.app,
+            known.inventory.len()
+        );
+        let is_news = known.state != State::Held || known.problem.as_ref().is_none_or(|p| p.message != why);
+        if is_news {
+            let record = Record { app: Some(run.app.clone()), event: Event::Held { why: why.clone() } };
+            self.journal.append(vec![record]).await?;
+        }
+        let problem = Problem { stage: "manifest".to_owned(), fault: Fault::Repository, message: why };
+        Ok(run.report(vec![], Counts::default(), State::Held, Some(problem), Retry::OnChange, is_news))
+    }
+
+    async fn fail(&self, run: Run<'_>, error: &Error) -> Result<Report, Error> {
+        let problem = error.problem();
+        let known = self.journal.status(|s| {
+            s.apps.get(run.app).is_some_and(|a| a.state == State::Failed && a.problem.as_ref() == Some(&problem))
+        });
+        if !known {
+            let event = Event::Failed { commit: run.commit, problem: problem.clone() };
+            self.journal.append(vec![Record { app: Some(run.app.clone()), event }]).await?;
+        }
+        Ok(run.report(vec![], Counts::default(), State::Failed, Some(problem), error.retry(), !known))
+    }
+
+    fn target(&self, name: &TargetName) -> Result<Arc<DirTarget>, Error> {
+        self.targets.get(name).cloned().ok_or_else(|| Error::Stage {
+            stage: "observe",
+            fault: Fault::Host,
+            retry: Retry::OnChange,
+            message: format!("target {name} is not bound on this host: give --target {name}=dir:PATH"),
+        })
+    }
+}
+
+impl Run<'_> {
+    fn done(&mut self, stage: &str) {
+        let spent = u64::try_from(self.lap.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.micros.insert(stage.to_owned(), spent);
+        self.lap = Instant::now();
+    }
+
+    fn report(
+        &self,
+        outcomes: Vec<Outcome>,
+        counts: Counts,
+        state: State,
+        problem: Option<Problem>,
+        retry: Retry,
+        is_news: bool,
+    ) -> Report {
+        Report { app: self.app.clone(), commit: self.commit, outcomes, counts, state, problem, retry, is_news }
+    }
+}
+
+async fn observe(target: &Arc<DirTarget>, ids: BTreeSet<ResourceId>) -> Result<BTreeMap<ResourceId, Live>, Error> {
+    let target = target.clone();
+    let ids: Vec<ResourceId> = ids.into_iter().collect();
+    let live = tokio::task::spawn_blocking(move || target.observe(&ids)).await;
+    live.map_err(|e| Error::host("observe", format!("observing ended early: {e}")))
+}
+
+fn step_of(event: ApplyEvent) -> &'static str {
+    match event {
+        ApplyEvent::WaveWritten => "wave-written",
+        ApplyEvent::BeforeRename(_) => "before-rename",
+        ApplyEvent::AfterRename(_) => "after-rename",
+        ApplyEvent::BeforePrune(_) => "before-prune",
+        ApplyEvent::AfterPrune(_) => "after-prune",
+    }
+}
+
+/// What may not be touched, as one problem.
+fn refusal(app: &AppName, plan: &Plan) -> Option<Problem> {
+    let refused = plan.refused();
+    if refused.is_empty() {
+        return None;
+    }
+    let mut lines: Vec<String> = refused.iter().take(SHOWN_REFUSALS).map(|(id, why)| format!("{id}: {why}")).collect();
+    if refused.len() > SHOWN_REFUSALS {
+        lines.push(format!("... and {} more", refused.len() - SHOWN_REFUSALS));
+    }
+    Some(Problem { stage: "plan".to_owned(), fault: Fault::Target, message: format!("app {app}: {}", lines.join("; ")) })
+}
+
+fn failed(app: &AppName, outcomes: &[Outcome]) -> Option<Problem> {
+    let (id, why) = outcomes.iter().find_map(|o| match &o.ended {
+        Ended::Failed(why) => Some((&o.id, why)),
+        _ => None,
+    })?;
+    Some(Problem { stage: "apply".to_owned(), fault: Fault::Target, message: format!("app {app}: {id}: {why}") })
+}
+
+/// What really happened, in numbers.
+fn recount(planned: Counts, outcomes: &[Outcome]) -> Counts {
+    let mut counts = Counts { unchanged: planned.unchanged, ..Counts::default() };
+    for outcome in outcomes {
+        match outcome.ended {
+            Ended::Created(_) => counts.created += 1,
+            Ended::Updated(_) => counts.updated += 1,
+            Ended::Pruned => counts.pruned += 1,
+            Ended::Confirmed(_) | Ended::Forgotten | Ended::Failed(_) | Ended::Skipped => {}
+        }
+    }
+    counts
+}

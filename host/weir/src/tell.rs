@@ -1,0 +1,226 @@
+//! What people hear: one line for each thing that is news, progress for long work, numbers for the API.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use weir_api::{FetchResult, Metrics, SyncResult};
+use weir_core::record::{CommitRecord, Movement};
+use weir_core::stake::Ended;
+use weir_core::status::State;
+use weir_source::FetchProgress;
+
+use crate::error::Error;
+use crate::journal::Journal;
+use crate::prepare::Prepared;
+use crate::read_model::Publisher;
+use crate::sync::Report;
+
+/// How many objects one sync names.
+const SHOWN_OBJECTS: usize = 20;
+/// How many notes of one commit are shown.
+const SHOWN_NOTES: usize = 20;
+
+/// Says what is news. A check that finds nothing new says nothing.
+pub(crate) struct Teller {
+    publisher: Publisher,
+    metrics: Metrics,
+    fetch_problem: Option<String>,
+    prepare_problem: Option<String>,
+    moved: bool,
+    progress: Progress,
+}
+
+impl Teller {
+    /// A teller that publishes here too.
+    pub(crate) fn new(publisher: Publisher, metrics: Metrics) -> Teller {
+        let progress = Progress::for_terminal();
+        Teller { publisher, metrics, fetch_problem: None, prepare_problem: None, moved: false, progress }
+    }
+
+    /// Where a fetch shows how far it is.
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// The ref moved.
+    pub(crate) fn moved(&mut self, record: &CommitRecord) {
+        self.moved = true;
+        let (commit, subject, author) = (record.commit.short(), &record.subject, &record.author);
+        match record.movement {
+            Movement::First => tracing::info!(%commit, %author, "following from commit {commit}: {subject}"),
+            Movement::Forward(from) => tracing::info!(%commit, from = %from.short(), %author, "new commit {commit}: {subject}"),
+            Movement::Rewritten(from) => {
+                tracing::warn!(%commit, from = %from.short(), %author, "history was rewritten: {} is now {commit}: {subject}", from.short());
+            }
+        }
+    }
+
+    /// A fetch ended.
+    pub(crate) fn fetched(&mut self, problem: Option<&Error>, journal: &Journal) {
+        self.progress.clear();
+        let result = match (problem, std::mem::take(&mut self.moved)) {
+            (Some(_), _) => FetchResult::Failed,
+            (None, true) => FetchResult::Moved,
+            (None, false) => FetchResult::Unchanged,
+        };
+        self.metrics.fetched(journal.repository(), result);
+        let problem = problem.map(ToString::to_string);
+        if problem != self.fetch_problem {
+            match &problem {
+                Some(message) => tracing::error!("{message}; the last good state stays"),
+                None => tracing::info!("the repository answers again"),
+            }
+            self.fetch_problem = problem;
+        }
+        self.publish(journal);
+    }
+
+    /// A commit was read and rendered.
+    pub(crate) fn prepared(&mut self, prepared: &Prepared) {
+        self.prepare_problem = None;
+        for warning in &prepared.warnings {
+            tracing::warn!("{warning}");
+        }
+        let notes = prepared.apps.values().flat_map(|a| a.rendered.iter().map(move |r| (&a.app.name, r)));
+        let notes: Vec<_> = notes.flat_map(|(app, r)| r.validated.notes().iter().map(move |n| (app, n))).collect();
+        for (app, note) in notes.iter().take(SHOWN_NOTES) {
+            tracing::warn!(%app, "{note}");
+        }
+        if notes.len() > SHOWN_NOTES {
+            tracing::warn!("... and {} more notes; `weir render` shows all", notes.len() - SHOWN_NOTES);
+        }
+        for app in prepared.apps.values().filter_map(|a| a.rendered.as_ref().ok()) {
+            for (stage, micros) in &app.micros {
+                self.stage(stage, *micros);
+            }
+        }
+    }
+
+    /// A commit could not be read: nothing changes.
+    pub(crate) fn not_prepared(&mut self, error: &Error, journal: &Journal) {
+        let message = error.to_string();
+        if self.prepare_problem.as_ref() != Some(&message) {
+            tracing::error!("{message}\nthe last good state stays");
+            self.prepare_problem = Some(message);
+        }
+        self.publish(journal);
+    }
+
+    /// One app was synced, or was not.
+    pub(crate) fn synced(&mut self, report: &Report, journal: &Journal) {
+        let changed = report.outcomes.iter().any(|o| sign(&o.ended).is_some());
+        let result = match report.state {
+            State::Failed | State::Pending => SyncResult::Failed,
+            State::Held => SyncResult::Held,
+            State::Synced if changed => SyncResult::Changed,
+            State::Synced => SyncResult::Unchanged,
+        };
+        self.metrics.synced(journal.repository(), result);
+        for (stage, micros) in &report.micros {
+            self.stage(stage, *micros);
+        }
+        if report.is_news {
+            tell_report(report, changed);
+        }
+        self.publish(journal);
+    }
+
+    fn stage(&self, stage: &str, micros: u64) {
+        let known = ["render", "transform", "validate", "observe", "plan", "stake", "apply"];
+        if let Some(stage) = known.into_iter().find(|s| *s == stage) {
+            self.metrics.stage(stage, Duration::from_micros(micros).as_secs_f64());
+        }
+    }
+
+    fn publish(&self, journal: &Journal) {
+        self.publisher.publish(journal, self.fetch_problem.as_deref().or(self.prepare_problem.as_deref()));
+    }
+}
+
+fn tell_report(report: &Report, changed: bool) {
+    let (app, commit) = (&report.app, report.commit.map_or_else(|| "the work tree".to_owned(), |c| c.short()));
+    let changes = report.outcomes.iter().filter_map(|o| sign(&o.ended).map(|sign| (sign, &o.id)));
+    let changes: Vec<_> = changes.collect();
+    for (sign, id) in changes.iter().take(SHOWN_OBJECTS) {
+        tracing::info!(%app, %commit, "  {sign} {id}");
+    }
+    if changes.len() > SHOWN_OBJECTS {
+        tracing::info!(%app, %commit, "  ... and {} more", changes.len() - SHOWN_OBJECTS);
+    }
+    let counts = report.counts;
+    match (&report.problem, report.state) {
+        (Some(problem), State::Held) => tracing::warn!(%app, %commit, "held: {}", problem.message),
+        (Some(problem), _) => {
+            tracing::error!(%app, %commit, stage = %problem.stage, fault = problem.fault.as_str(), "failed: {}", problem.message);
+        }
+        (None, State::Pending) => tracing::info!(%app, %commit, "waits for objects that move to another app"),
+        (None, _) if changed => tracing::info!(%app, %commit, "synced to {commit}: {counts}"),
+        (None, _) => tracing::info!(%app, %commit, "is at {commit}: nothing to change"),
+    }
+}
+
+/// How a change is shown: + created, ~ updated, - pruned.
+fn sign(ended: &Ended) -> Option<char> {
+    match ended {
+        Ended::Created(_) => Some('+'),
+        Ended::Updated(_) => Some('~'),
+        Ended::Pruned => Some('-'),
+        Ended::Confirmed(_) | Ended::Forgotten | Ended::Failed(_) | Ended::Skipped => None,
+    }
+}
+
+/// A line on the terminal that says how far long work is. Nothing where stderr is not a terminal.
+#[derive(Clone)]
+pub(crate) struct Progress {
+    bar: Option<Arc<ProgressBar>>,
+}
+
+impl Progress {
+    /// A line on stderr, where that is a terminal.
+    pub(crate) fn for_terminal() -> Progress {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+                bar.set_style(style);
+            }
+            Arc::new(bar)
+        });
+        Progress { bar }
+    }
+
+    /// How far a fetch is.
+    pub(crate) fn fetch(&self, progress: &FetchProgress) {
+        let Some(bar) = &self.bar else { return };
+        let what = match progress {
+            FetchProgress::Connecting => "fetching: asking for the refs".to_owned(),
+            FetchProgress::Waiting => "fetching: waiting for the server".to_owned(),
+            FetchProgress::Receiving { bytes } => format!("fetching: {}", indicatif::HumanBytes(*bytes)),
+            FetchProgress::Checking => "fetching: checking that all is there".to_owned(),
+        };
+        // Fast fetches show nothing.
+        if bar.elapsed() > Duration::from_millis(500) {
+            bar.set_message(what);
+            bar.tick();
+        }
+    }
+
+    /// Takes the line away.
+    fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+            bar.reset();
+        }
+    }
+}
+
+/// The apps of a status by state, for a summary line.
+pub(crate) fn count_states<'a>(states: impl Iterator<Item = &'a State>) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for state in states {
+        *counts.entry(state.as_str()).or_default() += 1;
+    }
+    counts.iter().map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", ")
+}

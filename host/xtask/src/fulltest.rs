@@ -1,0 +1,117 @@
+//! `cargo fulltest`: everything that the continuous integration runs, in one command, from a fresh clone.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::run::cargo;
+use crate::steps::Steps;
+use crate::tally::Tally;
+use crate::{deny, plugins, quickstart, tools};
+
+/// One selection for build, lints and tests, so that everything is compiled once.
+/// The crash points are for the tests that kill the host at each step; a plain build has none.
+const SELECTION: &[&str] = &["--workspace", "--features", "weir/crash-points"];
+
+/// Runs all steps; the last line printed is the tests' sum.
+///
+/// # Errors
+/// The first step that failed, with what to do.
+pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
+    if let Some(unknown) = arguments.first() {
+        bail!(
+            "`{unknown}`: fulltest takes no arguments; for a single suite: cargo test --workspace --test NAME"
+        );
+    }
+    let mut steps = Steps::default();
+    let installing = steps.step("tools", "install what is named above", || {
+        tools::git(root)?;
+        tools::components(root)?;
+        tools::wasm_target(root)?;
+        deny::Installing::start(root)
+    })?;
+    steps.step("format", "run `cargo xtask fmt` and commit", || {
+        cargo(root).args(["fmt", "--all", "--check"]).run()
+    })?;
+    steps.step("plugins", "see the compiler's message", || {
+        plugins::build_plugins(root)
+    })?;
+    steps.step("guests", "see the compiler's message", || {
+        plugins::build_guests(root)
+    })?;
+    steps.step("build", "see the compiler's message", || {
+        cargo(root).arg("build").args(SELECTION).run()
+    })?;
+    steps.step(
+        "clippy",
+        "mend what it names; an exception is `#[expect(LINT, reason = \"...\")]`",
+        || clippy(root),
+    )?;
+    let oracle = steps.step("yaml oracle", "see above", || tools::yaml_oracle(root))?;
+    steps.step(
+        "reproducible plugins",
+        "find what of the folder or the time is in the bytes",
+        || plugins::check_reproducible(root),
+    )?;
+    steps.step("quickstart", "run `cargo quickstart` and look", || {
+        quickstart::check(root)
+    })?;
+    steps.step("licences, bans, sources", "see deny.toml", || {
+        installing.finish()?.check()
+    })?;
+    let mut tally = Tally::default();
+    let tests = steps.step(
+        "tests",
+        "run the failing suite alone: cargo test --workspace --test NAME",
+        || test(root, &oracle, &mut tally),
+    );
+    steps.table();
+    if let Err(error) = &tests {
+        println!("\n{error:#}");
+    }
+    println!("{}\n", tally.details());
+    println!("{tally}");
+    tests
+}
+
+/// Clippy over everything; warnings are errors.
+///
+/// # Errors
+/// A lint fired.
+pub(crate) fn clippy(root: &Path) -> Result<()> {
+    cargo(root)
+        .arg("clippy")
+        .args(SELECTION)
+        .args(["--all-targets", "--", "-D", "warnings"])
+        .run()
+}
+
+fn test(root: &Path, oracle: &Path, tally: &mut Tally) -> Result<()> {
+    let mut unread = None;
+    let passed = cargo(root)
+        .arg("test")
+        .args(SELECTION)
+        .arg("--no-fail-fast")
+        .env("WEIR_BIN", root.join("target/debug/weir"))
+        .env("WEIR_PLUGIN_DIR", root.join("target/plugins"))
+        .env("WEIR_GUEST_DIR", root.join("target/guests"))
+        .env("WEIR_YAML_ORACLE", oracle)
+        .lines(|line| {
+            if let Err(error) = tally.see(line) {
+                unread = Some(error);
+            }
+        })?;
+    if let Some(error) = unread {
+        return Err(error);
+    }
+    if !passed {
+        bail!("`cargo test` failed: {tally}");
+    }
+    if !tally.is_good() {
+        bail!(
+            "no test ran, or some were ignored: {tally}, {}",
+            tally.details()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! The rig's own tests: a rig that lies makes every suite lie.
