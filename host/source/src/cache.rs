@@ -22,16 +22,21 @@ const MAX_PACKS: usize = 200;
 /// How gix opens a repository: nothing from the environment or the user's configuration, no replaced objects, no
 /// commit graph (its content is not hashed into the commits), and no allocation above the limit.
 pub(crate) fn open_options(object_bytes: u64) -> gix::open::Options {
-    let slots = gix::odb::store::init::Slots::AsNeededByDiskState { multiplier: 1.1, minimum: 2 * MAX_PACKS };
-    gix::open::Options::isolated().object_store_slots(slots).config_overrides([
-        format!("gitoxide.objects.allocLimit={object_bytes}"),
-        format!("gitoxide.userAgent=weir/{}", env!("CARGO_PKG_VERSION")),
-        "core.useReplaceRefs=false".into(),
-        "core.commitGraph=false".into(),
-        "core.logAllRefUpdates=false".into(),
-        "user.name=weir".into(),
-        "user.email=weir@localhost".into(),
-    ])
+    let slots = gix::odb::store::init::Slots::AsNeededByDiskState {
+        multiplier: 1.1,
+        minimum: 2 * MAX_PACKS,
+    };
+    gix::open::Options::isolated()
+        .object_store_slots(slots)
+        .config_overrides([
+            format!("gitoxide.objects.allocLimit={object_bytes}"),
+            format!("gitoxide.userAgent=weir/{}", env!("CARGO_PKG_VERSION")),
+            "core.useReplaceRefs=false".into(),
+            "core.commitGraph=false".into(),
+            "core.logAllRefUpdates=false".into(),
+            "user.name=weir".into(),
+            "user.email=weir@localhost".into(),
+        ])
 }
 
 /// The place of one URL's and ref's clones. A clone is a generation: `git-1`, `git-2`; the highest one counts, and one
@@ -48,14 +53,26 @@ pub(crate) struct Lock {
 
 impl Cache {
     /// Makes the directory, and removes what a crash has left behind.
-    pub(crate) fn open(cache_dir: &Path, url: &str, reference: &str, object_bytes: u64) -> Result<Cache, SourceError> {
-        let key = Digest::builder().part(url.as_bytes()).part(reference.as_bytes()).finish();
+    pub(crate) fn open(
+        cache_dir: &Path,
+        url: &str,
+        reference: &str,
+        object_bytes: u64,
+    ) -> Result<Cache, SourceError> {
+        let key = Digest::builder()
+            .part(url.as_bytes())
+            .part(reference.as_bytes())
+            .finish();
         let dir = cache_dir.join(key.hex());
         let private = |dir: &Path| {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(dir)?;
             fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
         };
-        private(&dir).map_err(|e| SourceError::host(format!("making the cache {}", dir.display()), e))?;
+        private(&dir)
+            .map_err(|e| SourceError::host(format!("making the cache {}", dir.display()), e))?;
         let cache = Cache { dir, object_bytes };
         // Another process that works in it right now keeps its files.
         if let Some(lock) = cache.try_lock()? {
@@ -66,7 +83,12 @@ impl Cache {
 
     fn lock_file(&self) -> Result<File, SourceError> {
         let path = self.dir.join("lock");
-        File::options().create(true).truncate(false).write(true).open(&path).map_err(|e| self.host("opening the lock of", e))
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|e| self.host("opening the lock of", e))
     }
 
     fn try_lock(&self) -> Result<Option<Lock>, SourceError> {
@@ -107,16 +129,30 @@ impl Cache {
 
     fn generations(&self) -> Result<Vec<u64>, SourceError> {
         let entries = fs::read_dir(&self.dir).map_err(|e| self.host("reading", e))?;
-        let number = |e: io::Result<fs::DirEntry>| e.ok()?.file_name().to_str()?.strip_prefix("git-")?.parse().ok();
+        let number = |e: io::Result<fs::DirEntry>| {
+            e.ok()?
+                .file_name()
+                .to_str()?
+                .strip_prefix("git-")?
+                .parse()
+                .ok()
+        };
         Ok(entries.filter_map(number).collect())
     }
 
     /// The clone that counts and its last good commit. One that does not open is removed: it is a cache.
     pub(crate) fn current(&self) -> Result<Option<(ThreadSafeRepository, CommitId)>, SourceError> {
-        let Some(number) = self.generations()?.into_iter().max() else { return Ok(None) };
+        let Some(number) = self.generations()?.into_iter().max() else {
+            return Ok(None);
+        };
         let path = self.dir.join(format!("git-{number}"));
         let opened = self.options().open(&path).map_err(|e| object::causes(&e));
-        match opened.and_then(|repo| Ok((commit_at(&repo.to_thread_local(), HEAD).ok_or("it has no head")?, repo))) {
+        match opened.and_then(|repo| {
+            Ok((
+                commit_at(&repo.to_thread_local(), HEAD).ok_or("it has no head")?,
+                repo,
+            ))
+        }) {
             Ok((head, repo)) => Ok(Some((repo, head))),
             Err(why) => {
                 tracing::warn!(cache = %path.display(), %why, "the cache is damaged: it is cloned anew");
@@ -130,8 +166,18 @@ impl Cache {
         let path = self.dir.join("new");
         remove(&path).map_err(|e| self.host("clearing", e))?;
         let kind = gix::create::Kind::Bare;
-        ThreadSafeRepository::init_opts(&path, kind, gix::create::Options::default(), self.options())
-            .map_err(|e| self.host("making a bare repository in", io::Error::other(object::causes(&e))))
+        ThreadSafeRepository::init_opts(
+            &path,
+            kind,
+            gix::create::Options::default(),
+            self.options(),
+        )
+        .map_err(|e| {
+            self.host(
+                "making a bare repository in",
+                io::Error::other(object::causes(&e)),
+            )
+        })
     }
 
     /// Makes the clone that was begun the one that counts. The one before it stays for its readers until the next sweep.
@@ -139,15 +185,21 @@ impl Cache {
         let generations = self.generations()?;
         let last = generations.iter().max().copied().unwrap_or(0);
         for old in generations.into_iter().filter(|n| *n != last) {
-            remove(&self.dir.join(format!("git-{old}"))).map_err(|e| self.host("removing an old clone in", e))?;
+            remove(&self.dir.join(format!("git-{old}")))
+                .map_err(|e| self.host("removing an old clone in", e))?;
         }
         let _ = lock;
-        fs::rename(self.dir.join("new"), self.dir.join(format!("git-{}", last + 1)))
-            .map_err(|e| self.host("renaming the new clone in", e))
+        fs::rename(
+            self.dir.join("new"),
+            self.dir.join(format!("git-{}", last + 1)),
+        )
+        .map_err(|e| self.host("renaming the new clone in", e))
     }
 
     fn options(&self) -> gix::open::Options {
-        open_options(self.object_bytes).open_path_as_is(true).with(gix::sec::Trust::Full)
+        open_options(self.object_bytes)
+            .open_path_as_is(true)
+            .with(gix::sec::Trust::Full)
     }
 
     fn host(&self, what: &str, e: io::Error) -> SourceError {
@@ -158,19 +210,32 @@ impl Cache {
 /// Whether fetches have left so many packs that a fresh clone reads faster.
 pub(crate) fn has_many_packs(repo: &gix::Repository) -> bool {
     let packs = fs::read_dir(repo.objects.store_ref().path().join("pack"));
-    packs.is_ok_and(|entries| entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "pack")).count() > MAX_PACKS)
+    packs.is_ok_and(|entries| {
+        entries
+            .flatten()
+            .filter(|e| e.path().extension().is_some_and(|x| x == "pack"))
+            .count()
+            > MAX_PACKS
+    })
 }
 
 /// The commit at a ref, tags followed.
 pub(crate) fn commit_at(repo: &gix::Repository, name: &str) -> Option<CommitId> {
     let mut reference = repo.try_find_reference(name).ok()??;
-    let commit = reference.peel_to_id().ok()?.object().ok()?.peel_to_kind(gix::objs::Kind::Commit).ok()?;
+    let commit = reference
+        .peel_to_id()
+        .ok()?
+        .object()
+        .ok()?
+        .peel_to_kind(gix::objs::Kind::Commit)
+        .ok()?;
     object::from_gix(&commit.id)
 }
 
 /// Points the last good commit elsewhere.
 pub(crate) fn set_head(repo: &gix::Repository, commit: CommitId) -> gix::Result<()> {
-    repo.reference(HEAD, object::to_gix(commit), PreviousValue::Any, "fetch").map(drop)
+    repo.reference(HEAD, object::to_gix(commit), PreviousValue::Any, "fetch")
+        .map(drop)
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -179,7 +244,13 @@ fn remove(path: &Path) -> io::Result<()> {
         Ok(_) => fs::remove_file(path),
         Err(e) => Err(e),
     };
-    result.or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) })
+    result.or_else(|e| {
+        if e.kind() == io::ErrorKind::NotFound {
+            Ok(())
+        } else {
+            Err(e)
+        }
+    })
 }
 
 /// Locks, temporary packs and `.keep` files below a bare repository: nobody else is in it.
@@ -190,7 +261,11 @@ fn remove_leftovers(dir: &Path) -> io::Result<()> {
         let name = name.to_string_lossy();
         if entry.file_type()?.is_dir() {
             remove_leftovers(&path)?;
-        } else if name.ends_with(".lock") || name.ends_with(".keep") || name.starts_with(".tmp") || name.starts_with("tmp_") {
+        } else if name.ends_with(".lock")
+            || name.ends_with(".keep")
+            || name.starts_with(".tmp")
+            || name.starts_with("tmp_")
+        {
             remove(&path)?;
         }
     }

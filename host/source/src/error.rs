@@ -106,7 +106,10 @@ fn gone(had: &Option<CommitId>) -> String {
 
 impl SourceError {
     pub(crate) fn host(what: impl Into<String>, source: io::Error) -> Self {
-        SourceError::Host { what: what.into(), source }
+        SourceError::Host {
+            what: what.into(),
+            source,
+        }
     }
 
     /// One word for metrics and logs.
@@ -136,7 +139,9 @@ impl Blame for SourceError {
 
     fn retry(&self) -> Retry {
         match self {
-            SourceError::BadUrl { .. } | SourceError::Refused { .. } | SourceError::Limit { .. } => Retry::OnChange,
+            SourceError::BadUrl { .. }
+            | SourceError::Refused { .. }
+            | SourceError::Limit { .. } => Retry::OnChange,
             // Credentials rotate, servers and branches come back, a damaged cache is cloned anew.
             _ => Retry::Backoff,
         }
@@ -145,5 +150,8 @@ impl Blame for SourceError {
 
 /// A text from outside, fit for one line of a terminal or log: no control characters, bounded.
 pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(500).collect()
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .take(500)
+        .collect()
 }

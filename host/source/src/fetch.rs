@@ -20,8 +20,8 @@ use crate::error::SourceError;
 use crate::http::Client;
 use crate::http::transport::{Exchange, GitHttp};
 use crate::object;
-use crate::source::{FetchLimits, FetchProgress, Fetched, RefChange};
 use crate::snapshot;
+use crate::source::{FetchLimits, FetchProgress, Fetched, RefChange};
 use crate::url::RefName;
 
 /// All that one fetch works with.
@@ -43,13 +43,18 @@ struct Listed {
 
 impl Job<'_> {
     /// Fetches; `damaged` says that the cache is to be replaced, and is set where this finds it so.
-    pub(crate) fn run(&self, damaged: &AtomicBool) -> Result<(Fetched, ThreadSafeRepository), SourceError> {
+    pub(crate) fn run(
+        &self,
+        damaged: &AtomicBool,
+    ) -> Result<(Fetched, ThreadSafeRepository), SourceError> {
         let lock = self.cache.lock()?;
         let current = self.cache.current()?;
         let had = current.as_ref().map(|(_, head)| *head);
         let exchange = self.exchange();
         let result = match current {
-            Some((repo, head)) if !damaged.load(Ordering::Relaxed) => self.refresh(&lock, &exchange, repo, head),
+            Some((repo, head)) if !damaged.load(Ordering::Relaxed) => {
+                self.refresh(&lock, &exchange, repo, head)
+            }
             _ => self.clone_anew(&lock, &exchange, had),
         };
         match &result {
@@ -70,7 +75,13 @@ impl Job<'_> {
         let repo = shared.to_thread_local();
         let listed = self.list(&repo, exchange, Some(had))?;
         if listed.commit == had {
-            return Ok((Fetched { commit: had, change: RefChange::Unchanged }, shared));
+            return Ok((
+                Fetched {
+                    commit: had,
+                    change: RefChange::Unchanged,
+                },
+                shared,
+            ));
         }
         if cache::has_many_packs(&repo) {
             return self.clone_anew(lock, exchange, Some(had));
@@ -98,7 +109,9 @@ impl Job<'_> {
     /// A handle that knows the new packs.
     fn reopen(&self, commit: CommitId) -> Result<ThreadSafeRepository, SourceError> {
         let current = self.cache.current()?;
-        current.map(|(repo, _)| repo).ok_or_else(|| self.damaged(format!("the cache lost its head ({commit})")))
+        current
+            .map(|(repo, _)| repo)
+            .ok_or_else(|| self.damaged(format!("the cache lost its head ({commit})")))
     }
 
     fn exchange(&self) -> Rc<Exchange<'_>> {
@@ -115,44 +128,99 @@ impl Job<'_> {
     }
 
     /// Where the ref points on the server: a branch of that name before a tag.
-    fn list(&self, repo: &gix::Repository, exchange: &Rc<Exchange<'_>>, had: Option<CommitId>) -> Result<Listed, SourceError> {
+    fn list(
+        &self,
+        repo: &gix::Repository,
+        exchange: &Rc<Exchange<'_>>,
+        had: Option<CommitId>,
+    ) -> Result<Listed, SourceError> {
         let names = self.reference.candidates();
-        let not_understood = |e: &gix::Error| self.client.unreachable(format!("its answer is not understood: {}", object::causes(e)));
-        let failed = |e: gix::Error| exchange.failure.take().unwrap_or_else(|| not_understood(&e));
+        let not_understood = |e: &gix::Error| {
+            self.client.unreachable(format!(
+                "its answer is not understood: {}",
+                object::causes(e)
+            ))
+        };
+        let failed = |e: gix::Error| {
+            exchange
+                .failure
+                .take()
+                .unwrap_or_else(|| not_understood(&e))
+        };
         let remote = self.remote(repo, &names)?;
         let options = gix::remote::ref_map::Options::default();
-        let (map, _) = self.connect(&remote, exchange)?.ref_map(gix::progress::Discard, options).map_err(failed)?;
-        names.iter().find_map(|name| map.remote_refs.iter().find_map(|r| listed(r, name))).ok_or_else(|| {
-            SourceError::RefNotFound { url: self.client.url(), reference: self.reference.to_string(), had }
-        })
+        let (map, _) = self
+            .connect(&remote, exchange)?
+            .ref_map(gix::progress::Discard, options)
+            .map_err(failed)?;
+        names
+            .iter()
+            .find_map(|name| map.remote_refs.iter().find_map(|r| listed(r, name)))
+            .ok_or_else(|| SourceError::RefNotFound {
+                url: self.client.url(),
+                reference: self.reference.to_string(),
+                had,
+            })
     }
 
     /// Takes the pack, and moves our ref when its commit is whole.
-    fn receive(&self, repo: &gix::Repository, exchange: &Rc<Exchange<'_>>, listed: &Listed) -> Result<CommitId, SourceError> {
-        let failed = |e: gix::Error| exchange.failure.take().unwrap_or_else(|| self.not_received(&e));
+    fn receive(
+        &self,
+        repo: &gix::Repository,
+        exchange: &Rc<Exchange<'_>>,
+        listed: &Listed,
+    ) -> Result<CommitId, SourceError> {
+        let failed = |e: gix::Error| {
+            exchange
+                .failure
+                .take()
+                .unwrap_or_else(|| self.not_received(&e))
+        };
         let remote = self.remote(repo, &[format!("+{}:{INCOMING}", listed.name)])?;
         let connection = self.connect(&remote, exchange)?;
-        let prepared = connection.prepare_fetch(gix::progress::Discard, Default::default()).map_err(failed)?;
-        prepared.receive(gix::progress::Discard, self.stop).map_err(failed)?;
+        let prepared = connection
+            .prepare_fetch(gix::progress::Discard, Default::default())
+            .map_err(failed)?;
+        prepared
+            .receive(gix::progress::Discard, self.stop)
+            .map_err(failed)?;
         (self.progress)(FetchProgress::Checking);
-        let commit = cache::commit_at(repo, INCOMING)
-            .ok_or_else(|| self.damaged(format!("{} does not point at a commit that was sent", self.reference)))?;
+        let commit = cache::commit_at(repo, INCOMING).ok_or_else(|| {
+            self.damaged(format!(
+                "{} does not point at a commit that was sent",
+                self.reference
+            ))
+        })?;
         // Only what is missing or wrong counts here; what a commit must not hold is for its snapshot to refuse.
-        if let Err(error @ SourceError::Damaged { .. }) = snapshot::tree(repo, &self.client.url(), commit, self.tree_limits) {
+        if let Err(error @ SourceError::Damaged { .. }) =
+            snapshot::tree(repo, &self.client.url(), commit, self.tree_limits)
+        {
             return Err(error);
         }
         let moved = cache::set_head(repo, commit);
-        moved.map_err(|e| SourceError::host("moving the ref of the cache", io::Error::other(object::causes(&e))))?;
+        moved.map_err(|e| {
+            SourceError::host(
+                "moving the ref of the cache",
+                io::Error::other(object::causes(&e)),
+            )
+        })?;
         Ok(commit)
     }
 
-    fn remote<'r>(&self, repo: &'r gix::Repository, specs: &[String]) -> Result<gix::Remote<'r>, SourceError> {
+    fn remote<'r>(
+        &self,
+        repo: &'r gix::Repository,
+        specs: &[String],
+    ) -> Result<gix::Remote<'r>, SourceError> {
         let make = || -> gix::Result<gix::Remote<'r>> {
             repo.remote_at_without_url_rewrite(self.client.url().as_str())?
                 .with_fetch_tags(gix::remote::fetch::Tags::None)
                 .with_refspecs(specs.iter().map(String::as_str), Direction::Fetch)
         };
-        make().map_err(|e| SourceError::BadUrl { url: self.client.url(), why: object::causes(&e) })
+        make().map_err(|e| SourceError::BadUrl {
+            url: self.client.url(),
+            why: object::causes(&e),
+        })
     }
 
     fn connect<'b, 'r>(
@@ -160,8 +228,10 @@ impl Job<'_> {
         remote: &'b gix::Remote<'r>,
         exchange: &Rc<Exchange<'b>>,
     ) -> Result<gix::remote::Connection<'b, 'static, 'r, Transport<GitHttp<'b>>>, SourceError> {
-        let url = gix::url::parse(self.client.url().as_str())
-            .map_err(|e| SourceError::BadUrl { url: self.client.url(), why: object::causes(&e) })?;
+        let url = gix::url::parse(self.client.url().as_str()).map_err(|e| SourceError::BadUrl {
+            url: self.client.url(),
+            why: object::causes(&e),
+        })?;
         let http = GitHttp::new(exchange.clone());
         let transport = Transport::new_http(http, url, gix_transport::Protocol::V2, false);
         // Our client has the credentials; Git's helpers, which are programs, are never asked.
@@ -175,16 +245,30 @@ impl Job<'_> {
     fn not_received(&self, error: &gix::Error) -> SourceError {
         let text = object::causes(error);
         if self.stop.load(Ordering::Relaxed) {
-            return SourceError::Stopped { url: self.client.url() };
+            return SourceError::Stopped {
+                url: self.client.url(),
+            };
         }
         if error.is_resource_exhausted() {
-            let which = format!("object_bytes of {} bytes for one object ({text})", self.limits.object_bytes);
-            return SourceError::Limit { url: self.client.url(), which };
+            let which = format!(
+                "object_bytes of {} bytes for one object ({text})",
+                self.limits.object_bytes
+            );
+            return SourceError::Limit {
+                url: self.client.url(),
+                which,
+            };
         }
         let mut source = error.source();
         while let Some(e) = source {
-            if let Some(io) = e.downcast_ref::<io::Error>().filter(|e| e.raw_os_error().is_some()) {
-                return SourceError::host("writing into the cache", io::Error::new(io.kind(), text));
+            if let Some(io) = e
+                .downcast_ref::<io::Error>()
+                .filter(|e| e.raw_os_error().is_some())
+            {
+                return SourceError::host(
+                    "writing into the cache",
+                    io::Error::new(io.kind(), text),
+                );
             }
             source = e.source();
         }
@@ -192,7 +276,10 @@ impl Job<'_> {
     }
 
     fn damaged(&self, why: String) -> SourceError {
-        SourceError::Damaged { url: self.client.url(), why: format!("{why}; the last good state stays, the next fetch clones anew") }
+        SourceError::Damaged {
+            url: self.client.url(),
+            why: format!("{why}; the last good state stays, the next fetch clones anew"),
+        }
     }
 }
 
@@ -208,13 +295,29 @@ pub(crate) fn change(repo: &gix::Repository, from: Option<CommitId>, to: CommitI
 
 fn listed(reference: &Ref, wanted: &str) -> Option<Listed> {
     let (name, object, target) = match reference {
-        Ref::Peeled { full_ref_name, object, .. } | Ref::Direct { full_ref_name, object } => (full_ref_name, object, None),
-        Ref::Symbolic { full_ref_name, target, object, .. } => (full_ref_name, object, Some(target)),
+        Ref::Peeled {
+            full_ref_name,
+            object,
+            ..
+        }
+        | Ref::Direct {
+            full_ref_name,
+            object,
+        } => (full_ref_name, object, None),
+        Ref::Symbolic {
+            full_ref_name,
+            target,
+            object,
+            ..
+        } => (full_ref_name, object, Some(target)),
         Ref::Unborn { .. } => return None,
     };
     if name != wanted {
         return None;
     }
     let name = target.unwrap_or(name).to_string();
-    Some(Listed { name, commit: object::from_gix(object)? })
+    Some(Listed {
+        name,
+        commit: object::from_gix(object)?,
+    })
 }

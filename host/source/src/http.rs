@@ -60,14 +60,21 @@ pub(crate) struct Client {
 impl Client {
     /// # Errors
     /// Certificate files that cannot be read or used, a proxy or credentials that cannot be sent.
-    pub(crate) fn new(url: HttpUrl, options: &HttpOptions, credentials: Option<Credentials>) -> Result<Client, SourceError> {
+    pub(crate) fn new(
+        url: HttpUrl,
+        options: &HttpOptions,
+        credentials: Option<Credentials>,
+    ) -> Result<Client, SourceError> {
         if let Some(why) = credentials.as_ref().and_then(Credentials::fault) {
             return Err(bad(&url, format!("its credentials cannot be sent: {why}")));
         }
         let proxy = match &options.proxy {
             None => None,
             Some(text) => Some(proxy(text).ok_or_else(|| {
-                bad(&url, "its proxy is not usable: expected http://[USER:PASSWORD@]HOST:PORT".to_owned())
+                bad(
+                    &url,
+                    "its proxy is not usable: expected http://[USER:PASSWORD@]HOST:PORT".to_owned(),
+                )
             })?),
         };
         let config = ureq::Agent::config_builder()
@@ -83,7 +90,13 @@ impl Client {
             .build();
         let agent = config.new_agent();
         let user_agent = options.user_agent.clone();
-        Ok(Client { agent, url, credentials, token_as_basic: AtomicBool::new(false), user_agent })
+        Ok(Client {
+            agent,
+            url,
+            credentials,
+            token_as_basic: AtomicBool::new(false),
+            user_agent,
+        })
     }
 
     /// The repository's URL, fit for error texts.
@@ -92,12 +105,23 @@ impl Client {
     }
 
     /// Sends a request, with credentials, again once as `Basic` where the server wants a token so.
-    fn send(&self, get: bool, uri: &Uri, headers: &[(String, String)], body: &[u8], until: Instant) -> Result<Response<ureq::Body>, SourceError> {
+    fn send(
+        &self,
+        get: bool,
+        uri: &Uri,
+        headers: &[(String, String)],
+        body: &[u8],
+        until: Instant,
+    ) -> Result<Response<ureq::Body>, SourceError> {
         loop {
             let as_basic = self.token_as_basic.load(Ordering::Relaxed);
             let response = self.send_once(get, uri, headers, body, until, as_basic)?;
             let is_token = self.credentials.as_ref().is_some_and(Credentials::is_token);
-            if response.status() == StatusCode::UNAUTHORIZED && is_token && !as_basic && asks_for_basic(&response) {
+            if response.status() == StatusCode::UNAUTHORIZED
+                && is_token
+                && !as_basic
+                && asks_for_basic(&response)
+            {
                 self.token_as_basic.store(true, Ordering::Relaxed);
                 continue;
             }
@@ -116,7 +140,10 @@ impl Client {
     ) -> Result<Response<ureq::Body>, SourceError> {
         let method = if get { "GET" } else { "POST" };
         let mut request = Request::builder().method(method).uri(uri);
-        for (name, value) in headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("user-agent")) {
+        for (name, value) in headers
+            .iter()
+            .filter(|(name, _)| !name.eq_ignore_ascii_case("user-agent"))
+        {
             request = request.header(name, value);
         }
         request = request.header("user-agent", &self.user_agent);
@@ -124,8 +151,17 @@ impl Client {
             && Origin::of(uri).as_ref() == Some(self.url.origin())
         {
             let mut value = ureq::http::HeaderValue::from_str(&credentials.header(token_as_basic))
-                .or_else(|_| ureq::http::HeaderValue::from_bytes(credentials.header(token_as_basic).as_bytes()))
-                .map_err(|_| bad(&self.url, "its credentials do not fit into a header".to_owned()))?;
+                .or_else(|_| {
+                    ureq::http::HeaderValue::from_bytes(
+                        credentials.header(token_as_basic).as_bytes(),
+                    )
+                })
+                .map_err(|_| {
+                    bad(
+                        &self.url,
+                        "its credentials do not fit into a header".to_owned(),
+                    )
+                })?;
             value.set_sensitive(true);
             request = request.header("authorization", value);
         }
@@ -136,22 +172,49 @@ impl Client {
         let failed = |e: ureq::Error| self.unreachable(reason(&e));
         if get {
             let request = request.body(()).map_err(|e| failed(e.into()))?;
-            self.agent.run(self.agent.configure_request(request).timeout_global(Some(left)).build()).map_err(failed)
+            self.agent
+                .run(
+                    self.agent
+                        .configure_request(request)
+                        .timeout_global(Some(left))
+                        .build(),
+                )
+                .map_err(failed)
         } else {
             let request = request.body(body).map_err(|e| failed(e.into()))?;
-            self.agent.run(self.agent.configure_request(request).timeout_global(Some(left)).build()).map_err(failed)
+            self.agent
+                .run(
+                    self.agent
+                        .configure_request(request)
+                        .timeout_global(Some(left))
+                        .build(),
+                )
+                .map_err(failed)
         }
     }
 
     /// A GET that follows redirects within the origin; also answers which URL was the last.
-    fn get(&self, url: &str, headers: &[(String, String)], until: Instant) -> Result<(String, Response<ureq::Body>), SourceError> {
+    fn get(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        until: Instant,
+    ) -> Result<(String, Response<ureq::Body>), SourceError> {
         let mut url = url.to_owned();
         for _ in 0..=MAX_REDIRECTS {
-            let uri: Uri = url.parse().map_err(|_| bad(&self.url, "the server redirects to something that is not a URL".into()))?;
+            let uri: Uri = url.parse().map_err(|_| {
+                bad(
+                    &self.url,
+                    "the server redirects to something that is not a URL".into(),
+                )
+            })?;
             let response = self.send(true, &uri, headers, &[], until)?;
             if !response.status().is_redirection() {
                 self.accept(response.status())?;
-                let kind = response.headers().get("content-type").and_then(|v| v.to_str().ok());
+                let kind = response
+                    .headers()
+                    .get("content-type")
+                    .and_then(|v| v.to_str().ok());
                 if kind.map(str::trim) != Some("application/x-git-upload-pack-advertisement") {
                     return Err(self.not_git());
                 }
@@ -159,11 +222,22 @@ impl Client {
             }
             url = self.redirected(&uri, &response)?;
         }
-        Err(bad(&self.url, format!("the server redirected more than {MAX_REDIRECTS} times: use the final URL")))
+        Err(bad(
+            &self.url,
+            format!("the server redirected more than {MAX_REDIRECTS} times: use the final URL"),
+        ))
     }
 
-    fn post(&self, url: &str, headers: &[(String, String)], body: &[u8], until: Instant) -> Result<Response<ureq::Body>, SourceError> {
-        let uri: Uri = url.parse().map_err(|_| bad(&self.url, "not a URL".into()))?;
+    fn post(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+        until: Instant,
+    ) -> Result<Response<ureq::Body>, SourceError> {
+        let uri: Uri = url
+            .parse()
+            .map_err(|_| bad(&self.url, "not a URL".into()))?;
         let response = self.send(false, &uri, headers, body, until)?;
         if response.status().is_redirection() {
             return Err(self.moved(&response));
@@ -173,14 +247,19 @@ impl Client {
     }
 
     /// Where a redirect leads, if that is the same origin and still the reference list of a repository.
-    fn redirected(&self, from: &Uri, response: &Response<ureq::Body>) -> Result<String, SourceError> {
+    fn redirected(
+        &self,
+        from: &Uri,
+        response: &Response<ureq::Body>,
+    ) -> Result<String, SourceError> {
         let target = location(response).ok_or_else(|| self.moved(response))?;
         let absolute = match target.strip_prefix('/') {
             Some(rest) if !rest.starts_with('/') => format!("{}{target}", self.url.origin()),
             _ => target,
         };
         let uri: Uri = absolute.parse().map_err(|_| self.moved(response))?;
-        let stays = Origin::of(&uri).as_ref() == Some(self.url.origin()) && Origin::of(from) == Origin::of(&uri);
+        let stays = Origin::of(&uri).as_ref() == Some(self.url.origin())
+            && Origin::of(from) == Origin::of(&uri);
         let userinfo = uri.authority().is_some_and(|a| a.as_str().contains('@'));
         if !stays || userinfo || !absolute.ends_with(transport::REFS) {
             return Err(self.moved(response));
@@ -195,8 +274,10 @@ impl Client {
         });
         bad(
             &self.url,
-            format!("the server redirects to {to}; redirects are not followed to another place, and credentials are never \
-                     sent there: if you trust it, write that URL instead"),
+            format!(
+                "the server redirects to {to}; redirects are not followed to another place, and credentials are never \
+                     sent there: if you trust it, write that URL instead"
+            ),
         )
     }
 
@@ -225,7 +306,10 @@ impl Client {
     }
 
     pub(crate) fn unreachable(&self, why: impl Into<String>) -> SourceError {
-        SourceError::Unreachable { url: self.url(), why: why.into() }
+        SourceError::Unreachable {
+            url: self.url(),
+            why: why.into(),
+        }
     }
 
     /// The server speaks HTTP but not Git.
@@ -238,16 +322,27 @@ impl Client {
 }
 
 fn bad(url: &HttpUrl, why: String) -> SourceError {
-    SourceError::BadUrl { url: url.to_string(), why }
+    SourceError::BadUrl {
+        url: url.to_string(),
+        why,
+    }
 }
 
 fn location(response: &Response<ureq::Body>) -> Option<String> {
-    response.headers().get("location")?.to_str().ok().map(str::to_owned)
+    response
+        .headers()
+        .get("location")?
+        .to_str()
+        .ok()
+        .map(str::to_owned)
 }
 
 fn asks_for_basic(response: &Response<ureq::Body>) -> bool {
     let challenges = response.headers().get_all("www-authenticate");
-    challenges.iter().filter_map(|v| v.to_str().ok()).any(|v| v.trim_start().to_ascii_lowercase().starts_with("basic"))
+    challenges
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .any(|v| v.trim_start().to_ascii_lowercase().starts_with("basic"))
 }
 
 /// What went wrong on the way, for a person. Texts of ureq's never repeat headers.
@@ -264,14 +359,20 @@ fn reason(error: &ureq::Error) -> String {
 fn proxy(text: &Secret) -> Option<ureq::Proxy> {
     let proxy = ureq::Proxy::new(text.expose()).ok()?;
     // Other kinds need features of the client that are not built in.
-    matches!(proxy.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https).then_some(proxy)
+    matches!(
+        proxy.protocol(),
+        ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https
+    )
+    .then_some(proxy)
 }
 
 fn tls(url: &HttpUrl, options: &HttpOptions) -> Result<TlsConfig, SourceError> {
     let mut builder = TlsConfig::builder();
     if let Some(path) = &options.ca_file {
         let own = certificates(url, path)?;
-        let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|der| Certificate::from_der(der).to_owned());
+        let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS
+            .iter()
+            .map(|der| Certificate::from_der(der).to_owned());
         builder = builder.root_certs(RootCerts::from(own.into_iter().chain(public)));
     }
     if let Some((cert, key)) = &options.client_cert {
@@ -280,7 +381,14 @@ fn tls(url: &HttpUrl, options: &HttpOptions) -> Result<TlsConfig, SourceError> {
         let key_der = PrivateKey::from_pem(&pem).map_err(|_| no_pem(url, key, "private key"))?;
         // ureq panics on a key that does not fit its certificate: find out first.
         key_fits(&chain, &pem).ok_or_else(|| {
-            bad(url, format!("{} is not the key of the certificate in {}", key.display(), cert.display()))
+            bad(
+                url,
+                format!(
+                    "{} is not the key of the certificate in {}",
+                    key.display(),
+                    cert.display()
+                ),
+            )
         })?;
         builder = builder.client_cert(Some(ClientCert::new_with_certs(&chain, key_der)));
     }
@@ -291,9 +399,14 @@ fn key_fits(chain: &[Certificate<'static>], key: &[u8]) -> Option<()> {
     use rustls::pki_types::pem::PemObject as _;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let key = PrivateKeyDer::from_pem_slice(key).ok()?;
-    let chain = chain.iter().map(|c| CertificateDer::from(c.der().to_vec())).collect();
+    let chain = chain
+        .iter()
+        .map(|c| CertificateDer::from(c.der().to_vec()))
+        .collect();
     let provider = rustls::crypto::ring::default_provider();
-    rustls::sign::CertifiedKey::from_der(chain, key, &provider).ok().map(drop)
+    rustls::sign::CertifiedKey::from_der(chain, key, &provider)
+        .ok()
+        .map(drop)
 }
 
 fn certificates(url: &HttpUrl, path: &Path) -> Result<Vec<Certificate<'static>>, SourceError> {
@@ -305,13 +418,25 @@ fn certificates(url: &HttpUrl, path: &Path) -> Result<Vec<Certificate<'static>>,
         }
     }
     let usable = |cert: &Certificate<'static>| {
-        rustls::RootCertStore::empty().add(rustls::pki_types::CertificateDer::from(cert.der().to_vec())).is_ok()
+        rustls::RootCertStore::empty()
+            .add(rustls::pki_types::CertificateDer::from(cert.der().to_vec()))
+            .is_ok()
     };
-    if certs.is_empty() || !certs.iter().all(usable) { Err(no_pem(url, path, "certificate")) } else { Ok(certs) }
+    if certs.is_empty() || !certs.iter().all(usable) {
+        Err(no_pem(url, path, "certificate"))
+    } else {
+        Ok(certs)
+    }
 }
 
 fn no_pem(url: &HttpUrl, path: &Path, what: &str) -> SourceError {
-    bad(url, format!("{} holds no usable {what}: expected a PEM file", path.display()))
+    bad(
+        url,
+        format!(
+            "{} holds no usable {what}: expected a PEM file",
+            path.display()
+        ),
+    )
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SourceError> {

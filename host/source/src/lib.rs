@@ -17,7 +17,7 @@ mod source;
 mod url;
 mod worktree;
 
-#[cfg(any())]
+#[cfg(test)]
 mod tests;
 
 pub use commit::{CommitInfo, Person};

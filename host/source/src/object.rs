@@ -49,14 +49,21 @@ pub(crate) fn causes(error: &gix::Error) -> String {
 }
 
 /// The bytes of an object of this kind, whose hash is its id.
-pub(crate) fn read(repo: &gix::Repository, id: ObjectId, kind: Kind) -> Result<Vec<u8>, ObjectError> {
+pub(crate) fn read(
+    repo: &gix::Repository,
+    id: ObjectId,
+    kind: Kind,
+) -> Result<Vec<u8>, ObjectError> {
     let object = match repo.try_find_object(to_gix(id)) {
         Ok(Some(object)) => object.detach(),
         Ok(None) => return Err(ObjectError::Missing),
         Err(e) => return Err(unreadable(&e)),
     };
     if object.kind != kind {
-        return Err(ObjectError::Damaged(format!("it is a {}, expected a {kind}", object.kind)));
+        return Err(ObjectError::Damaged(format!(
+            "it is a {}, expected a {kind}",
+            object.kind
+        )));
     }
     // A collision attack on SHA-1 is an error here, too.
     match gix::objs::compute_hash(gix::hash::Kind::Sha1, kind, &object.data) {
@@ -70,14 +77,21 @@ pub(crate) fn read(repo: &gix::Repository, id: ObjectId, kind: Kind) -> Result<V
 pub(crate) fn blob_size(repo: &gix::Repository, id: ObjectId) -> Result<u64, ObjectError> {
     match repo.try_find_header(to_gix(id)) {
         Ok(Some(header)) if header.kind() == Kind::Blob => Ok(header.size()),
-        Ok(Some(header)) => Err(ObjectError::Damaged(format!("it is a {}, expected a blob", header.kind()))),
+        Ok(Some(header)) => Err(ObjectError::Damaged(format!(
+            "it is a {}, expected a blob",
+            header.kind()
+        ))),
         Ok(None) => Err(ObjectError::Missing),
         Err(e) => Err(unreadable(&e)),
     }
 }
 
 fn unreadable(error: &gix::Error) -> ObjectError {
-    if error.is_corrupted() { ObjectError::Damaged(causes(error)) } else { ObjectError::Unreadable(causes(error)) }
+    if error.is_corrupted() {
+        ObjectError::Damaged(causes(error))
+    } else {
+        ObjectError::Unreadable(causes(error))
+    }
 }
 
 /// How many idle database handles are kept.
@@ -93,12 +107,25 @@ pub(crate) struct OdbBlobs {
 
 impl OdbBlobs {
     /// `largest`: no blob of more bytes is read. `damaged` is set where one is missing or wrong.
-    pub(crate) fn new(repo: gix::ThreadSafeRepository, largest: u64, damaged: Arc<AtomicBool>) -> Self {
-        OdbBlobs { repo, idle: Mutex::default(), largest, damaged }
+    pub(crate) fn new(
+        repo: gix::ThreadSafeRepository,
+        largest: u64,
+        damaged: Arc<AtomicBool>,
+    ) -> Self {
+        OdbBlobs {
+            repo,
+            idle: Mutex::default(),
+            largest,
+            damaged,
+        }
     }
 
     fn with<T>(&self, read: impl FnOnce(&gix::Repository) -> T) -> T {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         let handle = idle.unwrap_or_else(|| self.repo.to_thread_local());
         let result = read(&handle);
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);

@@ -67,7 +67,10 @@ impl Credentials {
     /// The value of the `Authorization` header.
     pub(crate) fn header(&self, token_as_basic: bool) -> String {
         let basic = |user: &str, password: &Secret| {
-            format!("Basic {}", base64(format!("{user}:{}", password.expose()).as_bytes()))
+            format!(
+                "Basic {}",
+                base64(format!("{user}:{}", password.expose()).as_bytes())
+            )
         };
         match self {
             Credentials::Token(token) if token_as_basic => basic("x-access-token", token),
@@ -90,7 +93,10 @@ mod tests {
     fn credentials_never_print_their_secret() {
         for c in [
             Credentials::Token(Secret::new("hunter2")),
-            Credentials::Basic { user: "ann".into(), password: Secret::new("hunter2") },
+            Credentials::Basic {
+                user: "ann".into(),
+                password: Secret::new("hunter2"),
+            },
         ] {
             assert!(!format!("{c:?} {c:#?}").contains("hunter2"));
         }
@@ -103,7 +109,10 @@ mod tests {
 
     #[test]
     fn a_secret_that_would_break_out_of_its_header_is_refused() {
-        let basic = |user: &str, p: &str| Credentials::Basic { user: user.into(), password: Secret::new(p) };
+        let basic = |user: &str, p: &str| Credentials::Basic {
+            user: user.into(),
+            password: Secret::new(p),
+        };
         for bad in [
             Credentials::Token(Secret::new("a\r\nX-Evil: 1")),
             Credentials::Token(Secret::new("")),

@@ -51,7 +51,11 @@ fn lines(mut data: &[u8]) -> Option<Vec<Line<'_>>> {
         let (mode, rest) = data.split_at_checked(data.find_byte(b' ')?)?;
         let (name, rest) = rest[1..].split_at_checked(rest[1..].find_byte(0)?)?;
         let (id, rest) = rest[1..].split_first_chunk::<20>()?;
-        lines.push(Line { mode, name, id: ObjectId::from_bytes(*id) });
+        lines.push(Line {
+            mode,
+            name,
+            id: ObjectId::from_bytes(*id),
+        });
         data = rest;
     }
     Some(lines)
@@ -70,14 +74,24 @@ pub(crate) fn refuse_name(name: &[u8], is_link: bool) -> Option<&'static str> {
         return Some("the name holds a control character: rename it");
     }
     // Names that only Windows minds (aux, a:b, a.) stay legal: nothing is written to a disk.
-    let options = component::Options { protect_windows: false, protect_hfs: true, protect_ntfs: true };
+    let options = component::Options {
+        protect_windows: false,
+        protect_hfs: true,
+        protect_ntfs: true,
+    };
     let mode = is_link.then_some(component::Mode::Symlink);
     match gix::validate::path::component(name.as_bstr(), mode, options) {
         Ok(_) => None,
         Err(component::Error::Empty) => Some("a name in a tree is empty: the commit is malformed"),
-        Err(component::Error::Relative) => Some("a name in a tree is . or ..: the commit is malformed"),
-        Err(component::Error::DotGitDir) => Some("the name means .git on some file system: rename it"),
-        Err(component::Error::SymlinkedGitModules) => Some(".gitmodules is a symbolic link: make it a file"),
+        Err(component::Error::Relative) => {
+            Some("a name in a tree is . or ..: the commit is malformed")
+        }
+        Err(component::Error::DotGitDir) => {
+            Some("the name means .git on some file system: rename it")
+        }
+        Err(component::Error::SymlinkedGitModules) => {
+            Some(".gitmodules is a symbolic link: make it a file")
+        }
         Err(_) => Some("the name is not legal in a Git tree: rename it"),
     }
 }
@@ -96,8 +110,20 @@ pub(crate) struct Walk<'a> {
 ///
 /// # Errors
 /// `Damaged` where objects are missing or wrong, `Refused` for what must not be in a tree, `Limit`.
-pub(crate) fn tree(repo: &gix::Repository, url: &str, commit: CommitId, limits: TreeLimits) -> Result<Tree, SourceError> {
-    let mut walk = Walk { repo, url, limits, entries: BTreeMap::new(), seen: 0, bytes: 0 };
+pub(crate) fn tree(
+    repo: &gix::Repository,
+    url: &str,
+    commit: CommitId,
+    limits: TreeLimits,
+) -> Result<Tree, SourceError> {
+    let mut walk = Walk {
+        repo,
+        url,
+        limits,
+        entries: BTreeMap::new(),
+        seen: 0,
+        bytes: 0,
+    };
     let data = walk.read(commit, Kind::Commit)?;
     let root = gix::objs::CommitRefIter::from_bytes(&data, gix::hash::Kind::Sha1)
         .tree_id()
@@ -105,8 +131,12 @@ pub(crate) fn tree(repo: &gix::Repository, url: &str, commit: CommitId, limits: 
         .and_then(|id| object::from_gix(&id))
         .ok_or_else(|| walk.damaged(format!("commit {commit} names no tree")))?;
     walk.directories(root)?;
-    Tree::new(Some(commit), walk.entries)
-        .map_err(|path| refused(path.as_str(), "it is a file and a directory at once: the commit is malformed"))
+    Tree::new(Some(commit), walk.entries).map_err(|path| {
+        refused(
+            path.as_str(),
+            "it is a file and a directory at once: the commit is malformed",
+        )
+    })
 }
 
 impl Walk<'_> {
@@ -114,16 +144,23 @@ impl Walk<'_> {
         let mut open = vec![(RepoPath::root(), root, 0)];
         while let Some((dir, id, depth)) = open.pop() {
             if depth > self.limits.depth {
-                return Err(self.limit(format!("of {} directories inside each other ({dir})", self.limits.depth)));
+                return Err(self.limit(format!(
+                    "of {} directories inside each other ({dir})",
+                    self.limits.depth
+                )));
             }
             let data = self.read(id, Kind::Tree)?;
-            let lines = lines(&data).ok_or_else(|| self.damaged(format!("tree {id} ({dir}) cannot be parsed")))?;
+            let lines = lines(&data)
+                .ok_or_else(|| self.damaged(format!("tree {id} ({dir}) cannot be parsed")))?;
             let mut names = HashSet::with_capacity(lines.len());
             for line in lines {
                 self.count()?;
                 let (path, mode) = accept(&dir, &line)?;
                 if !names.insert(line.name) {
-                    return Err(refused(path.as_str(), "the name is in its directory twice: the commit is malformed"));
+                    return Err(refused(
+                        path.as_str(),
+                        "the name is in its directory twice: the commit is malformed",
+                    ));
                 }
                 match mode {
                     Mode::Dir => open.push((path, line.id, depth + 1)),
@@ -141,7 +178,10 @@ impl Walk<'_> {
     fn count(&mut self) -> Result<(), SourceError> {
         self.seen += 1;
         if self.seen > self.limits.files {
-            return Err(self.limit(format!("of {} files and directories in one commit", self.limits.files)));
+            return Err(self.limit(format!(
+                "of {} files and directories in one commit",
+                self.limits.files
+            )));
         }
         Ok(())
     }
@@ -152,16 +192,27 @@ impl Walk<'_> {
         if self.bytes > self.limits.bytes {
             return Err(self.limit(format!("of {} bytes in one commit", self.limits.bytes)));
         }
-        self.entries.insert(path, Entry::File { id, size, executable });
+        self.entries.insert(
+            path,
+            Entry::File {
+                id,
+                size,
+                executable,
+            },
+        );
         Ok(())
     }
 
     fn link(&mut self, path: RepoPath, id: ObjectId) -> Result<(), SourceError> {
         let size = object::blob_size(self.repo, id).map_err(|e| self.object(id, &path, &e))?;
         if size > MAX_LINK {
-            return Err(refused(path.as_str(), "the symbolic link is longer than 4096 bytes"));
+            return Err(refused(
+                path.as_str(),
+                "the symbolic link is longer than 4096 bytes",
+            ));
         }
-        let bytes = object::read(self.repo, id, Kind::Blob).map_err(|e| self.object(id, &path, &e))?;
+        let bytes =
+            object::read(self.repo, id, Kind::Blob).map_err(|e| self.object(id, &path, &e))?;
         let target = link_text(&path, bytes)?;
         self.entries.insert(path, Entry::Symlink { id, target });
         Ok(())
@@ -176,11 +227,17 @@ impl Walk<'_> {
     }
 
     fn damaged(&self, why: String) -> SourceError {
-        SourceError::Damaged { url: self.url.to_owned(), why }
+        SourceError::Damaged {
+            url: self.url.to_owned(),
+            why,
+        }
     }
 
     fn limit(&self, which: String) -> SourceError {
-        SourceError::Limit { url: self.url.to_owned(), which }
+        SourceError::Limit {
+            url: self.url.to_owned(),
+            which,
+        }
     }
 }
 
@@ -189,27 +246,44 @@ pub(crate) fn link_text(path: &RepoPath, bytes: Vec<u8>) -> Result<String, Sourc
     String::from_utf8(bytes)
         .ok()
         .filter(|t| !t.is_empty() && !t.contains('\0'))
-        .ok_or_else(|| refused(path.as_str(), "the symbolic link is empty or not UTF-8: make it a relative path"))
+        .ok_or_else(|| {
+            refused(
+                path.as_str(),
+                "the symbolic link is empty or not UTF-8: make it a relative path",
+            )
+        })
 }
 
 fn accept(dir: &RepoPath, line: &Line<'_>) -> Result<(RepoPath, Mode), SourceError> {
     let shown = || {
         let name = line.name.as_bstr();
-        if dir.is_root() { format!("{name:?}") } else { format!("{:?}", format!("{dir}/{name}")) }
+        if dir.is_root() {
+            format!("{name:?}")
+        } else {
+            format!("{:?}", format!("{dir}/{name}"))
+        }
     };
     let Some(mode) = Mode::parse(line.mode) else {
         let mode = printable(&line.mode.to_str_lossy());
-        let why = format!("mode {mode} is not one of 100644, 100755, 120000, 40000 and 160000: the commit is malformed");
+        let why = format!(
+            "mode {mode} is not one of 100644, 100755, 120000, 40000 and 160000: the commit is malformed"
+        );
         return Err(refused(&shown(), why));
     };
     if let Some(why) = refuse_name(line.name, mode == Mode::Link) {
         return Err(refused(&shown(), why));
     }
-    let name = line.name.to_str().map_err(|_| refused(&shown(), "the name is not UTF-8: rename it"))?;
+    let name = line
+        .name
+        .to_str()
+        .map_err(|_| refused(&shown(), "the name is not UTF-8: rename it"))?;
     let path = dir.join(name).map_err(|e| refused(&shown(), e.why))?;
     Ok((path, mode))
 }
 
 pub(crate) fn refused(path: &str, why: impl Into<String>) -> SourceError {
-    SourceError::Refused { path: printable(path), why: why.into() }
+    SourceError::Refused {
+        path: printable(path),
+        why: why.into(),
+    }
 }

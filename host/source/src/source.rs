@@ -32,8 +32,11 @@ pub struct FetchLimits {
 
 impl FetchLimits {
     /// What a host allows that was told nothing else.
-    pub const HOST: FetchLimits =
-        FetchLimits { response_bytes: 4 << 30, object_bytes: 512 << 20, deadline: Duration::from_secs(600) };
+    pub const HOST: FetchLimits = FetchLimits {
+        response_bytes: 4 << 30,
+        object_bytes: 512 << 20,
+        deadline: Duration::from_secs(600),
+    };
 }
 
 /// What is followed, and how.
@@ -113,8 +116,15 @@ pub struct Source {
 }
 
 enum Place {
-    Local { path: PathBuf, last: Mutex<Option<CommitId>> },
-    Remote { client: Box<Client>, cache: Cache, damaged: Arc<AtomicBool> },
+    Local {
+        path: PathBuf,
+        last: Mutex<Option<CommitId>>,
+    },
+    Remote {
+        client: Box<Client>,
+        cache: Cache,
+        damaged: Arc<AtomicBool>,
+    },
 }
 
 impl Source {
@@ -128,13 +138,31 @@ impl Source {
         let (place, repo) = match config.url {
             RepoUrl::Local(path) => {
                 let repo = open_local(&path, &url, object_bytes)?;
-                (Place::Local { path, last: Mutex::default() }, Some(repo))
+                (
+                    Place::Local {
+                        path,
+                        last: Mutex::default(),
+                    },
+                    Some(repo),
+                )
             }
             RepoUrl::Http(http) => {
                 let client = Client::new(http, &config.http, config.credentials)?;
-                let cache = Cache::open(&config.cache_dir, &url, config.reference.as_str(), object_bytes)?;
+                let cache = Cache::open(
+                    &config.cache_dir,
+                    &url,
+                    config.reference.as_str(),
+                    object_bytes,
+                )?;
                 let repo = cache.current()?.map(|(repo, _)| repo);
-                (Place::Remote { client: Box::new(client), cache, damaged: Arc::default() }, repo)
+                (
+                    Place::Remote {
+                        client: Box::new(client),
+                        cache,
+                        damaged: Arc::default(),
+                    },
+                    repo,
+                )
             }
         };
         Ok(Source {
@@ -178,10 +206,18 @@ impl Source {
     ///
     /// # Errors
     /// All of [`SourceError`] but `Refused`.
-    pub fn fetch(&self, stop: &AtomicBool, progress: &dyn Fn(FetchProgress)) -> Result<Fetched, SourceError> {
+    pub fn fetch(
+        &self,
+        stop: &AtomicBool,
+        progress: &dyn Fn(FetchProgress),
+    ) -> Result<Fetched, SourceError> {
         match &self.place {
             Place::Local { path, last } => self.look(path, last),
-            Place::Remote { client, cache, damaged } => {
+            Place::Remote {
+                client,
+                cache,
+                damaged,
+            } => {
                 let job = fetch::Job {
                     client,
                     cache,
@@ -226,7 +262,9 @@ impl Source {
     pub fn snapshot(&self, id: CommitId) -> Result<Snapshot, SourceError> {
         let shared = self.shared()?;
         let tree = snapshot::tree(&shared.to_thread_local(), &self.url, id, self.tree_limits);
-        if let (Err(SourceError::Damaged { .. }), Place::Remote { damaged, .. }) = (&tree, &self.place) {
+        if let (Err(SourceError::Damaged { .. }), Place::Remote { damaged, .. }) =
+            (&tree, &self.place)
+        {
             damaged.store(true, Ordering::Relaxed);
         }
         let damaged = match &self.place {
@@ -234,7 +272,11 @@ impl Source {
             Place::Local { .. } => Arc::default(),
         };
         let blobs = Arc::new(OdbBlobs::new(shared, self.tree_limits.file_bytes, damaged));
-        Ok(Snapshot { tree: Arc::new(tree?), blobs, limits: self.tree_limits })
+        Ok(Snapshot {
+            tree: Arc::new(tree?),
+            blobs,
+            limits: self.tree_limits,
+        })
     }
 
     /// The work tree of a local repository as it is on disk: files that are tracked, or neither tracked nor ignored.
@@ -262,7 +304,11 @@ impl Source {
         let shared = open_local(path, &self.url, self.fetch_limits.object_bytes)?;
         let repo = shared.to_thread_local();
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self.reference.candidates().iter().find_map(|name| cache::commit_at(&repo, name));
+        let found = self
+            .reference
+            .candidates()
+            .iter()
+            .find_map(|name| cache::commit_at(&repo, name));
         let commit = found.ok_or_else(|| SourceError::RefNotFound {
             url: self.url.clone(),
             reference: self.reference.to_string(),
@@ -275,9 +321,20 @@ impl Source {
     }
 }
 
-fn open_local(path: &Path, url: &str, object_bytes: u64) -> Result<ThreadSafeRepository, SourceError> {
+fn open_local(
+    path: &Path,
+    url: &str,
+    object_bytes: u64,
+) -> Result<ThreadSafeRepository, SourceError> {
     cache::open_options(object_bytes).open(path).map_err(|e| {
-        let why = if path.exists() { object::causes(&e) } else { "there is no such directory".into() };
-        SourceError::NotFound { url: url.to_owned(), why: format!("{why}; expected a Git work tree or a bare repository") }
+        let why = if path.exists() {
+            object::causes(&e)
+        } else {
+            "there is no such directory".into()
+        };
+        SourceError::NotFound {
+            url: url.to_owned(),
+            why: format!("{why}; expected a Git work tree or a bare repository"),
+        }
     })
 }

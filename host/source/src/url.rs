@@ -40,9 +40,10 @@ impl Origin {
             _ => return None,
         };
         let host = uri.host().filter(|h| !h.is_empty())?.to_ascii_lowercase();
-        let port = match uri.port_u16() {
-            Some(port) => port,
-            None if uri.port().is_some() => return None,
+        // The parser takes any text after the colon: a port is a number, or the URL means something else.
+        let after_host = uri.authority()?.as_str().rsplit(['@', ']']).next()?;
+        let port = match after_host.rsplit_once(':') {
+            Some((_, port)) => port.parse().ok()?,
             None if tls => 443,
             None => 80,
         };
@@ -52,9 +53,17 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scheme, default) = if self.tls { ("https", 443) } else { ("http", 80) };
+        let (scheme, default) = if self.tls {
+            ("https", 443)
+        } else {
+            ("http", 80)
+        };
         write!(f, "{scheme}://{}", self.host)?;
-        if self.port == default { Ok(()) } else { write!(f, ":{}", self.port) }
+        if self.port == default {
+            Ok(())
+        } else {
+            write!(f, ":{}", self.port)
+        }
     }
 }
 
@@ -103,7 +112,11 @@ pub(crate) fn without_userinfo(text: &str) -> String {
     };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     // A password may itself hold a slash: take all up to the last @ where there is a scheme.
-    let end = if scheme.is_empty() { authority.rfind('@') } else { rest.rfind('@') };
+    let end = if scheme.is_empty() {
+        authority.rfind('@')
+    } else {
+        rest.rfind('@')
+    };
     let rest = end.map_or(rest, |at| &rest[at + 1..]);
     let rest = rest.split(['?', '#']).next().unwrap_or(rest);
     printable(&format!("{scheme}{rest}"))
@@ -113,7 +126,10 @@ impl FromStr for RepoUrl {
     type Err = SourceError;
 
     fn from_str(text: &str) -> Result<Self, SourceError> {
-        parse(text).map_err(|why| SourceError::BadUrl { url: without_userinfo(text), why })
+        parse(text).map_err(|why| SourceError::BadUrl {
+            url: without_userinfo(text),
+            why,
+        })
     }
 }
 
@@ -123,7 +139,9 @@ fn parse(text: &str) -> Result<RepoUrl, String> {
         return Err(format!("a URL has 1 to 2048 bytes; {EXPECTED}"));
     }
     if text.chars().any(|c| c.is_control() || c == '\\') || text.starts_with('-') {
-        return Err(format!("a URL has no control character or backslash and does not begin with -; {EXPECTED}"));
+        return Err(format!(
+            "a URL has no control character or backslash and does not begin with -; {EXPECTED}"
+        ));
     }
     if let Some(path) = text.strip_prefix("file://") {
         let path = path.strip_prefix("localhost").unwrap_or(path);
@@ -140,7 +158,11 @@ fn parse(text: &str) -> Result<RepoUrl, String> {
         };
     }
     // `host:path` and `transport::address` have a colon before the first slash; a path with one is written ./a:b.
-    if text.split('/').next().is_some_and(|first| first.contains(':')) {
+    if text
+        .split('/')
+        .next()
+        .is_some_and(|first| first.contains(':'))
+    {
         return Err(format!(
             "HOST:PATH (ssh) and TRANSPORT::ADDRESS are not supported; {EXPECTED} (a path with a colon as ./PATH)"
         ));
@@ -150,7 +172,10 @@ fn parse(text: &str) -> Result<RepoUrl, String> {
 
 fn parse_http(text: &str) -> Result<HttpUrl, String> {
     if text.contains(['?', '#']) {
-        return Err("a repository URL has no ? or # in it: give the ref and the credentials separately".into());
+        return Err(
+            "a repository URL has no ? or # in it: give the ref and the credentials separately"
+                .into(),
+        );
     }
     let uri: Uri = text.parse().map_err(|e| format!("not a URL: {e}"))?;
     if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
@@ -161,7 +186,10 @@ fn parse_http(text: &str) -> Result<HttpUrl, String> {
     if path.split('/').any(|part| matches!(part, "." | "..")) {
         return Err("the path of a repository URL has no . or .. in it".into());
     }
-    Ok(HttpUrl { origin, path: path.trim_end_matches('/').to_owned() })
+    Ok(HttpUrl {
+        origin,
+        path: path.trim_end_matches('/').to_owned(),
+    })
 }
 
 /// A branch, a tag, or a full ref name (`refs/...`, `HEAD`).
@@ -179,17 +207,27 @@ impl RefName {
         if self.0 == "HEAD" || self.0.starts_with("refs/") {
             vec![self.0.clone()]
         } else {
-            vec![format!("refs/heads/{}", self.0), format!("refs/tags/{}", self.0)]
+            vec![
+                format!("refs/heads/{}", self.0),
+                format!("refs/tags/{}", self.0),
+            ]
         }
     }
 
     /// A revision in which this name, with or without `~1` and the like after it, is replaced.
     pub(crate) fn replace_in(&self, rev: &str, with: &str) -> Option<String> {
-        let short = |name: &str| ["refs/heads/", "refs/tags/"].iter().find_map(|p| name.strip_prefix(p).map(String::from));
-        let names = [Some(self.0.clone()), short(&self.0), Some("HEAD".into())].into_iter().flatten();
+        let short = |name: &str| {
+            ["refs/heads/", "refs/tags/"]
+                .iter()
+                .find_map(|p| name.strip_prefix(p).map(String::from))
+        };
+        let names = [Some(self.0.clone()), short(&self.0), Some("HEAD".into())]
+            .into_iter()
+            .flatten();
         names.chain(self.candidates()).find_map(|name| {
             let rest = rev.strip_prefix(name.as_str())?;
-            (rest.is_empty() || rest.starts_with(['~', '^', '@', ':'])).then(|| format!("{with}{rest}"))
+            (rest.is_empty() || rest.starts_with(['~', '^', '@', ':']))
+                .then(|| format!("{with}{rest}"))
         })
     }
 }
@@ -206,14 +244,18 @@ impl FromStr for RefName {
     fn from_str(text: &str) -> Result<Self, SourceError> {
         let name = RefName(text.to_owned());
         let legal = |full: &String| {
-            gix::validate::reference::name(full.as_str().into()).is_ok() && gix::refs::FullName::try_from(full.as_str()).is_ok()
+            gix::validate::reference::name(full.as_str().into()).is_ok()
+                && gix::refs::FullName::try_from(full.as_str()).is_ok()
         };
         if text.len() <= 255 && !text.starts_with('-') && name.candidates().iter().all(legal) {
             return Ok(name);
         }
         let why = "not a ref: expected a branch or tag such as main or v1.2.0, or a full name such as refs/heads/main \
                    (git check-ref-format says what a name may hold)";
-        Err(SourceError::BadUrl { url: format!("ref {:?}", printable(text)), why: why.into() })
+        Err(SourceError::BadUrl {
+            url: format!("ref {:?}", printable(text)),
+            why: why.into(),
+        })
     }
 }
 
@@ -233,7 +275,11 @@ mod tests {
             (".", "."),
             ("/srv/git/a.git", "/srv/git/a.git"),
         ] {
-            assert_eq!(text.parse::<RepoUrl>().unwrap().to_string(), shown, "{text}");
+            assert_eq!(
+                text.parse::<RepoUrl>().unwrap().to_string(),
+                shown,
+                "{text}"
+            );
         }
         let port = |t: &str| match t.parse::<RepoUrl>().unwrap() {
             RepoUrl::Http(u) => u.origin,
@@ -286,18 +332,49 @@ mod tests {
             let error = bad.parse::<RepoUrl>().unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
-        let error = "https://ann:hunter2@host/x".parse::<RepoUrl>().unwrap_err().to_string();
+        let error = "https://ann:hunter2@host/x"
+            .parse::<RepoUrl>()
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("give them as credentials"), "{error}");
     }
 
     #[test]
     fn refs_are_valid_ref_names_only() {
-        for good in ["main", "v1.2.0", "feature/x", "refs/heads/main", "refs/pull/1/head", "HEAD"] {
+        for good in [
+            "main",
+            "v1.2.0",
+            "feature/x",
+            "refs/heads/main",
+            "refs/pull/1/head",
+            "HEAD",
+        ] {
             assert!(good.parse::<RefName>().is_ok(), "{good}");
         }
         for bad in [
-            "", "-x", "a..b", "../x", "refs/heads/../../HEAD", "a\0b", "a\rb", "a b", "a:b", "a^", "a~1", "a?", "a*", "[a",
-            "a\\b", "a//b", "/a", "a/", "a.lock", ".a", "a/.b", "@{u}", "refs/heads/",
+            "",
+            "-x",
+            "a..b",
+            "../x",
+            "refs/heads/../../HEAD",
+            "a\0b",
+            "a\rb",
+            "a b",
+            "a:b",
+            "a^",
+            "a~1",
+            "a?",
+            "a*",
+            "[a",
+            "a\\b",
+            "a//b",
+            "/a",
+            "a/",
+            "a.lock",
+            ".a",
+            "a/.b",
+            "@{u}",
+            "refs/heads/",
         ] {
             assert!(bad.parse::<RefName>().is_err(), "{bad:?}");
         }

@@ -39,14 +39,22 @@ struct Walk<'a> {
 
 /// The files on disk that are tracked, or neither tracked nor ignored. Content is taken as it is: no filters, no line
 /// ends changed. All of it is held in memory.
-pub(crate) fn snapshot(repo: &gix::Repository, url: &str, limits: TreeLimits) -> Result<Snapshot, SourceError> {
+pub(crate) fn snapshot(
+    repo: &gix::Repository,
+    url: &str,
+    limits: TreeLimits,
+) -> Result<Snapshot, SourceError> {
     let root = repo.workdir().ok_or_else(|| SourceError::BadUrl {
         url: url.to_owned(),
-        why: "it has no work tree: only a local, non-bare repository can be rendered with --worktree".into(),
+        why:
+            "it has no work tree: only a local, non-bare repository can be rendered with --worktree"
+                .into(),
     })?;
     let index = repo.index_or_empty().map_err(|e| damaged(url, &e))?;
     let source = gix::worktree::stack::state::ignore::Source::WorktreeThenIdMappingIfNotSkipped;
-    let ignored = repo.excludes(&index, None, source).map_err(|e| damaged(url, &e))?;
+    let ignored = repo
+        .excludes(&index, None, source)
+        .map_err(|e| damaged(url, &e))?;
     let mut walk = Walk {
         url,
         limits,
@@ -58,27 +66,45 @@ pub(crate) fn snapshot(repo: &gix::Repository, url: &str, limits: TreeLimits) ->
         bytes: 0,
     };
     walk.directories(root)?;
-    let tree = Tree::new(None, walk.entries).map_err(|p| refused(p.as_str(), "it is a file and a directory at once"))?;
-    Ok(Snapshot { tree: Arc::new(tree), blobs: Arc::new(walk.blobs), limits })
+    let tree = Tree::new(None, walk.entries)
+        .map_err(|p| refused(p.as_str(), "it is a file and a directory at once"))?;
+    Ok(Snapshot {
+        tree: Arc::new(tree),
+        blobs: Arc::new(walk.blobs),
+        limits,
+    })
 }
 
 fn damaged(url: &str, error: &gix::Error) -> SourceError {
-    SourceError::Damaged { url: url.to_owned(), why: object::causes(error) }
+    SourceError::Damaged {
+        url: url.to_owned(),
+        why: object::causes(error),
+    }
 }
 
 fn tracked(index: &gix::index::State) -> Result<Tracked, SourceError> {
-    let mut tracked = Tracked { files: HashSet::new(), dirs: HashSet::new(), submodules: BTreeMap::new() };
+    let mut tracked = Tracked {
+        files: HashSet::new(),
+        dirs: HashSet::new(),
+        submodules: BTreeMap::new(),
+    };
     for entry in index.entries() {
         let shown = || format!("{:?}", entry.path(index));
-        let text = entry.path(index).to_str().map_err(|_| refused(&shown(), "the name is not UTF-8: rename it"))?;
-        let path: RepoPath = text.parse().map_err(|_| refused(&shown(), "not a path: the index is malformed"))?;
+        let text = entry
+            .path(index)
+            .to_str()
+            .map_err(|_| refused(&shown(), "the name is not UTF-8: rename it"))?;
+        let path: RepoPath = text
+            .parse()
+            .map_err(|_| refused(&shown(), "not a path: the index is malformed"))?;
         let mut dir = path.parent();
         while let Some(d) = dir.filter(|d| !tracked.dirs.contains(d)) {
             dir = d.parent();
             tracked.dirs.insert(d);
         }
         if entry.mode == gix::index::entry::Mode::COMMIT {
-            let id = object::from_gix(&entry.id).ok_or_else(|| refused(&shown(), "not a SHA-1 commit"))?;
+            let id = object::from_gix(&entry.id)
+                .ok_or_else(|| refused(&shown(), "not a SHA-1 commit"))?;
             tracked.submodules.insert(path, id);
         } else {
             tracked.files.insert(path);
@@ -92,11 +118,16 @@ impl Walk<'_> {
         let mut open = vec![(RepoPath::root(), 0)];
         while let Some((dir, depth)) = open.pop() {
             if depth > self.limits.depth {
-                return Err(self.limit(format!("of {} directories inside each other ({dir})", self.limits.depth)));
+                return Err(self.limit(format!(
+                    "of {} directories inside each other ({dir})",
+                    self.limits.depth
+                )));
             }
             let on_disk = root.join(dir.as_str());
             let list = || fs::read_dir(&on_disk)?.collect::<io::Result<Vec<_>>>();
-            for entry in list().map_err(|e| SourceError::host(format!("reading {}", on_disk.display()), e))? {
+            for entry in list()
+                .map_err(|e| SourceError::host(format!("reading {}", on_disk.display()), e))?
+            {
                 if let Some(below) = self.entry(&dir, &entry)? {
                     open.push((below, depth + 1));
                 }
@@ -117,36 +148,60 @@ impl Walk<'_> {
         if let Some(why) = refuse_name(name.as_bytes(), meta.is_symlink()) {
             return Err(refused(&shown(), why));
         }
-        let name = name.to_str().ok_or_else(|| refused(&shown(), "the name is not UTF-8: rename it"))?;
+        let name = name
+            .to_str()
+            .ok_or_else(|| refused(&shown(), "the name is not UTF-8: rename it"))?;
         let path = dir.join(name).map_err(|e| refused(&shown(), e.why))?;
         if let Some(id) = self.tracked.submodules.get(&path) {
             let id = *id;
             self.entries.insert(path, Entry::Submodule { id });
             return Ok(None);
         }
-        let known = if meta.is_dir() { self.tracked.dirs.contains(&path) } else { self.tracked.files.contains(&path) };
+        let known = if meta.is_dir() {
+            self.tracked.dirs.contains(&path)
+        } else {
+            self.tracked.files.contains(&path)
+        };
         if !known && self.is_ignored(&path, meta.is_dir())? {
             return Ok(None);
         }
         self.seen += 1;
         if self.seen > self.limits.files {
-            return Err(self.limit(format!("of {} files and directories in one work tree", self.limits.files)));
+            return Err(self.limit(format!(
+                "of {} files and directories in one work tree",
+                self.limits.files
+            )));
         }
         self.take(path, &on_disk, &meta)
     }
 
-    fn take(&mut self, path: RepoPath, on_disk: &Path, meta: &Metadata) -> Result<Option<RepoPath>, SourceError> {
+    fn take(
+        &mut self,
+        path: RepoPath,
+        on_disk: &Path,
+        meta: &Metadata,
+    ) -> Result<Option<RepoPath>, SourceError> {
         if meta.is_dir() {
             // A repository inside, not tracked: its files are not this one's, and what it stands for is not known.
             if on_disk.join(".git").symlink_metadata().is_ok() {
-                return Err(refused(path.as_str(), "a Git repository inside this one: add it as a submodule or ignore it"));
+                return Err(refused(
+                    path.as_str(),
+                    "a Git repository inside this one: add it as a submodule or ignore it",
+                ));
             }
             return Ok(Some(path));
         }
         if meta.is_symlink() {
-            let bytes = fs::read_link(on_disk).map_err(|e| host(on_disk, e))?.as_os_str().as_bytes().to_vec();
+            let bytes = fs::read_link(on_disk)
+                .map_err(|e| host(on_disk, e))?
+                .as_os_str()
+                .as_bytes()
+                .to_vec();
             if bytes.len() as u64 > MAX_LINK {
-                return Err(refused(path.as_str(), "the symbolic link is longer than 4096 bytes"));
+                return Err(refused(
+                    path.as_str(),
+                    "the symbolic link is longer than 4096 bytes",
+                ));
             }
             let id = self.hash(&bytes)?;
             self.blobs.insert(id, bytes.clone());
@@ -159,7 +214,14 @@ impl Walk<'_> {
             if size <= self.limits.file_bytes {
                 self.blobs.insert(id, bytes);
             }
-            self.entries.insert(path, Entry::File { id, size, executable });
+            self.entries.insert(
+                path,
+                Entry::File {
+                    id,
+                    size,
+                    executable,
+                },
+            );
         }
         // Sockets, pipes and devices are nothing that Git can hold.
         Ok(None)
@@ -170,7 +232,9 @@ impl Walk<'_> {
         let left = self.limits.bytes - self.bytes;
         let mut bytes = Vec::new();
         let file = fs::File::open(on_disk).map_err(|e| host(on_disk, e))?;
-        file.take(left.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| host(on_disk, e))?;
+        file.take(left.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|e| host(on_disk, e))?;
         if bytes.len() as u64 > left {
             return Err(self.limit(format!("of {} bytes in one work tree", self.limits.bytes)));
         }
@@ -179,19 +243,33 @@ impl Walk<'_> {
     }
 
     fn hash(&self, bytes: &[u8]) -> Result<ObjectId, SourceError> {
-        let hash = gix::objs::compute_hash(gix::hash::Kind::Sha1, Kind::Blob, bytes).map_err(|e| damaged(self.url, &e))?;
-        object::from_gix(&hash).ok_or_else(|| SourceError::Damaged { url: self.url.to_owned(), why: "not SHA-1".into() })
+        let hash = gix::objs::compute_hash(gix::hash::Kind::Sha1, Kind::Blob, bytes)
+            .map_err(|e| damaged(self.url, &e))?;
+        object::from_gix(&hash).ok_or_else(|| SourceError::Damaged {
+            url: self.url.to_owned(),
+            why: "not SHA-1".into(),
+        })
     }
 
     fn is_ignored(&mut self, path: &RepoPath, is_dir: bool) -> Result<bool, SourceError> {
         use gix::index::entry::Mode;
         let mode = if is_dir { Mode::DIR } else { Mode::FILE };
         let platform = self.ignored.at_path(path.as_str(), Some(mode));
-        Ok(platform.map_err(|e| SourceError::host(format!("reading the .gitignore for {path}"), io::Error::other(e.to_string())))?.is_excluded())
+        Ok(platform
+            .map_err(|e| {
+                SourceError::host(
+                    format!("reading the .gitignore for {path}"),
+                    io::Error::other(e.to_string()),
+                )
+            })?
+            .is_excluded())
     }
 
     fn limit(&self, which: String) -> SourceError {
-        SourceError::Limit { url: self.url.to_owned(), which }
+        SourceError::Limit {
+            url: self.url.to_owned(),
+            which,
+        }
     }
 }
 

@@ -52,13 +52,22 @@ pub(crate) struct GitHttp<'a> {
 
 impl<'a> GitHttp<'a> {
     pub(crate) fn new(exchange: Rc<Exchange<'a>>) -> Self {
-        GitHttp { exchange, base: None }
+        GitHttp {
+            exchange,
+            base: None,
+        }
     }
 }
 
 fn split(headers: impl IntoIterator<Item = impl AsRef<str>>) -> Vec<(String, String)> {
-    let pair = |h: &str| h.split_once(':').map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()));
-    headers.into_iter().filter_map(|h| pair(h.as_ref())).collect()
+    let pair = |h: &str| {
+        h.split_once(':')
+            .map(|(n, v)| (n.trim().to_owned(), v.trim().to_owned()))
+    };
+    headers
+        .into_iter()
+        .filter_map(|h| pair(h.as_ref()))
+        .collect()
 }
 
 impl<'a> Http for GitHttp<'a> {
@@ -73,13 +82,18 @@ impl<'a> Http for GitHttp<'a> {
         headers: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> gix::Result<GetResponse<Headers<'a>, Body<'a>>> {
         let exchange = &self.exchange;
-        let (last, response) =
-            exchange.client.get(url, &split(headers), exchange.until).map_err(|e| gix::Error::from_error(exchange.fail(e)))?;
+        let (last, response) = exchange
+            .client
+            .get(url, &split(headers), exchange.until)
+            .map_err(|e| gix::Error::from_error(exchange.fail(e)))?;
         if last != url {
             self.base = last.strip_suffix(REFS).map(str::to_owned);
         }
         let (headers, body) = open(&self.exchange, response);
-        Ok(GetResponse { headers: Headers::Ready(headers), body: Body::Ready(body) })
+        Ok(GetResponse {
+            headers: Headers::Ready(headers),
+            body: Body::Ready(body),
+        })
     }
 
     fn post(
@@ -136,21 +150,37 @@ impl<'a> Pending<'a> {
                 .map_err(|e| exchange.fail(e))?;
             self.response = Some(open(exchange, response));
         }
-        self.response.as_mut().ok_or_else(|| io::Error::other("the request has failed before"))
+        self.response
+            .as_mut()
+            .ok_or_else(|| io::Error::other("the request has failed before"))
     }
 }
 
-fn open<'a>(exchange: &Rc<Exchange<'a>>, response: Response<ureq::Body>) -> (Cursor<Vec<u8>>, BufReader<Counted<'a>>) {
+fn open<'a>(
+    exchange: &Rc<Exchange<'a>>,
+    response: Response<ureq::Body>,
+) -> (Cursor<Vec<u8>>, BufReader<Counted<'a>>) {
     let (parts, body) = response.into_parts();
     let mut headers = Vec::new();
     for (name, value) in &parts.headers {
         headers.extend_from_slice(name.as_str().as_bytes());
         headers.extend_from_slice(b": ");
-        headers.extend(value.as_bytes().iter().map(|b| if b.is_ascii() { *b } else { b'?' }));
+        headers.extend(
+            value
+                .as_bytes()
+                .iter()
+                .map(|b| if b.is_ascii() { *b } else { b'?' }),
+        );
         headers.push(b'\n');
     }
-    let reader = Counted { exchange: exchange.clone(), body: body.into_reader() };
-    (Cursor::new(headers), BufReader::with_capacity(64 << 10, reader))
+    let reader = Counted {
+        exchange: exchange.clone(),
+        body: body.into_reader(),
+    };
+    (
+        Cursor::new(headers),
+        BufReader::with_capacity(64 << 10, reader),
+    )
 }
 
 /// A response body under the byte limit and the stop flag.
@@ -163,20 +193,30 @@ impl Read for Counted<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let exchange = &self.exchange;
         if exchange.stop.load(Ordering::Relaxed) {
-            return Err(exchange.fail(SourceError::Stopped { url: exchange.client.url() }));
+            return Err(exchange.fail(SourceError::Stopped {
+                url: exchange.client.url(),
+            }));
         }
         let n = self.body.read(buf).map_err(|e| {
-            let why = format!("the answer broke off or stalled: {}", crate::error::printable(&e.to_string()));
+            let why = format!(
+                "the answer broke off or stalled: {}",
+                crate::error::printable(&e.to_string())
+            );
             exchange.fail(exchange.client.unreachable(why))
         })?;
         let mut left = exchange.left.borrow_mut();
         let Some(rest) = left.checked_sub(n as u64) else {
             let which = format!("response_bytes of {} bytes in one fetch", exchange.limit);
-            return Err(exchange.fail(SourceError::Limit { url: exchange.client.url(), which }));
+            return Err(exchange.fail(SourceError::Limit {
+                url: exchange.client.url(),
+                which,
+            }));
         };
         *left = rest;
         if n > 0 {
-            (exchange.progress)(FetchProgress::Receiving { bytes: exchange.limit - rest });
+            (exchange.progress)(FetchProgress::Receiving {
+                bytes: exchange.limit - rest,
+            });
         }
         Ok(n)
     }

@@ -1,0 +1,11 @@
+//! Against the real git: repositories that it makes, its HTTP back end, and servers that misbehave.
+
+mod damage;
+mod git;
+mod hostile;
+mod local;
+mod refusals;
+mod remote;
+mod server;
+mod tls;
+mod worktree;

@@ -1,0 +1,184 @@
+//! https with an authority of one's own, and certificates for clients.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+
+use super::git::{Repo, config, fetch, open};
+use super::server::{Server, backend};
+use crate::{HttpOptions, RefChange, SourceConfig, SourceError};
+
+/// A repository behind https, all certificates from one authority.
+struct Rig {
+    repo: Repo,
+    server: Server,
+    authority: CertifiedIssuer<'static, KeyPair>,
+}
+
+fn rig(wants_client: bool) -> Rig {
+    let mut params = CertificateParams::new(vec![]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = if wants_client {
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).unwrap();
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
+        builder.with_client_cert_verifier(verifier)
+    } else {
+        builder.with_no_client_auth()
+    };
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new(vec!["localhost".into()])
+        .unwrap()
+        .signed_by(&key, &authority)
+        .unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+    let tls = builder
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    let repo = Repo::with(&[("a", "1")]);
+    let root = repo.path().to_owned();
+    let server = Server::start(Some(Arc::new(tls)), move |request| backend(&root, request));
+    Rig {
+        repo,
+        server,
+        authority,
+    }
+}
+
+impl Rig {
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.repo.path().join(".git").join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn ca_file(&self) -> Option<PathBuf> {
+        Some(self.file("ca.pem", &self.authority.pem()))
+    }
+
+    fn client(&self) -> (PathBuf, PathBuf) {
+        let key = KeyPair::generate().unwrap();
+        let cert = CertificateParams::new(vec!["weir".into()])
+            .unwrap()
+            .signed_by(&key, &self.authority)
+            .unwrap();
+        (
+            self.file("client.pem", &cert.pem()),
+            self.file("client.key", &key.serialize_pem()),
+        )
+    }
+
+    fn fetch(&self, http: HttpOptions) -> Result<RefChange, SourceError> {
+        let url = format!("https://localhost:{}/.git", self.server.address.port());
+        let source = open(SourceConfig {
+            http,
+            ..config(&url, "main", &self.repo.path().join(".git/cache"))
+        })?;
+        fetch(&source).map(|f| f.change)
+    }
+}
+
+#[test]
+fn a_server_of_ones_own_authority_is_trusted_only_when_told_to() {
+    let rig = rig(false);
+    assert_eq!(
+        rig.fetch(HttpOptions {
+            ca_file: rig.ca_file(),
+            ..HttpOptions::host()
+        })
+        .unwrap(),
+        RefChange::First
+    );
+    let error = rig.fetch(HttpOptions::host()).unwrap_err();
+    assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
+    assert!(error.to_string().contains("certificate"), "{error}");
+}
+
+#[test]
+fn a_client_certificate_is_shown() {
+    let rig = rig(true);
+    let with = |client_cert| HttpOptions {
+        ca_file: rig.ca_file(),
+        client_cert,
+        ..HttpOptions::host()
+    };
+    assert!(matches!(
+        rig.fetch(with(None)),
+        Err(SourceError::Unreachable { .. })
+    ));
+    assert_eq!(
+        rig.fetch(with(Some(rig.client()))).unwrap(),
+        RefChange::First
+    );
+}
+
+#[test]
+fn certificate_files_that_cannot_be_used_are_named() {
+    let rig = rig(false);
+    let garbage = rig.file(
+        "garbage.pem",
+        "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n",
+    );
+    let empty = rig.file("empty.pem", "");
+    let (cert, key) = rig.client();
+    let other_key = rig.file("other.key", &KeyPair::generate().unwrap().serialize_pem());
+    let host = HttpOptions::host;
+    for (http, named) in [
+        (
+            HttpOptions {
+                ca_file: Some(garbage.clone()),
+                ..host()
+            },
+            "garbage.pem",
+        ),
+        (
+            HttpOptions {
+                ca_file: Some(empty.clone()),
+                ..host()
+            },
+            "empty.pem",
+        ),
+        (
+            HttpOptions {
+                ca_file: Some("/nope.pem".into()),
+                ..host()
+            },
+            "/nope.pem",
+        ),
+        (
+            HttpOptions {
+                client_cert: Some((cert.clone(), empty)),
+                ..host()
+            },
+            "empty.pem",
+        ),
+        (
+            HttpOptions {
+                client_cert: Some((cert, other_key)),
+                ..host()
+            },
+            "other.key",
+        ),
+        (
+            HttpOptions {
+                client_cert: Some((garbage, key)),
+                ..host()
+            },
+            "garbage.pem",
+        ),
+    ] {
+        let error = rig.fetch(http).unwrap_err();
+        assert!(error.to_string().contains(named), "{error}");
+    }
+}
