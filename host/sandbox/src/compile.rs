@@ -214,6 +214,12 @@ fn failed(status: ExitStatus, words: &str, limits: &CompileLimits) -> CompileErr
             limit: "its address space in bytes, most likely",
             value: format!("{}; {words}", limits.address_space),
         },
+        _ if words.contains("annot allocate memory") || words.contains("memory allocation") => {
+            CompileError::Limit {
+                limit: "its address space in bytes",
+                value: limits.address_space.to_string(),
+            }
+        }
         _ if words.is_empty() => {
             CompileError::Component(format!("the compile worker ended with {status}"))
         }
