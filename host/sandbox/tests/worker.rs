@@ -135,7 +135,7 @@ fn refuses() -> Result<(), Failed> {
     let mut bytes = validator("(func (result i32) (i32.add (i32.const 77777) (i32.const 1)))");
     let add = bytes
         .windows(5)
-        .position(|w| w == [0xdf, 0xdf, 0x04, 0x41, 0x01])
+        .position(|w| w == [0xd1, 0xdf, 0x04, 0x41, 0x01])
         .ok_or("the code is not there")?;
     bytes[add + 3] = 0x01;
     bytes[add + 4] = 0x01;
