@@ -13,6 +13,12 @@ use crate::engine;
 
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(1);
+/// What a child says that got no memory, for data or for the stack of a thread.
+const OUT_OF_MEMORY: [&str; 3] = [
+    "Cannot allocate memory",
+    "memory allocation of",
+    "Resource temporarily unavailable",
+];
 /// What is kept of a child's standard error, in bytes.
 const STDERR: u64 = 4 << 10;
 
@@ -213,6 +219,10 @@ fn failed(status: ExitStatus, words: &str, limits: &CompileLimits) -> CompileErr
         Some(6 | 11) => CompileError::Limit {
             limit: "its address space in bytes, most likely",
             value: format!("{}; {words}", limits.address_space),
+        },
+        _ if OUT_OF_MEMORY.iter().any(|sign| words.contains(sign)) => CompileError::Limit {
+            limit: "its address space in bytes",
+            value: limits.address_space.to_string(),
         },
         _ if words.is_empty() => {
             CompileError::Component(format!("the compile worker ended with {status}"))

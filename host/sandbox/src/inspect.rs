@@ -1,6 +1,6 @@
 //! What a component imports, read from its bytes before anything compiles or runs.
 
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 use weir_core::digest::Digest;
 
 use crate::Role;
@@ -50,7 +50,12 @@ pub(crate) fn check(digest: Digest, role: Role, bytes: &[u8]) -> Result<(), Load
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports {
-                    let name = import.map_err(|e| not(e.message().to_owned()))?.name.name;
+                    let import = import.map_err(|e| not(e.message().to_owned()))?;
+                    let name = import.name.name;
+                    // Names for known types, which `use` in a world makes: no capability comes with them.
+                    if matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
+                        continue;
+                    }
                     if !allowed(role, name) {
                         return Err(LoadError::Import {
                             digest,

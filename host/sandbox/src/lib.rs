@@ -18,6 +18,9 @@ mod load;
 mod state;
 mod wasi;
 
+#[cfg(test)]
+mod tests;
+
 pub use call::{Call, Document, Finding, Level, LogLine, Params, Severity, TargetFacts, Usage};
 pub use compile::{CompileError, compile_worker};
 pub use config::{CompileLimits, CompileMode, SandboxConfig};

@@ -1,0 +1,7 @@
+//! Plugins written as WebAssembly text and put into the worlds of `wit/`: no toolchain is needed.
+
+mod calls;
+mod files;
+mod guests;
+mod loading;
+mod wasi;
