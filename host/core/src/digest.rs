@@ -123,7 +123,10 @@ mod tests {
     fn a_digest_reads_back_as_it_was_written() {
         let d = Digest::of(b"weir");
         assert_eq!(d.to_string().parse(), Ok(d));
-        assert!(d.hex().parse::<Digest>().is_err(), "the algorithm is part of it");
+        assert!(
+            d.hex().parse::<Digest>().is_err(),
+            "the algorithm is part of it"
+        );
         assert!(d.to_string().to_uppercase().parse::<Digest>().is_err());
         assert!("é".repeat(20).parse::<ObjectId>().is_err());
     }

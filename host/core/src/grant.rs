@@ -38,7 +38,9 @@ pub struct Limits {
 }
 
 /// The limits as a manifest narrows them: what is left out stays as the host has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct LimitsPatch {
     /// Instructions, such as `200M`.
@@ -75,7 +77,9 @@ impl Limits {
             memory: patch.memory.map_or(self.memory, |x| x.min(self.memory)),
             output: patch.output.map_or(self.output, |x| x.min(self.output)),
             time: patch.time.map_or(self.time, |x| x.min(self.time)),
-            host_calls: patch.host_calls.map_or(self.host_calls, |x| x.min(self.host_calls)),
+            host_calls: patch
+                .host_calls
+                .map_or(self.host_calls, |x| x.min(self.host_calls)),
         }
     }
 }
@@ -116,7 +120,10 @@ fn read(s: &str, units: &Units, expected: &'static str) -> Result<u64, AmountErr
 }
 
 fn write(n: u64, units: &Units, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    match units.iter().find(|(_, size)| n >= *size && n.is_multiple_of(*size)) {
+    match units
+        .iter()
+        .find(|(_, size)| n >= *size && n.is_multiple_of(*size))
+    {
         Some((unit, size)) => write!(f, "{}{unit}", n / size),
         None => write!(f, "{n}"),
     }
@@ -161,7 +168,15 @@ mod tests {
         assert_eq!("64Mi".parse(), Ok(Bytes(64 << 20)));
         assert_eq!("200M".parse(), Ok(Fuel(200_000_000)));
         assert_eq!("250ms".parse(), Ok(Millis(250)));
-        for bad in ["", "0", "-1", "1.5Gi", "Mi", "99999999999999999999", "20000000000Gi"] {
+        for bad in [
+            "",
+            "0",
+            "-1",
+            "1.5Gi",
+            "Mi",
+            "99999999999999999999",
+            "20000000000Gi",
+        ] {
             assert!(bad.parse::<Bytes>().is_err(), "{bad}");
         }
         assert!("5".parse::<Millis>().is_err(), "a time has a unit");
@@ -172,7 +187,11 @@ mod tests {
 
     #[test]
     fn a_manifest_can_only_narrow() {
-        let patch = LimitsPatch { memory: Some(Bytes(u64::MAX)), fuel: Some(Fuel(5)), ..Default::default() };
+        let patch = LimitsPatch {
+            memory: Some(Bytes(u64::MAX)),
+            fuel: Some(Fuel(5)),
+            ..Default::default()
+        };
         let limits = Limits::HOST.narrowed(&patch);
         assert_eq!(limits.memory, Limits::HOST.memory);
         assert_eq!(limits.fuel, Fuel(5));

@@ -14,6 +14,16 @@
 pub mod digest;
 pub mod fault;
 pub mod grant;
+pub mod inventory;
 pub mod name;
+pub mod object;
+pub mod plan;
+pub mod record;
+pub mod render;
+pub mod schedule;
+pub mod scope;
+pub mod stake;
+pub mod status;
 pub mod tree;
+pub mod validate;
 pub mod yaml;

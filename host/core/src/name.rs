@@ -30,14 +30,16 @@ impl NameError {
     }
 }
 
-const LABEL_RULE: &str = "expected 1 to 63 of a-z, 0-9 and -, starting and ending with a letter or digit";
+const LABEL_RULE: &str =
+    "expected 1 to 63 of a-z, 0-9 and -, starting and ending with a letter or digit";
 
 fn is_label(s: &str) -> bool {
     let edge = |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     s.len() <= MAX_NAME
         && edge(s.as_bytes().first())
         && edge(s.as_bytes().last())
-        && s.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && s.bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 macro_rules! name {
@@ -152,7 +154,11 @@ impl RepoPath {
         if self.is_root() {
             return None;
         }
-        Some(RepoPath(self.0.rsplit_once('/').map_or(String::new(), |(dir, _)| dir.to_owned())))
+        Some(RepoPath(
+            self.0
+                .rsplit_once('/')
+                .map_or(String::new(), |(dir, _)| dir.to_owned()),
+        ))
     }
 
     /// This path with one more part.
@@ -160,7 +166,11 @@ impl RepoPath {
     /// # Errors
     /// When the part is not a legal name.
     pub fn join(&self, part: &str) -> Result<RepoPath, NameError> {
-        if self.is_root() { part.parse() } else { format!("{}/{part}", self.0).parse() }
+        if self.is_root() {
+            part.parse()
+        } else {
+            format!("{}/{part}", self.0).parse()
+        }
     }
 
     /// Whether this is `dir` or lies below it.
@@ -174,7 +184,11 @@ impl RepoPath {
             return Some(&self.0);
         }
         let rest = self.0.strip_prefix(&dir.0)?;
-        if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
+        if rest.is_empty() {
+            Some(rest)
+        } else {
+            rest.strip_prefix('/')
+        }
     }
 }
 
@@ -183,7 +197,9 @@ impl FromStr for RepoPath {
     fn from_str(s: &str) -> Result<Self, NameError> {
         let s = s.strip_suffix('/').filter(|s| !s.is_empty()).unwrap_or(s);
         let s = if s == "." { "" } else { s };
-        let legal = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0']);
+        let legal = |part: &str| {
+            !part.is_empty() && part != "." && part != ".." && !part.contains(['\\', '\0'])
+        };
         if s.len() > MAX_PATH {
             Err(NameError::new("path", s, "expected at most 4096 bytes"))
         } else if s.is_empty() || s.split('/').all(legal) {
@@ -229,7 +245,17 @@ mod tests {
         for good in ["a", "shop", "shop-2", "0a"] {
             assert!(good.parse::<PluginName>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", "a-", "A", "a_b", "a/b", "..", "a.b.c", &"a".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "A",
+            "a_b",
+            "a/b",
+            "..",
+            "a.b.c",
+            &"a".repeat(64),
+        ] {
             assert!(bad.parse::<PluginName>().is_err(), "{bad}");
         }
         assert!("shop.prod".parse::<AppName>().is_ok());
@@ -238,7 +264,17 @@ mod tests {
 
     #[test]
     fn paths_cannot_leave_the_tree() {
-        for bad in ["/", "/etc/passwd", "../x", "a/../b", "a//b", "a/./b", "a\\b", "a\0b", ".."] {
+        for bad in [
+            "/",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/./b",
+            "a\\b",
+            "a\0b",
+            "..",
+        ] {
             assert!(bad.parse::<RepoPath>().is_err(), "{bad:?}");
         }
         assert_eq!("a/b/".parse::<RepoPath>().unwrap().as_str(), "a/b");

@@ -25,7 +25,12 @@ pub struct TreeLimits {
 
 impl TreeLimits {
     /// What a host allows that was told nothing else.
-    pub const HOST: TreeLimits = TreeLimits { files: 200_000, bytes: 4 << 30, file_bytes: 64 << 20, depth: 64 };
+    pub const HOST: TreeLimits = TreeLimits {
+        files: 200_000,
+        bytes: 4 << 30,
+        file_bytes: 64 << 20,
+        depth: 64,
+    };
 }
 
 /// What lies at a path. Directories are implied by the paths below them.
@@ -66,7 +71,10 @@ impl Tree {
     ///
     /// # Errors
     /// The first path that lies below another entry: a file that is a directory too.
-    pub fn new(commit: Option<CommitId>, entries: BTreeMap<RepoPath, Entry>) -> Result<Tree, RepoPath> {
+    pub fn new(
+        commit: Option<CommitId>,
+        entries: BTreeMap<RepoPath, Entry>,
+    ) -> Result<Tree, RepoPath> {
         for path in entries.keys() {
             let mut dir = path.parent();
             while let Some(d) = dir {
@@ -97,7 +105,11 @@ impl Tree {
     /// All entries below a directory at any depth, in order of path.
     pub fn below(&self, dir: &RepoPath) -> impl Iterator<Item = (&RepoPath, &Entry)> {
         // Between "a" and "a/x" may sort "a-b": start at the first path that can begin with "a/".
-        let prefix = if dir.is_root() { String::new() } else { format!("{}/", dir.as_str()) };
+        let prefix = if dir.is_root() {
+            String::new()
+        } else {
+            format!("{}/", dir.as_str())
+        };
         self.entries
             .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
             .take_while(move |(path, _)| path.as_str().starts_with(&prefix))

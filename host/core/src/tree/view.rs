@@ -87,16 +87,27 @@ impl ReadError {
     /// Whether a plugin may see this and go on; otherwise the call ends.
     pub fn is_answer(&self) -> bool {
         use ReadError::{InvalidPath, IsADirectory, NotADirectory, NotFound};
-        matches!(self, NotFound(_) | NotADirectory(_) | IsADirectory(_) | InvalidPath(_))
+        matches!(
+            self,
+            NotFound(_) | NotADirectory(_) | IsADirectory(_) | InvalidPath(_)
+        )
     }
 }
 
 impl Blame for ReadError {
     fn fault(&self) -> Fault {
-        if matches!(self, ReadError::Blob { .. }) { Fault::Host } else { Fault::Repository }
+        if matches!(self, ReadError::Blob { .. }) {
+            Fault::Host
+        } else {
+            Fault::Repository
+        }
     }
     fn retry(&self) -> Retry {
-        if matches!(self, ReadError::Blob { .. }) { Retry::Backoff } else { Retry::OnChange }
+        if matches!(self, ReadError::Blob { .. }) {
+            Retry::Backoff
+        } else {
+            Retry::OnChange
+        }
     }
 }
 
@@ -116,7 +127,11 @@ enum Found<'a> {
 impl View {
     /// A view inside `roots`. No root at all shows nothing.
     pub fn new(snapshot: Snapshot, roots: Vec<RepoPath>) -> View {
-        View { snapshot, roots, read_set: ReadSet::default() }
+        View {
+            snapshot,
+            roots,
+            read_set: ReadSet::default(),
+        }
     }
 
     /// What was read so far.
@@ -137,9 +152,20 @@ impl View {
         };
         let limit = self.snapshot.limits.file_bytes;
         if size > limit {
-            return Err(ReadError::TooLarge { path: real, size, limit });
+            return Err(ReadError::TooLarge {
+                path: real,
+                size,
+                limit,
+            });
         }
-        let bytes = self.snapshot.blobs.read(id).map_err(|source| ReadError::Blob { path: real.clone(), source })?;
+        let bytes = self
+            .snapshot
+            .blobs
+            .read(id)
+            .map_err(|source| ReadError::Blob {
+                path: real.clone(),
+                source,
+            })?;
         if bytes.len() < LFS_POINTER_MAX && bytes.starts_with(LFS_START) {
             return Err(ReadError::LfsPointer(real));
         }
@@ -166,12 +192,31 @@ impl View {
             .collect();
         let mut out = Vec::with_capacity(names.len());
         for name in names {
-            let path = real.join(&name).map_err(|_| ReadError::InvalidPath(name.clone()))?;
+            let path = real
+                .join(&name)
+                .map_err(|_| ReadError::InvalidPath(name.clone()))?;
             match self.find(&path)? {
-                Some(Found::Entry(_, Entry::File { id, size, executable })) => {
-                    out.push(DirEntry { name, file: Some(*id), size: *size, executable: *executable });
+                Some(Found::Entry(
+                    _,
+                    Entry::File {
+                        id,
+                        size,
+                        executable,
+                    },
+                )) => {
+                    out.push(DirEntry {
+                        name,
+                        file: Some(*id),
+                        size: *size,
+                        executable: *executable,
+                    });
                 }
-                Some(Found::Directory(_)) => out.push(DirEntry { name, file: None, size: 0, executable: false }),
+                Some(Found::Directory(_)) => out.push(DirEntry {
+                    name,
+                    file: None,
+                    size: 0,
+                    executable: false,
+                }),
                 Some(Found::Entry(..)) | None => {}
             }
         }
@@ -193,21 +238,33 @@ impl View {
         let mut at = RepoPath::root();
         while let Some(part) = rest.pop() {
             if part == ".." {
-                let Some(up) = at.parent() else { return Ok(None) };
+                let Some(up) = at.parent() else {
+                    return Ok(None);
+                };
                 at = up;
                 continue;
             }
-            let Ok(next) = at.join(&part) else { return Ok(None) };
+            let Ok(next) = at.join(&part) else {
+                return Ok(None);
+            };
             match tree.get(&next) {
                 Some(Entry::Symlink { target, .. }) => {
                     links += 1;
                     if links > MAX_LINKS || target.starts_with('/') {
                         return Ok(None);
                     }
-                    rest.extend(target.split('/').rev().filter(|p| !p.is_empty() && *p != ".").map(str::to_owned));
+                    rest.extend(
+                        target
+                            .split('/')
+                            .rev()
+                            .filter(|p| !p.is_empty() && *p != ".")
+                            .map(str::to_owned),
+                    );
                     continue;
                 }
-                Some(Entry::Submodule { .. }) if self.allows(&next) => return Err(ReadError::Submodule(next)),
+                Some(Entry::Submodule { .. }) if self.allows(&next) => {
+                    return Err(ReadError::Submodule(next));
+                }
                 Some(entry) if rest.is_empty() => {
                     return Ok(self.allows(&next).then_some(Found::Entry(next, entry)));
                 }
@@ -225,7 +282,8 @@ impl View {
 }
 
 fn parse(path: &str) -> Result<RepoPath, ReadError> {
-    path.parse().map_err(|_| ReadError::InvalidPath(path.chars().take(200).collect()))
+    path.parse()
+        .map_err(|_| ReadError::InvalidPath(path.chars().take(200).collect()))
 }
 
 fn listing_digest(entries: &[DirEntry]) -> Digest {

@@ -1,0 +1,282 @@
+//! One Kubernetes object with a known identity and one canonical text: the YAML that people see is the
+//! bytes that digests are of.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::digest::Digest;
+use crate::name::Namespace;
+use crate::yaml;
+
+/// The longest object name, in bytes (a DNS subdomain, RFC 1123; RBAC names may be longer but not in etcd's keys).
+pub const MAX_OBJECT_NAME: usize = 253;
+
+/// What an object is, whatever version of its API it is written in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ResourceId {
+    /// The API group; empty for the core group.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// The kind, such as `Deployment`.
+    pub kind: String,
+    /// The namespace; `None` for cluster-scoped kinds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<Namespace>,
+    /// The name.
+    pub name: String,
+}
+
+impl fmt::Display for ResourceId {
+    /// `Deployment.apps shop/web`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if !self.group.is_empty() {
+            write!(f, ".{}", self.group)?;
+        }
+        match &self.namespace {
+            Some(namespace) => write!(f, " {namespace}/{}", self.name),
+            None => write!(f, " {}", self.name),
+        }
+    }
+}
+
+/// The file that an object came from.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Origin {
+    /// The path as the renderer told it.
+    pub path: String,
+    /// The line where the object starts, from 1; 0 where it is not known.
+    pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 {
+            f.write_str(&self.path)
+        } else {
+            write!(f, "{}:{}", self.path, self.line)
+        }
+    }
+}
+
+/// One object. Cheap to clone. Its `Debug` shows what it is, never what it holds: it may be a Secret.
+#[derive(Clone, PartialEq)]
+pub struct Object {
+    id: ResourceId,
+    body: Arc<Value>,
+    text: Arc<str>,
+    digest: Digest,
+    origin: Origin,
+}
+
+/// Why a value is not an object.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{origin}: {message}")]
+pub struct ObjectError {
+    /// Where the value came from.
+    pub origin: Origin,
+    /// What is missing or wrong.
+    pub message: String,
+}
+
+impl Object {
+    /// An object from its JSON form.
+    ///
+    /// # Errors
+    /// When it is not a map, or has no usable `apiVersion`, `kind` or `metadata.name`.
+    pub fn new(body: Value, origin: Origin) -> Result<Object, ObjectError> {
+        match identify(&body) {
+            Ok(id) => {
+                let text: Arc<str> = yaml::emit(&body).into();
+                let digest = Digest::of(text.as_bytes());
+                Ok(Object {
+                    id,
+                    body: Arc::new(body),
+                    text,
+                    digest,
+                    origin,
+                })
+            }
+            Err(message) => Err(ObjectError { origin, message }),
+        }
+    }
+
+    /// What it is.
+    pub fn id(&self) -> &ResourceId {
+        &self.id
+    }
+    /// Its fields.
+    pub fn body(&self) -> &Value {
+        &self.body
+    }
+    /// Its canonical YAML, ending with a newline.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+    /// The digest of its canonical YAML.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+    /// Where it came from.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+    /// The same object, said to come from elsewhere.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Origin) -> Object {
+        self.origin = origin;
+        self
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Object({} {})", self.id, self.digest.short())
+    }
+}
+
+fn identify(body: &Value) -> Result<ResourceId, String> {
+    let Value::Object(map) = body else {
+        return Err(format!(
+            "expected a Kubernetes object (a map), found {}",
+            type_name(body)
+        ));
+    };
+    let text = |value: Option<&Value>, field: &str| match value {
+        Some(Value::String(s)) if !s.is_empty() => Ok(s.clone()),
+        Some(Value::String(_)) | None | Some(Value::Null) => Err(format!("`{field}` is missing")),
+        Some(other) => Err(format!("`{field}` is {}, expected text", type_name(other))),
+    };
+    let api_version = text(map.get("apiVersion"), "apiVersion")?;
+    let kind = text(map.get("kind"), "kind")?;
+    let metadata = match map.get("metadata") {
+        Some(Value::Object(metadata)) => metadata,
+        _ => return Err(format!("{kind}: `metadata` is missing")),
+    };
+    let name = match text(metadata.get("name"), "metadata.name") {
+        Err(_) if metadata.contains_key("generateName") => Err(
+            "`metadata.generateName` makes a new object at each sync: give it a `metadata.name`"
+                .to_owned(),
+        ),
+        other => other,
+    }
+    .map_err(|e| format!("{kind}: {e}"))?;
+    // Kubernetes' own rule for every name: usable as one part of a path (ValidatePathSegmentName).
+    if name == "."
+        || name == ".."
+        || name.contains(['/', '%', '\0'])
+        || name.len() > MAX_OBJECT_NAME
+    {
+        return Err(format!(
+            "{kind}: `metadata.name` may not be `.`, `..`, hold `/` or `%`, or pass {MAX_OBJECT_NAME} bytes"
+        ));
+    }
+    let legal = |s: &str| {
+        s.len() <= MAX_OBJECT_NAME
+            && s.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+    };
+    let group = api_version.split_once('/').map_or("", |(group, _)| group);
+    if !legal(group) || !legal(&kind) || kind.starts_with('.') || group.starts_with('.') {
+        return Err(format!(
+            "`apiVersion` {api_version:?} and `kind` {kind:?} are not of Kubernetes' form, such as apps/v1 and Deployment"
+        ));
+    }
+    let namespace = match metadata.get("namespace") {
+        None | Some(Value::Null) => None,
+        value => Some(
+            text(value, "metadata.namespace")?
+                .parse::<Namespace>()
+                .map_err(|e| format!("{kind} {name}: {e}"))?,
+        ),
+    };
+    Ok(ResourceId {
+        group: group.to_owned(),
+        kind,
+        namespace,
+        name,
+    })
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a map",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn origin() -> Origin {
+        Origin {
+            path: "a.yaml".into(),
+            line: 3,
+        }
+    }
+
+    #[test]
+    fn identity_leaves_the_version_out() {
+        let make = |v: &str| {
+            Object::new(json!({"apiVersion": v, "kind": "Deployment", "metadata": {"name": "web", "namespace": "shop"}}), origin())
+                .unwrap()
+        };
+        assert_eq!(make("apps/v1").id(), make("apps/v1beta1").id());
+        assert_eq!(make("apps/v1").id().to_string(), "Deployment.apps shop/web");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_place() {
+        for (body, expected) in [
+            (
+                json!([]),
+                "a.yaml:3: expected a Kubernetes object (a map), found a list",
+            ),
+            (json!({"kind": "A"}), "a.yaml:3: `apiVersion` is missing"),
+            (json!({"apiVersion": "v1"}), "a.yaml:3: `kind` is missing"),
+            (
+                json!({"apiVersion": "v1", "kind": 1}),
+                "a.yaml:3: `kind` is a number, expected text",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "A"}),
+                "a.yaml:3: A: `metadata` is missing",
+            ),
+            (
+                json!({"apiVersion": "v1", "kind": "A", "metadata": {}}),
+                "a.yaml:3: A: `metadata.name` is missing",
+            ),
+        ] {
+            assert_eq!(
+                Object::new(body, origin()).unwrap_err().to_string(),
+                expected
+            );
+        }
+        for bad in ["..", "a/b", "a%2e"] {
+            assert!(
+                Object::new(
+                    json!({"apiVersion": "v1", "kind": "A", "metadata": {"name": bad}}),
+                    origin()
+                )
+                .is_err()
+            );
+        }
+        let kind = json!({"apiVersion": "v1", "kind": "../A", "metadata": {"name": "a"}});
+        assert!(Object::new(kind, origin()).is_err());
+    }
+
+    #[test]
+    fn debug_never_shows_what_an_object_holds() {
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "stringData": {"p": "hunter2"}});
+        assert!(!format!("{:?}", Object::new(secret, origin()).unwrap()).contains("hunter2"));
+    }
+}

@@ -1,0 +1,328 @@
+//! What to do about the difference between what an app wants and what is there: a pure function.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::inventory::{Holding, Inventory};
+use crate::name::AppName;
+use crate::object::{Object, ResourceId};
+
+mod order;
+pub use order::wave;
+
+/// The state that was seen: a change carries it as its precondition. A resource version in a cluster, a
+/// content digest in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version(pub String);
+
+/// What is at an object's place. Not knowing is not absence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Live {
+    /// Nothing is there.
+    Absent,
+    /// Something is there.
+    Present {
+        /// The precondition for a change.
+        version: Version,
+        /// The digest of its content, in the form of [`Object::digest`].
+        content: Digest,
+    },
+    /// It could not be read: why.
+    Unknown(String),
+}
+
+/// What other apps of the repository have to do with objects.
+#[derive(Debug, Clone, Default)]
+pub struct Others {
+    /// Objects in the inventories of other apps: whose, and whether it still wants them at this commit.
+    /// An app that could not be rendered wants all that it has.
+    pub holds: BTreeMap<ResourceId, (AppName, bool)>,
+    /// Objects that other apps want at this commit.
+    pub wants: BTreeMap<ResourceId, AppName>,
+}
+
+/// One thing to do. Its precondition is part of it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Nothing is there: write it, and refuse if something is there by then.
+    Create(Object),
+    /// Something of ours is there: replace it, if it is still what was seen.
+    Update {
+        /// What to write.
+        object: Object,
+        /// What was seen.
+        seen: Version,
+    },
+    /// It is there as wanted, but its write was never confirmed: write nothing, confirm it.
+    Confirm(Object),
+    /// Ours and no longer wanted: delete it, if it is still what was seen.
+    Prune {
+        /// What to delete.
+        id: ResourceId,
+        /// What was seen.
+        seen: Version,
+    },
+    /// Held by us, but gone or never ours: touch nothing, hold it no longer.
+    Forget(ResourceId),
+}
+
+impl Step {
+    /// The object that it is about.
+    pub fn id(&self) -> &ResourceId {
+        match self {
+            Step::Create(object) | Step::Update { object, .. } | Step::Confirm(object) => {
+                object.id()
+            }
+            Step::Prune { id, .. } | Step::Forget(id) => id,
+        }
+    }
+}
+
+/// Why an object may not be touched. An app with one of these is not synced, and prunes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Something is there that Weir did not make.
+    NotOurs,
+    /// Another app of this repository has it and wants it.
+    OwnedBy(AppName),
+    /// What is there could not be read.
+    Unknown(String),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotOurs => f.write_str(
+                "something is already there that Weir did not make: move it away, or take the object out of the repository",
+            ),
+            Refusal::OwnedBy(app) => write!(f, "app {app} has it: one of the two must leave it out"),
+            Refusal::Unknown(why) => write!(f, "what is there could not be read: {why}"),
+        }
+    }
+}
+
+/// Steps that may run side by side.
+pub type Wave = Vec<Step>;
+
+/// What to do for one app, in order. Private fields: only [`plan`] makes one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    apply: Vec<Wave>,
+    prune: Vec<Wave>,
+    taken: BTreeMap<ResourceId, AppName>,
+    refused: Vec<(ResourceId, Refusal)>,
+    unchanged: usize,
+}
+
+impl Plan {
+    /// The waves of creates, updates and confirmations.
+    pub fn apply(&self) -> &[Wave] {
+        &self.apply
+    }
+    /// The waves of prunes, run only after every apply succeeded.
+    pub fn prune(&self) -> &[Wave] {
+        &self.prune
+    }
+    /// All steps in order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.apply.iter().chain(&self.prune).flatten()
+    }
+    /// Objects that come over from another app of the repository.
+    pub fn taken(&self) -> &BTreeMap<ResourceId, AppName> {
+        &self.taken
+    }
+    /// Objects that may not be touched, and why.
+    pub fn refused(&self) -> &[(ResourceId, Refusal)] {
+        &self.refused
+    }
+    /// How many objects are as wanted.
+    pub fn unchanged(&self) -> usize {
+        self.unchanged
+    }
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.apply.is_empty() && self.prune.is_empty() && self.taken.is_empty()
+    }
+    /// How many objects it creates, updates and prunes.
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts {
+            unchanged: self.unchanged,
+            ..Counts::default()
+        };
+        for step in self.steps() {
+            match step {
+                Step::Create(_) => counts.created += 1,
+                Step::Update { .. } => counts.updated += 1,
+                Step::Prune { .. } => counts.pruned += 1,
+                Step::Confirm(_) | Step::Forget(_) => counts.unchanged += 1,
+            }
+        }
+        counts
+    }
+}
+
+/// How many objects changed, and how many did not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// New objects.
+    pub created: usize,
+    /// Changed objects.
+    pub updated: usize,
+    /// Deleted objects.
+    pub pruned: usize,
+    /// The rest.
+    pub unchanged: usize,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts {
+            created,
+            updated,
+            pruned,
+            unchanged,
+        } = self;
+        write!(
+            f,
+            "{created} created, {updated} updated, {pruned} pruned, {unchanged} unchanged"
+        )
+    }
+}
+
+/// Decides. `live` answers for every object that is desired or held; one that it does not answer for is unknown.
+pub fn plan(
+    desired: &[Object],
+    inventory: &Inventory,
+    live: &BTreeMap<ResourceId, Live>,
+    others: &Others,
+) -> Plan {
+    let mut plan = Plan::default();
+    let mut apply: BTreeMap<usize, Wave> = BTreeMap::new();
+    let unknown = Live::Unknown("it was not observed".to_owned());
+    for object in desired {
+        let id = object.id();
+        let holding = match others.holds.get(id) {
+            Some((app, true)) => {
+                plan.refused
+                    .push((id.clone(), Refusal::OwnedBy(app.clone())));
+                continue;
+            }
+            // It moves here: what the other app held, we hold.
+            Some((app, false)) => {
+                plan.taken.insert(id.clone(), app.clone());
+                Some(Holding::Confirmed(object.digest()))
+            }
+            None => inventory.get(id),
+        };
+        match step(object, holding, live.get(id).unwrap_or(&unknown)) {
+            Ok(Some(step)) => apply.entry(wave(id)).or_default().push(step),
+            Ok(None) => plan.unchanged += 1,
+            Err(refusal) => plan.refused.push((id.clone(), refusal)),
+        }
+    }
+    plan.apply = apply.into_values().collect();
+    // A prune needs a complete apply: with one object refused, nothing is deleted.
+    if plan.refused.is_empty() {
+        prune(desired, inventory, live, others, &mut plan);
+    }
+    plan
+}
+
+fn step(object: &Object, holding: Option<Holding>, live: &Live) -> Result<Option<Step>, Refusal> {
+    let (version, content) = match live {
+        Live::Unknown(why) => return Err(Refusal::Unknown(why.clone())),
+        Live::Absent => return Ok(Some(Step::Create(object.clone()))),
+        Live::Present { version, content } => (version, *content),
+    };
+    let update = || {
+        Some(Step::Update {
+            object: object.clone(),
+            seen: version.clone(),
+        })
+    };
+    let same = content == object.digest();
+    match holding {
+        Some(Holding::Confirmed(known)) if same => {
+            Ok((known != content).then(|| Step::Confirm(object.clone())))
+        }
+        Some(Holding::Confirmed(_)) => Ok(update()),
+        Some(Holding::Intended(staked)) if staked == content => Ok(if same {
+            Some(Step::Confirm(object.clone()))
+        } else {
+            update()
+        }),
+        Some(Holding::Intended(_)) | None => Err(Refusal::NotOurs),
+    }
+}
+
+fn prune(
+    desired: &[Object],
+    inventory: &Inventory,
+    live: &BTreeMap<ResourceId, Live>,
+    others: &Others,
+    plan: &mut Plan,
+) {
+    let wanted: BTreeSet<&ResourceId> = desired.iter().map(Object::id).collect();
+    let mut waves: BTreeMap<usize, Wave> = BTreeMap::new();
+    for (id, holding) in inventory.iter() {
+        // What another app wants stays ours until that app takes it: it is never deleted on the way.
+        if wanted.contains(id) || others.wants.contains_key(id) {
+            continue;
+        }
+        let step = match live.get(id) {
+            Some(Live::Absent) => Step::Forget(id.clone()),
+            Some(Live::Present { version, content }) => match holding {
+                Holding::Intended(staked) if staked != *content => Step::Forget(id.clone()),
+                Holding::Intended(_) | Holding::Confirmed(_) => Step::Prune {
+                    id: id.clone(),
+                    seen: version.clone(),
+                },
+            },
+            Some(Live::Unknown(why)) => {
+                plan.refused
+                    .push((id.clone(), Refusal::Unknown(why.clone())));
+                continue;
+            }
+            None => {
+                plan.refused.push((
+                    id.clone(),
+                    Refusal::Unknown("it was not observed".to_owned()),
+                ));
+                continue;
+            }
+        };
+        waves.entry(wave(id)).or_default().push(step);
+    }
+    plan.prune = waves.into_values().rev().collect();
+}
+
+impl Others {
+    /// What the other apps of a repository have to do with the objects of `app`. `desired` holds what each
+    /// app wants at this commit; `None` for an app that could not be rendered, which wants all that it has.
+    pub fn of(
+        app: &AppName,
+        inventories: &BTreeMap<AppName, &Inventory>,
+        desired: &BTreeMap<AppName, Option<BTreeSet<ResourceId>>>,
+    ) -> Others {
+        let mut others = Others::default();
+        for (other, inventory) in inventories.iter().filter(|(name, _)| *name != app) {
+            for (id, _) in inventory.iter() {
+                let wants = match desired.get(other) {
+                    Some(Some(ids)) => ids.contains(id),
+                    Some(None) => true,
+                    None => false,
+                };
+                others.holds.insert(id.clone(), (other.clone(), wants));
+            }
+        }
+        for (other, ids) in desired.iter().filter(|(name, _)| *name != app) {
+            for id in ids.iter().flatten() {
+                others.wants.insert(id.clone(), other.clone());
+            }
+        }
+        others
+    }
+}

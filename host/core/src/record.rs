@@ -1,0 +1,115 @@
+//! One entry of the append-only log: what happened, from which commit, whose.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{CommitId, Digest};
+use crate::fault::Fault;
+use crate::name::{AppName, PluginName, TargetName};
+use crate::plan::Counts;
+use crate::stake::{Outcome, Stake};
+
+/// How the followed ref moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "move", content = "from")]
+pub enum Movement {
+    /// Seen for the first time.
+    First,
+    /// To a descendant.
+    Forward(CommitId),
+    /// To something else: history was rewritten.
+    Rewritten(CommitId),
+}
+
+/// A commit as the log names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommitRecord {
+    /// Its id.
+    pub commit: CommitId,
+    /// How the ref came to it.
+    #[serde(flatten)]
+    pub movement: Movement,
+    /// `Name <address>`.
+    pub author: String,
+    /// `Name <address>`.
+    pub committer: String,
+    /// When it was committed, in seconds since 1970.
+    pub committed: i64,
+    /// The first line of its message.
+    pub subject: String,
+}
+
+/// What one sync of one app did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRecord {
+    /// The commit; `None` for a work tree.
+    pub commit: Option<CommitId>,
+    /// The digest of the whole render.
+    pub output: Digest,
+    /// The plugins that made it.
+    pub plugins: BTreeMap<PluginName, Digest>,
+    /// Where it landed.
+    pub target: TargetName,
+    /// Whether the app's objects go when it leaves the manifest.
+    pub prune_on_removal: bool,
+    /// Object by object; unchanged ones are left out.
+    pub outcomes: Vec<Outcome>,
+    /// In numbers.
+    pub counts: Counts,
+    /// What stands in the way, where the sync is not complete.
+    pub problem: Option<Problem>,
+    /// Microseconds of each stage.
+    pub micros: BTreeMap<String, u64>,
+}
+
+/// Why an app is not as Git says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The stage that failed.
+    pub stage: String,
+    /// Who has to act.
+    pub fault: Fault,
+    /// For a person.
+    pub message: String,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "type")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "records are few, and short-lived in memory"
+)]
+pub enum Event {
+    /// The ref moved.
+    Commit(CommitRecord),
+    /// Changes are about to be tried.
+    Staked(Stake),
+    /// Changes were tried.
+    Synced(SyncRecord),
+    /// An app could not be rendered or observed: the last good state stays.
+    Failed {
+        /// The commit.
+        commit: Option<CommitId>,
+        /// Why.
+        problem: Problem,
+    },
+    /// An app left the manifest: its objects stay until a person decides.
+    Held {
+        /// For a person.
+        why: String,
+    },
+    /// An app left the manifest and all its objects are gone.
+    Removed,
+}
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The app; `None` where the whole repository is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app: Option<AppName>,
+    /// What happened.
+    pub event: Event,
+}

@@ -1,0 +1,511 @@
+//! What happens when, for one repository: events in, commands out. No clock, no task, no IO: time and
+//! chance are told to it.
+//!
+//! Held by the tests below: never two runs of one app; a request during a run causes exactly one more;
+//! the latest commit wins; backoff has jitter and a ceiling; stopping starts nothing new.
+
+use std::collections::BTreeMap;
+
+use crate::digest::CommitId;
+use crate::fault::Retry;
+use crate::name::AppName;
+
+/// A point in time, in milliseconds since the host started.
+pub type Now = u64;
+
+/// How a repository is followed.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Milliseconds between polls; a tenth of it is jitter.
+    pub interval: u64,
+    /// Apps that sync at once.
+    pub parallel: usize,
+    /// The first wait after a failure, in milliseconds; each further one doubles.
+    pub backoff: u64,
+    /// The longest wait, in milliseconds.
+    pub backoff_ceiling: u64,
+}
+
+/// An app of a prepared commit, and the apps that go before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// The app.
+    pub app: AppName,
+    /// Apps that must be synced at this commit first.
+    pub after: Vec<AppName>,
+}
+
+/// What can happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Time passed: something may be due.
+    Tick,
+    /// Someone asked for a refresh.
+    Requested,
+    /// A fetch ended: the ref's commit, or when to try again.
+    Fetched(Result<CommitId, Retry>),
+    /// A commit was read and rendered: its apps, or when to try again.
+    Prepared(CommitId, Result<Vec<Node>, Retry>),
+    /// An app's run ended.
+    Synced(AppName, CommitId, Result<(), Retry>),
+    /// The host is asked to stop.
+    Stopping,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Ask the repository for its ref.
+    Fetch,
+    /// Read and render this commit.
+    Prepare(CommitId),
+    /// Bring this app to this commit.
+    Sync(AppName, CommitId),
+    /// Nothing runs any more, and nothing will.
+    Stopped,
+}
+
+/// The schedule of one repository. One owner calls [`Schedule::on`]; nothing else changes it.
+#[derive(Debug)]
+pub struct Schedule {
+    settings: Settings,
+    chance: u64,
+    stopping: bool,
+    stopped: bool,
+    fetch: Work,
+    head: Option<CommitId>,
+    prepare: Work,
+    prepared: Option<CommitId>,
+    apps: BTreeMap<AppName, AppWork>,
+}
+
+/// One kind of work: whether it runs, whether it is wanted (again), when it may start, how often it failed.
+#[derive(Debug, Default)]
+struct Work {
+    running: bool,
+    wanted: bool,
+    not_before: Now,
+    failures: u32,
+}
+
+#[derive(Debug, Default)]
+struct AppWork {
+    work: Work,
+    after: Vec<AppName>,
+    listed: bool,
+    synced: Option<CommitId>,
+}
+
+impl Work {
+    fn is_due(&self, now: Now) -> bool {
+        self.wanted && !self.running && self.not_before <= now
+    }
+    fn start(&mut self) {
+        self.running = true;
+        self.wanted = false;
+    }
+    fn want(&mut self, at: Now) {
+        self.wanted = true;
+        self.not_before = at;
+    }
+}
+
+impl Schedule {
+    /// A schedule that fetches at once. `seed` is where its jitter comes from.
+    pub fn new(settings: Settings, seed: u64) -> Schedule {
+        Schedule {
+            settings,
+            chance: seed,
+            stopping: false,
+            stopped: false,
+            fetch: Work {
+                wanted: true,
+                ..Work::default()
+            },
+            head: None,
+            prepare: Work::default(),
+            prepared: None,
+            apps: BTreeMap::new(),
+        }
+    }
+
+    /// When the next [`Event::Tick`] is due; `None` when only other events can change anything. What is
+    /// due already waits for another event, such as the end of an app that goes before it.
+    pub fn wake_at(&self, now: Now) -> Option<Now> {
+        if self.stopping {
+            return None;
+        }
+        let all = [&self.fetch, &self.prepare]
+            .into_iter()
+            .chain(self.apps.values().map(|a| &a.work));
+        all.filter(|w| w.wanted && !w.running && w.not_before > now)
+            .map(|w| w.not_before)
+            .min()
+    }
+
+    /// One event in, commands out.
+    pub fn on(&mut self, now: Now, event: Event) -> Vec<Command> {
+        match event {
+            Event::Tick => {}
+            Event::Requested => self.fetch.want(now),
+            Event::Fetched(result) => self.fetched(now, result),
+            Event::Prepared(commit, result) => self.prepared(now, commit, result),
+            Event::Synced(app, commit, result) => self.synced(now, &app, commit, result),
+            Event::Stopping => self.stopping = true,
+        }
+        self.commands(now)
+    }
+
+    fn fetched(&mut self, now: Now, result: Result<CommitId, Retry>) {
+        self.fetch.running = false;
+        let again = match result {
+            Ok(_) => {
+                self.fetch.failures = 0;
+                now + self.jittered(self.settings.interval)
+            }
+            Err(retry) => now + self.wait(retry, |s| &mut s.fetch),
+        };
+        if !self.fetch.wanted {
+            self.fetch.want(again);
+        }
+        let Ok(commit) = result else { return };
+        if self.head != Some(commit) {
+            self.head = Some(commit);
+            self.prepare.failures = 0;
+            self.prepare.want(now);
+        } else if self.prepared == Some(commit) {
+            // The same commit again: look whether the target still is as Git says.
+            for app in self
+                .apps
+                .values_mut()
+                .filter(|a| a.listed && !a.work.wanted)
+            {
+                app.work.want(now);
+            }
+        } else if !self.prepare.running && !self.prepare.wanted {
+            self.prepare.want(now);
+        }
+    }
+
+    fn prepared(&mut self, now: Now, commit: CommitId, result: Result<Vec<Node>, Retry>) {
+        self.prepare.running = false;
+        let nodes = match result {
+            Ok(nodes) => nodes,
+            // The next poll tries again; what was synced before stays.
+            Err(Retry::OnChange) => return,
+            Err(retry) => {
+                let wait = self.wait(retry, |s| &mut s.prepare);
+                if !self.prepare.wanted {
+                    self.prepare.want(now + wait);
+                }
+                return;
+            }
+        };
+        self.prepare.failures = 0;
+        self.prepared = Some(commit);
+        for app in self.apps.values_mut() {
+            app.listed = false;
+            app.work.wanted = false;
+        }
+        for node in nodes {
+            let app = self.apps.entry(node.app).or_default();
+            app.listed = true;
+            app.after = node.after;
+            app.work.failures = 0;
+            app.work.want(now);
+        }
+        self.apps.retain(|_, app| app.listed || app.work.running);
+    }
+
+    fn synced(&mut self, now: Now, name: &AppName, commit: CommitId, result: Result<(), Retry>) {
+        let wait = match result {
+            Ok(()) => None,
+            Err(retry) => match self.apps.get_mut(name) {
+                Some(app) => {
+                    app.work.failures = app.work.failures.saturating_add(1);
+                    let failures = app.work.failures;
+                    (retry == Retry::Backoff).then(|| self.backoff(failures))
+                }
+                None => None,
+            },
+        };
+        let Some(app) = self.apps.get_mut(name) else {
+            return;
+        };
+        app.work.running = false;
+        match result {
+            Ok(()) => {
+                app.synced = Some(commit);
+                app.work.failures = 0;
+            }
+            Err(_) => app.synced = None,
+        }
+        if let (Some(wait), false) = (wait, app.work.wanted) {
+            app.work.want(now + wait);
+        }
+        self.apps.retain(|_, app| app.listed || app.work.running);
+    }
+
+    fn commands(&mut self, now: Now) -> Vec<Command> {
+        let mut out = Vec::new();
+        if self.stopping {
+            let running = self.fetch.running
+                || self.prepare.running
+                || self.apps.values().any(|a| a.work.running);
+            if !running && !self.stopped {
+                self.stopped = true;
+                out.push(Command::Stopped);
+            }
+            return out;
+        }
+        if self.fetch.is_due(now) {
+            self.fetch.start();
+            out.push(Command::Fetch);
+        }
+        if let (true, Some(head)) = (self.prepare.is_due(now), self.head) {
+            self.prepare.start();
+            out.push(Command::Prepare(head));
+        }
+        // A newer commit is on its way: what is not started yet waits for it.
+        if let (Some(commit), false) = (self.prepared, self.prepare.running) {
+            self.start_apps(now, commit, &mut out);
+        }
+        out
+    }
+
+    fn start_apps(&mut self, now: Now, commit: CommitId, out: &mut Vec<Command>) {
+        let running = self.apps.values().filter(|a| a.work.running).count();
+        let free = self.settings.parallel.saturating_sub(running);
+        let ready: Vec<AppName> = self
+            .apps
+            .iter()
+            .filter(|(_, app)| app.listed && app.work.is_due(now))
+            .filter(|(_, app)| app.after.iter().all(|dep| self.is_synced(dep, commit)))
+            .map(|(name, _)| name.clone())
+            .take(free)
+            .collect();
+        for name in ready {
+            if let Some(app) = self.apps.get_mut(&name) {
+                app.work.start();
+                out.push(Command::Sync(name, commit));
+            }
+        }
+    }
+
+    fn is_synced(&self, app: &AppName, commit: CommitId) -> bool {
+        self.apps.get(app).is_some_and(|a| a.synced == Some(commit))
+    }
+
+    /// Counts a failure of some work and says how long to wait.
+    fn wait(&mut self, retry: Retry, work: impl Fn(&mut Self) -> &mut Work) -> u64 {
+        let work = work(self);
+        work.failures = work.failures.saturating_add(1);
+        let failures = work.failures;
+        match retry {
+            Retry::OnChange => self.jittered(self.settings.interval),
+            Retry::Backoff => self.backoff(failures),
+        }
+    }
+
+    /// Exponential with full jitter, never under the first wait, never over the ceiling.
+    fn backoff(&mut self, failures: u32) -> u64 {
+        let Settings {
+            backoff,
+            backoff_ceiling,
+            ..
+        } = self.settings;
+        let doubled = backoff
+            .saturating_mul(1 << failures.saturating_sub(1).min(30))
+            .min(backoff_ceiling);
+        backoff.min(backoff_ceiling) + self.random(doubled.saturating_sub(backoff) + 1)
+    }
+
+    fn jittered(&mut self, interval: u64) -> u64 {
+        interval + self.random(interval / 10 + 1)
+    }
+
+    /// A number below `n`, by splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
+    fn random(&mut self, n: u64) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.chance;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % n.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: Settings = Settings {
+        interval: 1000,
+        parallel: 4,
+        backoff: 100,
+        backoff_ceiling: 10_000,
+    };
+
+    fn commit(n: u8) -> CommitId {
+        CommitId::from_bytes([n; 20])
+    }
+    fn app(name: &str) -> AppName {
+        name.parse().unwrap()
+    }
+    fn node(name: &str, after: &[&str]) -> Node {
+        Node {
+            app: app(name),
+            after: after.iter().map(|n| app(n)).collect(),
+        }
+    }
+    fn sync(name: &str, n: u8) -> Command {
+        Command::Sync(app(name), commit(n))
+    }
+
+    /// A schedule that has prepared commit 1 with these apps; the commands are those of the last event.
+    fn prepared(nodes: Vec<Node>) -> (Schedule, Vec<Command>) {
+        let mut s = Schedule::new(SETTINGS, 7);
+        assert_eq!(s.on(0, Event::Tick), [Command::Fetch]);
+        assert_eq!(
+            s.on(1, Event::Fetched(Ok(commit(1)))),
+            [Command::Prepare(commit(1))]
+        );
+        let commands = s.on(2, Event::Prepared(commit(1), Ok(nodes)));
+        (s, commands)
+    }
+
+    #[test]
+    fn never_runs_one_app_twice_at_once() {
+        let (mut s, commands) = prepared(vec![node("a", &[])]);
+        assert_eq!(commands, [sync("a", 1)]);
+        let due = s.wake_at(3).unwrap();
+        assert_eq!(s.on(due, Event::Tick), [Command::Fetch]);
+        assert_eq!(s.on(due, Event::Fetched(Ok(commit(1)))), []);
+        assert_eq!(
+            s.on(due, Event::Synced(app("a"), commit(1), Ok(()))),
+            [sync("a", 1)]
+        );
+    }
+
+    #[test]
+    fn a_request_during_a_fetch_causes_exactly_one_more() {
+        let mut s = Schedule::new(SETTINGS, 7);
+        assert_eq!(s.on(0, Event::Tick), [Command::Fetch]);
+        assert_eq!(s.on(1, Event::Requested), []);
+        assert_eq!(s.on(2, Event::Requested), []);
+        assert_eq!(
+            s.on(3, Event::Fetched(Ok(commit(1)))),
+            [Command::Fetch, Command::Prepare(commit(1))]
+        );
+        assert_eq!(s.on(4, Event::Fetched(Ok(commit(1)))), []);
+    }
+
+    #[test]
+    fn the_latest_commit_wins() {
+        let (mut s, _) = prepared(vec![node("a", &[]), node("b", &["a"])]);
+        s.on(3, Event::Requested);
+        assert_eq!(
+            s.on(4, Event::Fetched(Ok(commit(2)))),
+            [Command::Prepare(commit(2))]
+        );
+        assert_eq!(
+            s.on(5, Event::Synced(app("a"), commit(1), Ok(()))),
+            [],
+            "b waits for commit 2"
+        );
+        let nodes = vec![node("a", &[]), node("b", &["a"])];
+        assert_eq!(
+            s.on(6, Event::Prepared(commit(2), Ok(nodes))),
+            [sync("a", 2)]
+        );
+        assert_eq!(
+            s.on(7, Event::Synced(app("a"), commit(2), Ok(()))),
+            [sync("b", 2)]
+        );
+    }
+
+    #[test]
+    fn an_app_waits_for_those_before_it() {
+        let (mut s, commands) = prepared(vec![node("a", &[]), node("b", &["a"])]);
+        assert_eq!(commands, [sync("a", 1)]);
+        assert_eq!(
+            s.on(3, Event::Synced(app("a"), commit(1), Err(Retry::OnChange))),
+            []
+        );
+        let due = s.wake_at(3).unwrap();
+        s.on(due, Event::Tick);
+        assert_eq!(
+            s.on(due, Event::Fetched(Ok(commit(1)))),
+            [sync("a", 1)],
+            "a poll tries again"
+        );
+        assert_eq!(
+            s.on(due, Event::Synced(app("a"), commit(1), Ok(()))),
+            [sync("b", 1)]
+        );
+    }
+
+    #[test]
+    fn no_more_than_allowed_run_at_once() {
+        let names = ["a", "b", "c", "d", "e", "f"];
+        let (mut s, commands) = prepared(names.iter().map(|n| node(n, &[])).collect());
+        assert_eq!(commands.len(), SETTINGS.parallel);
+        assert_eq!(
+            s.on(3, Event::Synced(app("a"), commit(1), Ok(()))),
+            [sync("e", 1)]
+        );
+    }
+
+    #[test]
+    fn backoff_grows_and_has_a_ceiling() {
+        let mut s = Schedule::new(SETTINGS, 7);
+        let mut now = 0;
+        let mut longest = 0;
+        for _ in 0..50 {
+            assert_eq!(s.on(now, Event::Tick), [Command::Fetch]);
+            assert_eq!(s.on(now, Event::Fetched(Err(Retry::Backoff))), []);
+            let wait = s.wake_at(now).unwrap() - now;
+            assert!(
+                (SETTINGS.backoff..=SETTINGS.backoff_ceiling).contains(&wait),
+                "{wait}"
+            );
+            longest = longest.max(wait);
+            now += wait;
+        }
+        assert!(longest > SETTINGS.backoff_ceiling / 2);
+    }
+
+    #[test]
+    fn a_failed_fetch_leaves_what_is_synced_alone() {
+        let (mut s, _) = prepared(vec![node("a", &[])]);
+        s.on(3, Event::Synced(app("a"), commit(1), Ok(())));
+        let due = s.wake_at(3).unwrap();
+        assert_eq!(s.on(due, Event::Tick), [Command::Fetch]);
+        assert_eq!(s.on(due, Event::Fetched(Err(Retry::OnChange))), []);
+    }
+
+    #[test]
+    fn stopping_starts_nothing_and_waits_for_what_runs() {
+        let (mut s, _) = prepared(vec![node("a", &[]), node("b", &["a"])]);
+        assert_eq!(s.on(3, Event::Stopping), []);
+        assert_eq!(s.on(4, Event::Requested), []);
+        assert_eq!(
+            s.on(5, Event::Synced(app("a"), commit(1), Ok(()))),
+            [Command::Stopped]
+        );
+        assert_eq!(s.on(6, Event::Tick), [], "said once");
+        assert_eq!(s.wake_at(6), None);
+    }
+
+    #[test]
+    fn an_app_that_left_is_run_no_more() {
+        let (mut s, _) = prepared(vec![node("a", &[]), node("b", &[])]);
+        s.on(3, Event::Synced(app("a"), commit(1), Ok(())));
+        s.on(3, Event::Synced(app("b"), commit(1), Ok(())));
+        s.on(4, Event::Requested);
+        s.on(5, Event::Fetched(Ok(commit(2))));
+        assert_eq!(
+            s.on(6, Event::Prepared(commit(2), Ok(vec![node("b", &[])]))),
+            [sync("b", 2)]
+        );
+    }
+}

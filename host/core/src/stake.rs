@@ -1,0 +1,152 @@
+//! Nothing is written that is not already staked: the only way to a [`Staked`] plan is through a log that
+//! has durably kept what the plan intends.
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{CommitId, Digest};
+use crate::name::{AppName, RepositoryName};
+use crate::object::ResourceId;
+use crate::plan::{Plan, Step};
+
+/// What a plan intends, written before its first change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stake {
+    /// The commit that is synced; `None` for a work tree.
+    pub commit: Option<CommitId>,
+    /// The digest of the whole render.
+    pub output: Digest,
+    /// Objects that will be written, with the digest of their content.
+    pub writes: Vec<(ResourceId, Digest)>,
+    /// Objects that will be deleted.
+    pub prunes: Vec<ResourceId>,
+    /// Objects that come over from other apps.
+    pub taken: Vec<(ResourceId, AppName)>,
+}
+
+impl Stake {
+    /// What this plan intends.
+    pub fn of(plan: &Plan, commit: Option<CommitId>, output: Digest) -> Stake {
+        let mut stake = Stake {
+            commit,
+            output,
+            writes: Vec::new(),
+            prunes: Vec::new(),
+            taken: Vec::new(),
+        };
+        for step in plan.steps() {
+            match step {
+                Step::Create(object) | Step::Update { object, .. } | Step::Confirm(object) => {
+                    stake.writes.push((object.id().clone(), object.digest()));
+                }
+                Step::Prune { id, .. } | Step::Forget(id) => stake.prunes.push(id.clone()),
+            }
+        }
+        stake.taken = plan
+            .taken()
+            .iter()
+            .map(|(id, app)| (id.clone(), app.clone()))
+            .collect();
+        stake
+    }
+}
+
+/// Where in the ledger a stake is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StakeId(pub u64);
+
+/// A durable log of stakes. Implemented by the ledger alone.
+pub trait StakeLog {
+    /// Why a stake could not be kept.
+    type Error;
+    /// Keeps a stake. Returns only when it would survive a power cut.
+    fn append_stake(
+        &self,
+        repository: &RepositoryName,
+        app: &AppName,
+        stake: Stake,
+    ) -> impl Future<Output = Result<StakeId, Self::Error>> + Send;
+}
+
+/// Something that the ledger knows is about to be done.
+#[derive(Debug)]
+pub struct Staked<P> {
+    inner: P,
+    stake: StakeId,
+}
+
+impl<P> Staked<P> {
+    /// What was staked.
+    pub fn get(&self) -> &P {
+        &self.inner
+    }
+    /// Where in the ledger.
+    pub fn stake(&self) -> StakeId {
+        self.stake
+    }
+}
+
+/// Stakes a plan. Refused objects are no part of it.
+///
+/// # Errors
+/// When the log could not keep it: then nothing may be written.
+pub async fn stake<L: StakeLog>(
+    log: &L,
+    repository: &RepositoryName,
+    app: &AppName,
+    plan: Plan,
+    commit: Option<CommitId>,
+    output: Digest,
+) -> Result<Staked<Plan>, L::Error> {
+    let stake = log
+        .append_stake(repository, app, Stake::of(&plan, commit, output))
+        .await?;
+    Ok(Staked { inner: plan, stake })
+}
+
+/// How one step ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// It is there now, with this content.
+    Created(Digest),
+    /// It was replaced by this content.
+    Updated(Digest),
+    /// It was there with this content.
+    Confirmed(Digest),
+    /// It is gone.
+    Pruned,
+    /// It was gone before, or is not ours.
+    Forgotten,
+    /// Nothing is known to have changed: why.
+    Failed(String),
+    /// It was not tried, since an earlier step failed.
+    Skipped,
+}
+
+/// How one step of a plan ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The object.
+    pub id: ResourceId,
+    /// What happened.
+    pub ended: Ended,
+}
+
+/// How a plan ended: one outcome for each step that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    /// The stake that it ran under.
+    pub stake: StakeId,
+    /// In the order they were done.
+    pub outcomes: Vec<Outcome>,
+}
+
+impl Applied {
+    /// The first failure.
+    pub fn failure(&self) -> Option<(&ResourceId, &str)> {
+        self.outcomes.iter().find_map(|o| match &o.ended {
+            Ended::Failed(why) => Some((&o.id, why.as_str())),
+            _ => None,
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! Where things stand: a pure fold of records, read by API and CLI alike.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{CommitId, Digest};
+use crate::inventory::Inventory;
+use crate::name::{AppName, TargetName};
+use crate::record::{CommitRecord, Event, Problem, Record, SyncRecord};
+use crate::stake::{Ended, Stake};
+
+/// How an app stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Nothing is known yet, or a stake has no outcome.
+    #[default]
+    Pending,
+    /// As Git says.
+    Synced,
+    /// Not as Git says; the last good state stays.
+    Failed,
+    /// Waiting for a person.
+    Held,
+}
+
+impl State {
+    /// The word in the CLI, the API and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "pending",
+            State::Synced => "synced",
+            State::Failed => "failed",
+            State::Held => "held",
+        }
+    }
+}
+
+/// Where one app stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppStatus {
+    /// What it owns.
+    pub inventory: Inventory,
+    /// How it stands.
+    pub state: State,
+    /// The last commit that was synced, wholly.
+    pub commit: Option<CommitId>,
+    /// The digest of what was synced then.
+    pub output: Option<Digest>,
+    /// Where it lands.
+    pub target: Option<TargetName>,
+    /// Whether its objects go when it leaves the manifest.
+    pub prune_on_removal: bool,
+    /// What stands in the way.
+    pub problem: Option<Problem>,
+    /// Since when it stands so, in seconds since 1970.
+    pub since: i64,
+}
+
+/// Where a repository stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The last commit seen.
+    pub head: Option<CommitRecord>,
+    /// Its apps, those that left the manifest and still own objects included.
+    pub apps: BTreeMap<AppName, AppStatus>,
+}
+
+impl Status {
+    /// One record more. `at` is in seconds since 1970.
+    pub fn fold(&mut self, at: i64, record: &Record) {
+        match (&record.app, &record.event) {
+            (_, Event::Commit(commit)) => self.head = Some(commit.clone()),
+            (Some(app), Event::Removed) => {
+                self.apps.remove(app);
+            }
+            (Some(app), Event::Staked(stake)) => self.fold_stake(at, app, stake),
+            (Some(app), Event::Synced(sync)) => self.app(app).fold_sync(at, sync),
+            (Some(app), Event::Failed { problem, .. }) => {
+                let status = self.app(app);
+                status.become_state(at, State::Failed);
+                status.problem = Some(problem.clone());
+            }
+            (Some(app), Event::Held { why }) => {
+                let status = self.app(app);
+                status.become_state(at, State::Held);
+                status.problem = Some(Problem {
+                    stage: "manifest".to_owned(),
+                    fault: crate::fault::Fault::Repository,
+                    message: why.clone(),
+                });
+            }
+            (None, _) => {}
+        }
+    }
+
+    fn app(&mut self, app: &AppName) -> &mut AppStatus {
+        self.apps.entry(app.clone()).or_default()
+    }
+
+    fn fold_stake(&mut self, at: i64, app: &AppName, stake: &Stake) {
+        for (id, from) in &stake.taken {
+            let held = self
+                .apps
+                .get_mut(from)
+                .and_then(|other| other.inventory.release(id));
+            if let Some(holding) = held {
+                self.app(app).inventory.take(id.clone(), holding);
+            }
+        }
+        let status = self.app(app);
+        status.become_state(at, State::Pending);
+        for (id, digest) in &stake.writes {
+            status.inventory.stake(id.clone(), *digest);
+        }
+    }
+}
+
+impl AppStatus {
+    fn become_state(&mut self, at: i64, state: State) {
+        if self.state != state {
+            self.state = state;
+            self.since = at;
+        }
+    }
+
+    fn fold_sync(&mut self, at: i64, sync: &SyncRecord) {
+        for outcome in &sync.outcomes {
+            let id = outcome.id.clone();
+            match outcome.ended {
+                Ended::Created(digest) | Ended::Updated(digest) | Ended::Confirmed(digest) => {
+                    self.inventory.confirm(id, digest);
+                }
+                Ended::Pruned | Ended::Forgotten => {
+                    self.inventory.release(&id);
+                }
+                Ended::Failed(_) | Ended::Skipped => {}
+            }
+        }
+        self.become_state(
+            at,
+            if sync.problem.is_some() {
+                State::Failed
+            } else {
+                State::Synced
+            },
+        );
+        self.problem.clone_from(&sync.problem);
+        self.target = Some(sync.target.clone());
+        self.prune_on_removal = sync.prune_on_removal;
+        if sync.problem.is_none() {
+            self.commit = sync.commit;
+            self.output = Some(sync.output);
+        }
+    }
+}
