@@ -21,7 +21,11 @@ use weir_core::yaml::{self, Budget};
 #[test]
 fn weir_reads_every_stream_of_the_corpus_as_kubernetes_does() {
     let streams = corpus();
-    assert!(streams.len() >= 120, "the corpus has only {} streams", streams.len());
+    assert!(
+        streams.len() >= 120,
+        "the corpus has only {} streams",
+        streams.len()
+    );
     let mut exceptions = exceptions();
     let answers = ask_oracle(streams.values().map(Vec::as_slice));
     let mut differences = Vec::new();
@@ -33,12 +37,23 @@ fn weir_reads_every_stream_of_the_corpus_as_kubernetes_does() {
         }
         differences.push(match (found, excepted) {
             (Some((kind, text)), None) => format!("{name}: {kind}: {text}"),
-            (Some((kind, text)), Some(listed)) => format!("{name}: listed as {listed}, but {kind}: {text}"),
+            (Some((kind, text)), Some(listed)) => {
+                format!("{name}: listed as {listed}, but {kind}: {text}")
+            }
             (None, _) => format!("{name}: listed as an exception, but Weir and Go agree"),
         });
     }
-    differences.extend(exceptions.keys().map(|name| format!("{name}: an exception for a stream that is not there")));
-    assert!(differences.is_empty(), "{} differences:\n{}", differences.len(), differences.join("\n"));
+    differences.extend(
+        exceptions
+            .keys()
+            .map(|name| format!("{name}: an exception for a stream that is not there")),
+    );
+    assert!(
+        differences.is_empty(),
+        "{} differences:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
 }
 
 #[test]
@@ -58,14 +73,26 @@ fn a_stream_named_as_refused_is_refused_by_both_or_is_a_listed_exception() {
 fn kubernetes_reads_back_what_weir_writes() {
     let mut runner = TestRunner::deterministic();
     let values: Vec<Value> = (0..3000)
-        .map(|_| arbitrary_value().new_tree(&mut runner).expect("a value can be generated").current())
+        .map(|_| {
+            arbitrary_value()
+                .new_tree(&mut runner)
+                .expect("a value can be generated")
+                .current()
+        })
         .filter(|value| !value.is_null())
         .collect();
     let written: Vec<String> = values.iter().map(yaml::emit).collect();
     let answers = ask_oracle(written.iter().map(String::as_bytes));
     for ((value, text), answer) in values.iter().zip(&written).zip(&answers) {
-        assert_eq!(answer["strict"]["error"], "", "for {value}, written as:\n{text}");
-        assert_eq!(answer["strict"]["documents"], json!([marked(value)]), "written as:\n{text}");
+        assert_eq!(
+            answer["strict"]["error"], "",
+            "for {value}, written as:\n{text}"
+        );
+        assert_eq!(
+            answer["strict"]["documents"],
+            json!([marked(value)]),
+            "written as:\n{text}"
+        );
     }
 }
 
@@ -74,9 +101,17 @@ fn compare(stream: &[u8], answer: &Value) -> Option<(&'static str, String)> {
     let strict_error = answer["strict"]["error"].as_str().unwrap_or_default();
     let lenient_error = answer["lenient"]["error"].as_str().unwrap_or_default();
     let weir = match yaml::parse(stream, &Budget::HOST) {
-        Ok(documents) => Value::Array(documents.iter().map(|node| marked(&node.to_json())).collect()),
+        Ok(documents) => Value::Array(
+            documents
+                .iter()
+                .map(|node| marked(&node.to_json()))
+                .collect(),
+        ),
         Err(error) if strict_error.is_empty() => {
-            return Some(("stricter", format!("{error}; Go reads {}", answer["strict"]["documents"])));
+            return Some((
+                "stricter",
+                format!("{error}; Go reads {}", answer["strict"]["documents"]),
+            ));
         }
         Err(_) => return None,
     };
@@ -88,9 +123,18 @@ fn compare(stream: &[u8], answer: &Value) -> Option<(&'static str, String)> {
         }
     }
     if lenient_error.is_empty() {
-        return Some(("different", format!("Weir reads {weir}, Go {} {strict_error}", answer["lenient"]["documents"])));
+        return Some((
+            "different",
+            format!(
+                "Weir reads {weir}, Go {} {strict_error}",
+                answer["lenient"]["documents"]
+            ),
+        ));
     }
-    Some(("laxer", format!("Weir reads {weir}, Go says {lenient_error}")))
+    Some((
+        "laxer",
+        format!("Weir reads {weir}, Go says {lenient_error}"),
+    ))
 }
 
 /// Numbers as "n" and their JSON, texts with an "s" before them, as the oracle writes them.
@@ -99,7 +143,10 @@ fn marked(value: &Value) -> Value {
         Value::Number(number) => Value::String(format!("n{}", go_number(number))),
         Value::String(text) => Value::String(format!("s{text}")),
         Value::Array(items) => items.iter().map(marked).collect(),
-        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), marked(value))).collect(),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, value)| (key.clone(), marked(value)))
+            .collect(),
         other => other.clone(),
     }
 }
@@ -109,13 +156,36 @@ fn go_number(number: &serde_json::Number) -> String {
     if number.is_i64() || number.is_u64() {
         return number.to_string();
     }
-    let value = number.as_f64().expect("a JSON number is an integer or a float");
-    let magnitude = value.abs();
-    if magnitude != 0.0 && !(1e-6..1e21).contains(&magnitude) {
-        let text = format!("{value:e}");
-        return if text.contains("e-") { text } else { text.replace('e', "e+") };
+    // The shortest digits are the same in both; only their layout differs.
+    let text = number.to_string();
+    let (sign, text) = text
+        .strip_prefix('-')
+        .map_or(("", &*text), |text| ("-", text));
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: i32 = exponent.parse().expect("an exponent is a number");
+    let all = format!("{whole}{fraction}");
+    let digits = all.trim_start_matches('0').trim_end_matches('0');
+    if digits.is_empty() {
+        return format!("{sign}0");
     }
-    format!("{value}")
+    let leading =
+        i32::try_from(all.len() - all.trim_start_matches('0').len()).expect("a short text");
+    let point = i32::try_from(whole.len()).expect("a short text") - leading + exponent;
+    if !(-5..=21).contains(&point) {
+        let (first, rest) = digits.split_at(1);
+        let dot = if rest.is_empty() { "" } else { "." };
+        return format!("{sign}{first}{dot}{rest}e{:+}", point - 1);
+    }
+    let at = usize::try_from(point).unwrap_or(0);
+    if point <= 0 {
+        let zeros = "0".repeat(usize::try_from(-point).expect("not negative"));
+        format!("{sign}0.{zeros}{digits}")
+    } else if at >= digits.len() {
+        format!("{sign}{digits}{}", "0".repeat(at - digits.len()))
+    } else {
+        format!("{sign}{}.{}", &digits[..at], &digits[at..])
+    }
 }
 
 /// Values with nasty texts and keys.
@@ -153,12 +223,90 @@ fn fractional(value: f64) -> Option<Value> {
 }
 
 const NASTY: &[&str] = &[
-    "on", "y", "No", "0644", "0o17", "0x1f", "0b1", "1e3", "1_000", "~", "null", "- a", "a: b", " #x", "a #b", "\t",
-    "\u{85}", "\u{2028}", "\u{feff}", "\u{a0}", "🚀", "=", "<<", "2001-01-01", "a ", " a", "\r", "a\rb", "\r\n", "",
-    "\n", "\n\n", "a\n", "a\n\n", "\na", "a\n b", " a\nb", "a\n \n", "a\n\tb", "---", "--- a", "...", "a\n---\nb",
-    "\0", "\u{7f}", "\u{1b}[0m", "\u{fffe}", "\u{ffff}", "\u{10ffff}", ".inf", "-.INF", ".nan", "1:20", "1.5", ".5",
-    "+1", "-1", "!x", "&x", "*x", "%x", "@x", "`x", "'", "\"", "\\", "{{ .Values.x }}", "[a]", "{a: b}", "a,b", "?",
-    "? a", ":", "a:", "::", "# x", "|", ">", "nil", "NaN", "infinity", "12e03", "1234567", "0e1",
+    "on",
+    "y",
+    "No",
+    "0644",
+    "0o17",
+    "0x1f",
+    "0b1",
+    "1e3",
+    "1_000",
+    "~",
+    "null",
+    "- a",
+    "a: b",
+    " #x",
+    "a #b",
+    "\t",
+    "\u{85}",
+    "\u{2028}",
+    "\u{feff}",
+    "\u{a0}",
+    "🚀",
+    "=",
+    "<<",
+    "2001-01-01",
+    "a ",
+    " a",
+    "\r",
+    "a\rb",
+    "\r\n",
+    "",
+    "\n",
+    "\n\n",
+    "a\n",
+    "a\n\n",
+    "\na",
+    "a\n b",
+    " a\nb",
+    "a\n \n",
+    "a\n\tb",
+    "---",
+    "--- a",
+    "...",
+    "a\n---\nb",
+    "\0",
+    "\u{7f}",
+    "\u{1b}[0m",
+    "\u{fffe}",
+    "\u{ffff}",
+    "\u{10ffff}",
+    ".inf",
+    "-.INF",
+    ".nan",
+    "1:20",
+    "1.5",
+    ".5",
+    "+1",
+    "-1",
+    "!x",
+    "&x",
+    "*x",
+    "%x",
+    "@x",
+    "`x",
+    "'",
+    "\"",
+    "\\",
+    "{{ .Values.x }}",
+    "[a]",
+    "{a: b}",
+    "a,b",
+    "?",
+    "? a",
+    ":",
+    "a:",
+    "::",
+    "# x",
+    "|",
+    ">",
+    "nil",
+    "NaN",
+    "infinity",
+    "12e03",
+    "1234567",
+    "0e1",
 ];
 
 fn corpus() -> BTreeMap<String, Vec<u8>> {
@@ -170,8 +318,15 @@ fn corpus() -> BTreeMap<String, Vec<u8>> {
             continue;
         }
         let text = std::fs::read_to_string(&path).expect("a corpus file can be read");
-        for part in text.split_inclusive('\n').collect::<Vec<_>>().chunk_by(|_, next| !next.starts_with("=== ")) {
-            let name = part[0].trim_end().strip_prefix("=== ").expect("a stream has a name");
+        for part in text
+            .split_inclusive('\n')
+            .collect::<Vec<_>>()
+            .chunk_by(|_, next| !next.starts_with("=== "))
+        {
+            let name = part[0]
+                .trim_end()
+                .strip_prefix("=== ")
+                .expect("a stream has a name");
             let known = streams.insert(name.to_owned(), stream(name, &part[1..].concat()));
             assert!(known.is_none(), "two streams are named {name:?}");
         }
@@ -180,7 +335,11 @@ fn corpus() -> BTreeMap<String, Vec<u8>> {
 }
 
 fn stream(name: &str, text: &str) -> Vec<u8> {
-    let text = if name.contains("(no final newline)") { text.trim_end_matches('\n') } else { text };
+    let text = if name.contains("(no final newline)") {
+        text.trim_end_matches('\n')
+    } else {
+        text
+    };
     if !name.contains("(escaped)") {
         return text.as_bytes().to_vec();
     }
@@ -205,12 +364,17 @@ fn stream(name: &str, text: &str) -> Vec<u8> {
 
 /// Lines of `kind: name: reason`, where kind is stricter, laxer or different.
 fn exceptions() -> BTreeMap<String, String> {
-    let text = std::fs::read_to_string(corpus_folder().join("exceptions.txt")).expect("exceptions.txt can be read");
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let text = std::fs::read_to_string(corpus_folder().join("exceptions.txt"))
+        .expect("exceptions.txt can be read");
+    let lines = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
             let mut parts = line.splitn(3, ": ");
-            let (Some(kind), Some(name), Some(_reason)) = (parts.next(), parts.next(), parts.next()) else {
+            let (Some(kind), Some(name), Some(_reason)) =
+                (parts.next(), parts.next(), parts.next())
+            else {
                 panic!("exceptions.txt: `kind: name: reason` expected, found {line:?}");
             };
             (name.to_owned(), kind.to_owned())
@@ -227,24 +391,41 @@ fn oracle_source() -> PathBuf {
 }
 
 fn ask_oracle<'a>(streams: impl Iterator<Item = &'a [u8]>) -> Vec<Value> {
-    let request = Value::Array(streams.map(|stream| Value::String(STANDARD.encode(stream))).collect());
-    #[expect(clippy::disallowed_methods, reason = "the Go library can only be asked in a process of its own")]
+    let request = Value::Array(
+        streams
+            .map(|stream| Value::String(STANDARD.encode(stream)))
+            .collect(),
+    );
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the Go library can only be asked in a process of its own"
+    )]
     let mut oracle = Command::new(oracle())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("the oracle can be started");
     let mut input = oracle.stdin.take().expect("the oracle has an input");
-    input.write_all(request.to_string().as_bytes()).expect("the oracle reads its input");
+    input
+        .write_all(request.to_string().as_bytes())
+        .expect("the oracle reads its input");
     drop(input);
     let output = oracle.wait_with_output().expect("the oracle ends");
-    assert!(output.status.success(), "the oracle ended with {}", output.status);
+    assert!(
+        output.status.success(),
+        "the oracle ended with {}",
+        output.status
+    );
     serde_json::from_slice(&output.stdout).expect("the oracle answers in JSON")
 }
 
 fn oracle() -> PathBuf {
     static BUILT: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    BUILT.get_or_init(|| std::env::var_os("WEIR_YAML_ORACLE").map_or_else(build_oracle, PathBuf::from)).clone()
+    BUILT
+        .get_or_init(|| {
+            std::env::var_os("WEIR_YAML_ORACLE").map_or_else(build_oracle, PathBuf::from)
+        })
+        .clone()
 }
 
 fn build_oracle() -> PathBuf {
@@ -258,6 +439,10 @@ fn build_oracle() -> PathBuf {
         .current_dir(oracle_source())
         .status()
         .expect("go is installed");
-    assert!(built.success(), "`go build` in {} ended with {built}", oracle_source().display());
+    assert!(
+        built.success(),
+        "`go build` in {} ended with {built}",
+        oracle_source().display()
+    );
     binary
 }
