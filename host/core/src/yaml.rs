@@ -9,6 +9,8 @@ mod emit;
 mod mapping;
 mod parse;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;

@@ -53,10 +53,9 @@ pub(super) fn scalar<'a>(
             Scalar::Text(text)
         });
     };
+    // Other tags are ignored, and what they stand at is text.
     let Some(core) = tag.strip_prefix(CORE) else {
-        // A lone `!` resolves like a plain scalar, whatever its quotes; other tags are ignored.
-        let resolved = if tag == "!" { untagged(&text) } else { None };
-        return Ok(resolved.unwrap_or(Scalar::Text(text)));
+        return Ok(Scalar::Text(text));
     };
     match core {
         "str" => return Ok(Scalar::Text(text)),
@@ -78,17 +77,24 @@ pub(super) fn scalar<'a>(
 /// The JSON number that Go's encoder writes for a float, as a reader of that JSON sees it: `1e3` is
 /// written `1000`, which is an integer. `None` for what JSON cannot hold.
 pub(super) fn json_number(value: f64) -> Option<Number> {
+    let number = Number::from_f64(value)?;
     let negative_zero = value == 0.0 && value.is_sign_negative();
-    if value.fract() == 0.0 && !negative_zero {
-        // The bounds are exact powers of two, so the casts below lose nothing.
-        if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value) {
-            return Some(Number::from(value as i64));
-        }
-        if (0.0..18_446_744_073_709_551_616.0).contains(&value) {
-            return Some(Number::from(value as u64));
-        }
+    if value.fract() != 0.0 || negative_zero || value.abs() >= 1e21 {
+        return Some(number);
     }
-    Number::from_f64(value)
+    // Go writes the shortest digits that give the float back and fills up with zeros: 2^64 becomes
+    // 18446744073709552000.
+    let shortest = number.to_string();
+    let (mantissa, exponent) = shortest.split_once('e').unwrap_or((&shortest, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let fraction = fraction.trim_end_matches('0');
+    let exponent: usize = exponent.trim_start_matches('+').parse().unwrap_or(0);
+    let zeros = "0".repeat(exponent.saturating_sub(fraction.len()));
+    let digits = format!("{whole}{fraction}{zeros}");
+    if let Ok(value) = digits.parse::<i64>() {
+        return Some(Number::from(value));
+    }
+    Some(digits.parse::<u64>().map_or(number, Number::from))
 }
 
 /// What an untagged plain scalar means, `None` for text.
@@ -289,11 +295,11 @@ fn is_timestamp(text: &str) -> bool {
     bytes.len() > 5
         && bytes[..4].iter().all(u8::is_ascii_digit)
         && bytes[4] == b'-'
-        && timestamp_rest(&text[5..])
+        && timestamp_rest(&text[..4], &text[5..])
 }
 
 /// `1-2`, `1-2T15:4:5.9Z`, `1-2t15:4:5+07:00` or `1-2 15:4:5.9`.
-fn timestamp_rest(rest: &str) -> bool {
+fn timestamp_rest(year: &str, rest: &str) -> bool {
     let Some((month, rest)) = rest.split_once('-') else {
         return false;
     };
@@ -301,7 +307,7 @@ fn timestamp_rest(rest: &str) -> bool {
         .find(|c: char| !c.is_ascii_digit())
         .unwrap_or(rest.len());
     let (day, rest) = rest.split_at(day_end);
-    if !within(month, 1, 12) || !within(day, 1, 31) {
+    if !within(month, 1, 12) || !within(day, 1, days(year, month)) {
         return false;
     }
     let Some(separator) = rest.chars().next() else {
@@ -319,6 +325,18 @@ fn timestamp_rest(rest: &str) -> bool {
         is_zone(zone)
     };
     zone_fits && is_clock(clock)
+}
+
+fn days(year: &str, month: &str) -> u32 {
+    let leap = year.parse().is_ok_and(|year: u32| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    });
+    match month.trim_start_matches('0') {
+        "4" | "6" | "9" | "11" => 30,
+        "2" if leap => 29,
+        "2" => 28,
+        _ => 31,
+    }
 }
 
 fn is_clock(clock: &str) -> bool {
