@@ -5,15 +5,23 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
-use crate::manifest::{Manifest, PluginSource, Version, schema_of};
-use crate::name::{PluginName, TargetName};
+use crate::manifest::{
+    MAX_ERRORS, Manifest, ManifestError, ManifestErrors, PluginSource, Version, document, schema_of,
+};
+use crate::name::{PluginName, RepoPath, TargetName};
+use crate::yaml::{Mark, decode, emit};
 
 /// The lock's file, beside the manifest.
 pub const LOCK_FILE: &str = "weir.lock";
+
+const HEADER: &str = "\
+# Written by `weir lock`: what the renders of this repository get from outside it.
+# Commit it. `weir lock` adds what is missing, `weir lock --update` pins everything anew.
+";
 
 /// What `weir lock` writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -150,6 +158,142 @@ impl TargetFacts {
 /// The JSON Schema of `weir.lock`, for editors.
 pub fn lock_schema() -> Value {
     schema_of::<Lock>()
+}
+
+impl Lock {
+    /// Reads a lock.
+    ///
+    /// # Errors
+    /// The first thing wrong, at its place.
+    pub fn parse(text: &[u8], file: &RepoPath) -> Result<Lock, ManifestErrors> {
+        let node = document(text, file)?;
+        decode(&node).map_err(|e| {
+            ManifestError {
+                file: file.clone(),
+                mark: e.mark,
+                message: e.message,
+            }
+            .into()
+        })
+    }
+
+    /// The text of `weir.lock`: the same for the same lock, in order of names, one value a line.
+    pub fn emit(&self) -> String {
+        let mut text = HEADER.to_owned();
+        let plugins: Map<String, Value> = self
+            .plugins
+            .iter()
+            .map(|(name, p)| {
+                (
+                    name.to_string(),
+                    json!({ "source": p.source, "digest": p.digest.to_string() }),
+                )
+            })
+            .collect();
+        let targets: Map<String, Value> = self
+            .targets
+            .iter()
+            .map(|(name, t)| {
+                (name.to_string(), json!({ "kubernetes": t.kubernetes, "apis": t.apis, "instant": t.instant.to_string() }))
+            })
+            .collect();
+        // One by one, so that the version comes first whatever order a JSON map keeps.
+        for (key, value) in [
+            ("version", json!(1)),
+            ("plugins", plugins.into()),
+            ("targets", targets.into()),
+        ] {
+            text.push_str(&emit(&json!({ key: value })));
+        }
+        text
+    }
+
+    /// What `weir lock` writes: an existing instant and existing digests stay unless `update`; what the
+    /// manifest does not name any more goes. `digests` are those that the host resolved, `now` is cut to
+    /// whole seconds. A target's Kubernetes version and APIs are a person's to change, so they stay.
+    ///
+    /// # Errors
+    /// When a plugin has to be pinned and `digests` does not have it.
+    pub fn update(
+        manifest: &Manifest,
+        digests: &BTreeMap<PluginName, Digest>,
+        old: Option<&Lock>,
+        now: Timestamp,
+        update: bool,
+    ) -> Result<Lock, LockError> {
+        let instant =
+            Timestamp::from_second(now.as_second().max(0)).unwrap_or(Timestamp::UNIX_EPOCH);
+        let mut lock = Lock::default();
+        for (name, spec) in &manifest.plugins {
+            let source = spec.source.to_string();
+            let kept = old
+                .and_then(|old| old.plugins.get(name))
+                .filter(|p| !update && p.source == source);
+            let digest = match kept
+                .map(|p| p.digest)
+                .or_else(|| digests.get(name).copied())
+            {
+                Some(digest) => digest,
+                None => {
+                    return Err(LockError::Unresolved {
+                        plugin: name.clone(),
+                        source_text: source,
+                    });
+                }
+            };
+            lock.plugins
+                .insert(name.clone(), LockedPlugin { source, digest });
+        }
+        for name in &manifest.targets {
+            let kept = old.and_then(|old| old.targets.get(name)).cloned();
+            let facts = match kept {
+                Some(facts) if !update => facts,
+                Some(facts) => TargetFacts { instant, ..facts },
+                None => TargetFacts {
+                    instant,
+                    ..TargetFacts::fixed()
+                },
+            };
+            lock.targets.insert(name.clone(), facts);
+        }
+        Ok(lock)
+    }
+}
+
+/// Whether a lock, or that there is none, goes with a manifest that was read from `file`.
+///
+/// # Errors
+/// Each plugin and target that is not pinned, at the plugin's place in the manifest.
+pub fn check(
+    manifest: &Manifest,
+    lock: Option<&Lock>,
+    file: &RepoPath,
+) -> Result<(), ManifestErrors> {
+    let plugins = manifest
+        .plugins
+        .iter()
+        .map(|(name, spec)| (spec.mark, digest_for(manifest, lock, name).err()));
+    let targets = manifest
+        .targets
+        .iter()
+        .map(|name| (Mark::default(), facts_for(lock, name).err()));
+    let mut errors: Vec<ManifestError> = plugins
+        .chain(targets)
+        .filter_map(|(mark, error)| {
+            Some(ManifestError {
+                file: file.clone(),
+                mark,
+                message: error?.to_string(),
+            })
+        })
+        .collect();
+    errors.sort_by_key(|e| e.mark);
+    errors.truncate(MAX_ERRORS);
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(ManifestErrors(errors))
+    }
 }
 
 /// The bytes that a plugin of the manifest stands for.

@@ -18,12 +18,22 @@ use crate::fault::{Blame, Fault, Retry};
 use crate::grant::LimitsPatch;
 use crate::name::{AppName, Namespace, PluginName, RepoPath, TargetName};
 use crate::tree::Tree;
-use crate::yaml::{Mark, YamlError};
+use crate::yaml::Mark;
 
+mod each;
+mod entry;
+mod order;
+mod place;
 mod raw;
+mod read;
+mod resolve;
+#[cfg(test)]
+mod tests;
 
+pub use raw::Version;
 pub use raw::schema as manifest_schema;
-pub(crate) use raw::{Version, schema_of};
+pub(crate) use raw::schema_of;
+pub(crate) use read::document;
 
 /// The manifest's file, at the repository's root.
 pub const MANIFEST_FILE: &str = "weir.yaml";
@@ -160,7 +170,58 @@ pub struct ManifestError {
 pub struct ManifestErrors(pub Vec<ManifestError>);
 
 impl Manifest {
-    /// Whether the app is one of this manifest's.
+    /// Reads a manifest: `weir.yaml` of a tree, or a text that the host carries for it under another name.
+    ///
+    /// # Errors
+    /// Everything wrong that can be found at once.
+    pub fn parse(text: &[u8], file: &RepoPath, tree: &Tree) -> Result<Resolved, ManifestErrors> {
+        let node = read::document(text, file)?;
+        let raw = read::manifest(&node, file)?;
+        resolve::resolve(&raw, &node, file, tree)
+    }
+
+    /// The manifest of a repository that has none: one app, made with what its files tell, in the default
+    /// target.
+    ///
+    /// # Errors
+    /// When the path is not in the tree.
+    pub fn implied(tree: &Tree, path: RepoPath, name: AppName) -> Result<Manifest, ManifestErrors> {
+        let mark = Mark::default();
+        if let Err(message) = resolve::found(tree, &path) {
+            return Err(ManifestError {
+                file: path,
+                mark,
+                message,
+            }
+            .into());
+        }
+        let plugin = resolve::renderer_of(tree, &path);
+        let spec = resolve::implied_spec(&plugin, LimitsPatch::default(), mark);
+        let target = TargetName::default_target();
+        let app = App {
+            name,
+            path,
+            roots: vec![RepoPath::root()],
+            render: PluginCall {
+                plugin: plugin.clone(),
+                config: Map::new(),
+            },
+            transform: Vec::new(),
+            validate: Vec::new(),
+            target: target.clone(),
+            namespace: None,
+            after: Vec::new(),
+            remove: Removal::Hold,
+            mark,
+        };
+        Ok(Manifest {
+            plugins: [(plugin, spec)].into(),
+            apps: vec![app],
+            targets: [target].into(),
+        })
+    }
+
+    /// The app of this name.
     pub fn app(&self, name: &str) -> Option<&App> {
         self.apps.iter().find(|app| app.name.as_str() == name)
     }
@@ -228,16 +289,6 @@ impl fmt::Display for PluginSource {
             PluginSource::Bundled(name) => write!(f, "bundled:{name}"),
             PluginSource::File(path) => write!(f, "file:{}", path.as_str()),
             PluginSource::Oci(reference) => write!(f, "oci://{reference}"),
-        }
-    }
-}
-
-impl ManifestError {
-    pub(crate) fn from_yaml(file: &RepoPath, error: YamlError) -> Self {
-        ManifestError {
-            file: file.clone(),
-            mark: error.mark,
-            message: error.message,
         }
     }
 }

@@ -1,0 +1,1 @@
+//! The fixture pairs of tests/fixtures/manifest.
