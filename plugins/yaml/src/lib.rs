@@ -19,12 +19,19 @@ struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { recurse: true, include: Vec::new(), exclude: Vec::new() }
+        Self {
+            recurse: true,
+            include: Vec::new(),
+            exclude: Vec::new(),
+        }
     }
 }
 
 /// A repository with more than this below one app is not a set of manifests.
-const LIMITS: WalkLimits = WalkLimits { entries: 100_000, depth: 64 };
+const LIMITS: WalkLimits = WalkLimits {
+    entries: 100_000,
+    depth: 64,
+};
 
 const EXTENSIONS: [&str; 3] = [".yaml", ".yml", ".json"];
 
@@ -66,7 +73,9 @@ fn single_file(params: &Params, tree: &dyn Tree) -> Result<Option<Document>, Dia
 }
 
 fn choose(params: &Params, config: &Config, tree: &dyn Tree) -> Result<Vec<String>, Diagnostic> {
-    walk(tree, &params.path, LIMITS, &mut |path, entry| wanted(config, relative(params, path), entry))
+    walk(tree, &params.path, LIMITS, &mut |path, entry| {
+        wanted(config, relative(params, path), entry)
+    })
 }
 
 fn wanted(config: &Config, path: &str, entry: &Entry) -> bool {
@@ -77,7 +86,9 @@ fn wanted(config: &Config, path: &str, entry: &Entry) -> bool {
     match entry.kind {
         Kind::Directory => config.recurse,
         Kind::File => {
-            let extension = EXTENSIONS.iter().any(|extension| entry.name.ends_with(extension));
+            let extension = EXTENSIONS
+                .iter()
+                .any(|extension| entry.name.ends_with(extension));
             let included = config.include.is_empty() || config.include.iter().any(matches);
             extension && included && !OWN.contains(&entry.name.as_str())
         }
@@ -86,7 +97,12 @@ fn wanted(config: &Config, path: &str, entry: &Entry) -> bool {
 
 /// The path as the app's globs see it.
 fn relative<'p>(params: &Params, path: &'p str) -> &'p str {
-    if params.path.is_empty() { path } else { path.strip_prefix(&params.path).map_or(path, |rest| rest.trim_start_matches('/')) }
+    if params.path.is_empty() {
+        path
+    } else {
+        path.strip_prefix(&params.path)
+            .map_or(path, |rest| rest.trim_start_matches('/'))
+    }
 }
 
 /// Another tool's directory, taken as plain files, would give half of what its
@@ -111,12 +127,23 @@ fn refuse_other_tools(files: &[String]) -> Result<(), Diagnostics> {
 }
 
 fn nothing_found(params: &Params, config: &Config) -> Diagnostic {
-    let place = if params.path.is_empty() { "the repository's root" } else { &params.path };
-    let below = if config.recurse { "in or below" } else { "directly in" };
+    let place = if params.path.is_empty() {
+        "the repository's root"
+    } else {
+        &params.path
+    };
+    let below = if config.recurse {
+        "in or below"
+    } else {
+        "directly in"
+    };
     let chosen = if config.include.is_empty() && config.exclude.is_empty() {
         String::new()
     } else {
-        format!(" after include {:?} and exclude {:?}", config.include, config.exclude)
+        format!(
+            " after include {:?} and exclude {:?}",
+            config.include, config.exclude
+        )
     };
     let message = format!(
         "no .yaml, .yml or .json file {below} {place}{chosen}: correct the app's path or config, \
@@ -154,7 +181,10 @@ fn unusable(glob: &str) -> Option<&'static str> {
 
 fn warn_of_idle_globs(params: &Params, config: &Config, files: &[String]) {
     for glob in &config.include {
-        if !files.iter().any(|path| fast_glob::glob_match(glob, relative(params, path))) {
+        if !files
+            .iter()
+            .any(|path| fast_glob::glob_match(glob, relative(params, path)))
+        {
             log::warn(format!("config.include: {glob:?} matches no file"));
         }
     }

@@ -5,7 +5,10 @@ use crate::tree::{Entry, Kind, Tree, TreeError};
 use crate::{Diagnostic, Diagnostics, Document, Finding, Level, Object, Params, TargetFacts};
 
 /// The `renderer` world. It also holds what the three worlds share.
-#[expect(missing_docs, reason = "generated from the WIT, which carries the docs")]
+#[expect(
+    missing_docs,
+    reason = "generated from the WIT, which carries the docs"
+)]
 pub mod renderer {
     wit_bindgen::generate!({
         path: "../../../wit",
@@ -18,7 +21,10 @@ pub mod renderer {
 }
 
 /// The `transformer` world.
-#[expect(missing_docs, reason = "generated from the WIT, which carries the docs")]
+#[expect(
+    missing_docs,
+    reason = "generated from the WIT, which carries the docs"
+)]
 pub mod transformer {
     wit_bindgen::generate!({
         path: "../../../wit",
@@ -34,7 +40,10 @@ pub mod transformer {
 }
 
 /// The `validator` world.
-#[expect(missing_docs, reason = "generated from the WIT, which carries the docs")]
+#[expect(
+    missing_docs,
+    reason = "generated from the WIT, which carries the docs"
+)]
 pub mod validator {
     wit_bindgen::generate!({
         path: "../../../wit",
@@ -72,7 +81,13 @@ pub fn call_renderer(
     given: types::Params,
 ) -> Result<Vec<types::Document>, Vec<types::Diagnostic>> {
     let documents = function(&params(given), &HostTree).map_err(diagnostics)?;
-    Ok(documents.into_iter().map(|document| types::Document { origin: document.origin, body: document.body }).collect())
+    Ok(documents
+        .into_iter()
+        .map(|document| types::Document {
+            origin: document.origin,
+            body: document.body,
+        })
+        .collect())
 }
 
 /// Runs a transformer's function on what came over the WIT.
@@ -108,7 +123,10 @@ pub(crate) fn write_log(level: crate::log::Severity, message: &str) {
 }
 
 fn parse(objects: Vec<Vec<u8>>) -> Result<Vec<Object>, Diagnostics> {
-    Ok(objects.iter().map(|bytes| Object::from_json(bytes)).collect::<Result<_, _>>()?)
+    Ok(objects
+        .iter()
+        .map(|bytes| Object::from_json(bytes))
+        .collect::<Result<_, _>>()?)
 }
 
 fn params(given: types::Params) -> Params {

@@ -53,24 +53,39 @@ pub struct Finding {
 impl Diagnostic {
     /// A diagnostic of level `Error`.
     pub fn error(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { level: Level::Error, code: code.into(), message: message.into(), path: None, line: None }
+        Self {
+            level: Level::Error,
+            code: code.into(),
+            message: message.into(),
+            path: None,
+            line: None,
+        }
     }
 
     /// A diagnostic of level `Warning`.
     pub fn warning(code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { level: Level::Warning, ..Self::error(code, message) }
+        Self {
+            level: Level::Warning,
+            ..Self::error(code, message)
+        }
     }
 
     /// The same about a file in the tree.
     #[must_use]
     pub fn at(self, path: impl Into<String>) -> Self {
-        Self { path: Some(path.into()), ..self }
+        Self {
+            path: Some(path.into()),
+            ..self
+        }
     }
 
     /// The same about a line, from 1.
     #[must_use]
     pub fn line(self, line: u32) -> Self {
-        Self { line: Some(line), ..self }
+        Self {
+            line: Some(line),
+            ..self
+        }
     }
 }
 
@@ -95,7 +110,11 @@ impl Diagnostics {
     /// # Errors
     /// The diagnostics themselves.
     pub fn or<T>(diagnostics: Vec<Diagnostic>, value: T) -> Result<T, Self> {
-        if diagnostics.is_empty() { Ok(value) } else { Err(Self(diagnostics)) }
+        if diagnostics.is_empty() {
+            Ok(value)
+        } else {
+            Err(Self(diagnostics))
+        }
     }
 
     /// The diagnostics in the order in which they were found.
@@ -134,7 +153,12 @@ impl std::error::Error for Diagnostics {}
 
 impl Finding {
     /// A finding about the object at `index` of the list that was passed in.
-    pub fn about(index: usize, level: Level, code: impl Into<String>, message: impl Into<String>) -> Self {
+    pub fn about(
+        index: usize,
+        level: Level,
+        code: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
         Self {
             level,
             code: code.into(),
@@ -148,7 +172,10 @@ impl Finding {
     /// The same at a place in the object, as a JSON pointer.
     #[must_use]
     pub fn at(self, pointer: impl Into<String>) -> Self {
-        Self { path: Some(pointer.into()), ..self }
+        Self {
+            path: Some(pointer.into()),
+            ..self
+        }
     }
 }
 
@@ -158,15 +185,27 @@ mod tests {
 
     #[test]
     fn a_diagnostic_reads_like_a_compiler_error() {
-        let diagnostic = Diagnostic::error("no-manifests", "nothing to apply").at("apps/shop").line(3);
-        assert_eq!(diagnostic.to_string(), "apps/shop:3: no-manifests: nothing to apply");
-        assert_eq!(Diagnostic::warning("old", "is old").to_string(), "old: is old");
+        let diagnostic = Diagnostic::error("no-manifests", "nothing to apply")
+            .at("apps/shop")
+            .line(3);
+        assert_eq!(
+            diagnostic.to_string(),
+            "apps/shop:3: no-manifests: nothing to apply"
+        );
+        assert_eq!(
+            Diagnostic::warning("old", "is old").to_string(),
+            "old: is old"
+        );
     }
 
     #[test]
     fn diagnostics_fail_only_when_there_are_some() {
         assert_eq!(Diagnostics::or(vec![], 7), Ok(7));
-        let error = Diagnostics::or(vec![Diagnostic::error("a", "b"), Diagnostic::error("c", "d")], ()).unwrap_err();
+        let error = Diagnostics::or(
+            vec![Diagnostic::error("a", "b"), Diagnostic::error("c", "d")],
+            (),
+        )
+        .unwrap_err();
         assert_eq!(error.to_string(), "a: b; c: d");
         assert_eq!(error.as_slice().len(), 2);
     }

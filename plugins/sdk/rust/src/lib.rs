@@ -84,7 +84,10 @@ macro_rules! renderer {
             impl $crate::component::renderer::Guest for Plugin {
                 fn render(
                     params: $crate::component::types::Params,
-                ) -> Result<Vec<$crate::component::types::Document>, Vec<$crate::component::types::Diagnostic>> {
+                ) -> Result<
+                    Vec<$crate::component::types::Document>,
+                    Vec<$crate::component::types::Diagnostic>,
+                > {
                     $crate::component::call_renderer($function, params)
                 }
             }

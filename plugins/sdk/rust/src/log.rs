@@ -35,7 +35,10 @@ pub fn write(severity: Severity, message: &str) {
 
 /// Prints a message where the test runner shows it.
 #[cfg(not(target_arch = "wasm32"))]
-#[expect(clippy::print_stderr, reason = "natively a plugin only runs in its author's tests")]
+#[expect(
+    clippy::print_stderr,
+    reason = "natively a plugin only runs in its author's tests"
+)]
 pub fn write(severity: Severity, message: &str) {
     eprintln!("{severity:?}: {message}");
 }

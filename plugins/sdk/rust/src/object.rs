@@ -20,7 +20,12 @@ impl Object {
     pub fn from_json(json: impl AsRef<[u8]>) -> Result<Self, Diagnostic> {
         serde_json::from_slice(json.as_ref())
             .map(Self)
-            .map_err(|error| Diagnostic::error("bad-object", format!("an object that is no JSON object: {error}")))
+            .map_err(|error| {
+                Diagnostic::error(
+                    "bad-object",
+                    format!("an object that is no JSON object: {error}"),
+                )
+            })
     }
 
     /// The object as JSON.
@@ -38,7 +43,9 @@ impl Object {
     /// The API group, empty for the core group.
     #[must_use]
     pub fn group(&self) -> &str {
-        self.api_version().rsplit_once('/').map_or("", |(group, _)| group)
+        self.api_version()
+            .rsplit_once('/')
+            .map_or("", |(group, _)| group)
     }
 
     /// `kind`, empty where there is none.
@@ -68,7 +75,11 @@ impl Object {
     /// The value of one annotation.
     #[must_use]
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.0.get("metadata")?.get("annotations")?.get(key)?.as_str()
+        self.0
+            .get("metadata")?
+            .get("annotations")?
+            .get(key)?
+            .as_str()
     }
 
     /// Sets a label; an older value is overwritten.
@@ -76,7 +87,8 @@ impl Object {
     /// # Errors
     /// `bad-object` where `metadata` or its labels are not an object.
     pub fn set_label(&mut self, key: &str, value: &str) -> Result<(), Diagnostic> {
-        self.map_at(&["metadata", "labels"])?.insert(key.into(), value.into());
+        self.map_at(&["metadata", "labels"])?
+            .insert(key.into(), value.into());
         Ok(())
     }
 
@@ -85,7 +97,8 @@ impl Object {
     /// # Errors
     /// `bad-object` where `metadata` or its annotations are not an object.
     pub fn set_annotation(&mut self, key: &str, value: &str) -> Result<(), Diagnostic> {
-        self.map_at(&["metadata", "annotations"])?.insert(key.into(), value.into());
+        self.map_at(&["metadata", "annotations"])?
+            .insert(key.into(), value.into());
         Ok(())
     }
 
@@ -94,7 +107,8 @@ impl Object {
     /// # Errors
     /// `bad-object` where `metadata` is not an object.
     pub fn set_name(&mut self, name: &str) -> Result<(), Diagnostic> {
-        self.map_at(&["metadata"])?.insert("name".into(), name.into());
+        self.map_at(&["metadata"])?
+            .insert("name".into(), name.into());
         Ok(())
     }
 
@@ -103,7 +117,8 @@ impl Object {
     /// # Errors
     /// `bad-object` where `metadata` is not an object.
     pub fn set_namespace(&mut self, namespace: &str) -> Result<(), Diagnostic> {
-        self.map_at(&["metadata"])?.insert("namespace".into(), namespace.into());
+        self.map_at(&["metadata"])?
+            .insert("namespace".into(), namespace.into());
         Ok(())
     }
 
@@ -191,11 +206,23 @@ impl DerefMut for Object {
 
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", if self.kind().is_empty() { "(no kind)" } else { self.kind() })?;
+        write!(
+            f,
+            "{} ",
+            if self.kind().is_empty() {
+                "(no kind)"
+            } else {
+                self.kind()
+            }
+        )?;
         if let Some(namespace) = self.namespace() {
             write!(f, "{namespace}/")?;
         }
-        f.write_str(if self.name().is_empty() { "(no name)" } else { self.name() })
+        f.write_str(if self.name().is_empty() {
+            "(no name)"
+        } else {
+            self.name()
+        })
     }
 }
 
@@ -212,15 +239,29 @@ mod tests {
     #[test]
     fn the_usual_fields_are_at_hand() {
         let object = deployment();
-        assert_eq!((object.api_version(), object.group(), object.kind()), ("apps/v1", "apps", "Deployment"));
-        assert_eq!((object.name(), object.namespace(), object.label("a/b")), ("web", Some("shop"), Some("c")));
+        assert_eq!(
+            (object.api_version(), object.group(), object.kind()),
+            ("apps/v1", "apps", "Deployment")
+        );
+        assert_eq!(
+            (object.name(), object.namespace(), object.label("a/b")),
+            ("web", Some("shop"), Some("c"))
+        );
         assert_eq!(object.to_string(), "Deployment shop/web");
     }
 
     #[test]
     fn what_is_missing_is_empty_and_never_a_panic() {
         let object = Object::from_json(r#"{"metadata":[]}"#).unwrap();
-        assert_eq!((object.kind(), object.name(), object.namespace(), object.group()), ("", "", None, ""));
+        assert_eq!(
+            (
+                object.kind(),
+                object.name(),
+                object.namespace(),
+                object.group()
+            ),
+            ("", "", None, "")
+        );
         assert_eq!(object.to_string(), "(no kind) (no name)");
     }
 
@@ -229,14 +270,21 @@ mod tests {
         let mut object = deployment();
         object.set_label("a/b", "new").unwrap();
         object.set_annotation("note", "x").unwrap();
-        assert_eq!((object.label("a/b"), object.annotation("note")), (Some("new"), Some("x")));
+        assert_eq!(
+            (object.label("a/b"), object.annotation("note")),
+            (Some("new"), Some("x"))
+        );
     }
 
     #[test]
     fn setting_a_label_where_there_is_no_map_names_object_and_place() {
-        let mut object = Object::from_json(r#"{"kind":"X","metadata":{"name":"n","labels":[1]}}"#).unwrap();
+        let mut object =
+            Object::from_json(r#"{"kind":"X","metadata":{"name":"n","labels":[1]}}"#).unwrap();
         let error = object.set_label("a", "b").unwrap_err();
-        assert_eq!(error.to_string(), "bad-object: X n: metadata.labels must be an object");
+        assert_eq!(
+            error.to_string(),
+            "bad-object: X n: metadata.labels must be an object"
+        );
     }
 
     #[test]
@@ -252,8 +300,17 @@ mod tests {
     #[test]
     fn what_is_no_json_object_is_refused() {
         for bad in ["[]", "1", "", "{", "{\"a\":\"\u{0}\"}", "{} {}"] {
-            assert_eq!(Object::from_json(bad).unwrap_err().code, "bad-object", "{bad}");
+            assert_eq!(
+                Object::from_json(bad).unwrap_err().code,
+                "bad-object",
+                "{bad}"
+            );
         }
-        assert_eq!(Object::from_json([b'{', b'"', 0xff, b'"', b':', b'1', b'}']).unwrap_err().code, "bad-object");
+        assert_eq!(
+            Object::from_json([b'{', b'"', 0xff, b'"', b':', b'1', b'}'])
+                .unwrap_err()
+                .code,
+            "bad-object"
+        );
     }
 }

@@ -46,7 +46,10 @@ impl Params {
     /// The same with a config, as JSON.
     #[must_use]
     pub fn with_config(self, json: impl Into<Vec<u8>>) -> Self {
-        Self { config: json.into(), ..self }
+        Self {
+            config: json.into(),
+            ..self
+        }
     }
 
     /// The config as the plugin's own type. Give that type
@@ -57,7 +60,11 @@ impl Params {
     /// A diagnostic `bad-config` that names the key, what was expected and, for
     /// an unknown key, the nearest known one.
     pub fn config<T: DeserializeOwned>(&self) -> Result<T, Diagnostic> {
-        let bytes = if self.config.is_empty() { b"{}" } else { self.config.as_slice() };
+        let bytes = if self.config.is_empty() {
+            b"{}"
+        } else {
+            self.config.as_slice()
+        };
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let place = match error.path().to_string().as_str() {
@@ -75,7 +82,9 @@ fn bad_config(place: &str, error: &serde_json::Error) -> Diagnostic {
     let text = error.to_string();
     // The position is one in the JSON that the host made, not in the file that
     // the person wrote: it would only mislead.
-    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(said, _)| said);
+    let text = text
+        .rsplit_once(" at line ")
+        .map_or(text.as_str(), |(said, _)| said);
     Diagnostic::error("bad-config", format!("{place}: {}", with_nearest(text)))
 }
 
@@ -86,7 +95,13 @@ fn with_nearest(text: &str) -> String {
     let Some((said, known)) = text.split_once(", expected ").filter(|_| unknown) else {
         return text.to_string();
     };
-    let quoted = |part: &str| part.split('`').skip(1).step_by(2).map(str::to_string).collect::<Vec<_>>();
+    let quoted = |part: &str| {
+        part.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_string)
+            .collect::<Vec<_>>()
+    };
     let (given, known) = (quoted(said), quoted(known));
     let nearest = given.first().and_then(|given| {
         known
@@ -134,33 +149,51 @@ mod tests {
     #[test]
     fn a_good_config_is_the_plugins_own_type() {
         let params = Params::new("shop", "").with_config(r#"{"team":"a","checks":{"x":"off"}}"#);
-        let expected = Config { team: "a".into(), checks: [("x".to_string(), Choice::Off)].into() };
+        let expected = Config {
+            team: "a".into(),
+            checks: [("x".to_string(), Choice::Off)].into(),
+        };
         assert_eq!(params.config::<Config>(), Ok(expected));
     }
 
     #[test]
     fn no_config_reads_as_an_empty_object() {
         let params = Params::new("shop", "").with_config("");
-        assert_eq!(params.config::<BTreeMap<String, String>>(), Ok(BTreeMap::new()));
+        assert_eq!(
+            params.config::<BTreeMap<String, String>>(),
+            Ok(BTreeMap::new())
+        );
     }
 
     #[test]
     fn an_unknown_key_is_named_with_the_nearest_one() {
         let said = complaint(r#"{"taem":"a"}"#);
-        assert_eq!(said, "config.taem: unknown field `taem`; did you mean `team`? Known: team, checks");
+        assert_eq!(
+            said,
+            "config.taem: unknown field `taem`; did you mean `team`? Known: team, checks"
+        );
     }
 
     #[test]
     fn an_unknown_key_that_is_near_to_nothing_gets_the_list() {
         let said = complaint(r#"{"zzzzzzzzzz":"a"}"#);
-        assert_eq!(said, "config.zzzzzzzzzz: unknown field `zzzzzzzzzz`; known: team, checks");
+        assert_eq!(
+            said,
+            "config.zzzzzzzzzz: unknown field `zzzzzzzzzz`; known: team, checks"
+        );
     }
 
     #[test]
     fn a_wrong_value_is_named_by_its_whole_key() {
-        assert_eq!(complaint(r#"{"team":3}"#), "config.team: invalid type: integer `3`, expected a string");
+        assert_eq!(
+            complaint(r#"{"team":3}"#),
+            "config.team: invalid type: integer `3`, expected a string"
+        );
         let said = complaint(r#"{"team":"a","checks":{"x":"of"}}"#);
-        assert_eq!(said, "config.checks.x: unknown variant `of`; did you mean `off`? Known: error, off");
+        assert_eq!(
+            said,
+            "config.checks.x: unknown variant `of`; did you mean `off`? Known: error, off"
+        );
     }
 
     #[test]

@@ -89,7 +89,10 @@ pub fn walk(
         for entry in tree.entries(&dir).map_err(|error| error.at(&dir))? {
             seen += 1;
             if seen > limits.entries {
-                return Err(too_large(&dir, &format!("more than {} entries", limits.entries)));
+                return Err(too_large(
+                    &dir,
+                    &format!("more than {} entries", limits.entries),
+                ));
             }
             let path = join(&dir, &entry.name);
             if !keep(&path, &entry) {
@@ -98,7 +101,10 @@ pub fn walk(
             match entry.kind {
                 Kind::File => files.push(path),
                 Kind::Directory if depth == limits.depth => {
-                    return Err(too_large(&path, &format!("more than {} directories below each other", limits.depth)));
+                    return Err(too_large(
+                        &path,
+                        &format!("more than {} directories below each other", limits.depth),
+                    ));
                 }
                 Kind::Directory => open.push((path, depth + 1)),
             }
@@ -111,11 +117,17 @@ pub fn walk(
 /// `name` inside `dir`, where the empty `dir` is the root.
 #[must_use]
 pub fn join(dir: &str, name: &str) -> String {
-    if dir.is_empty() { name.to_string() } else { format!("{dir}/{name}") }
+    if dir.is_empty() {
+        name.to_string()
+    } else {
+        format!("{dir}/{name}")
+    }
 }
 
 fn too_large(path: &str, what: &str) -> Diagnostic {
-    let message = format!("there are {what}; narrow the app's path or config (a symbolic link may lead in a circle)");
+    let message = format!(
+        "there are {what}; narrow the app's path or config (a symbolic link may lead in a circle)"
+    );
     Diagnostic::error("tree-too-large", message).at(path)
 }
 
@@ -123,7 +135,11 @@ impl TreeError {
     /// The same as a diagnostic about `path`.
     #[must_use]
     pub fn at(self, path: &str) -> Diagnostic {
-        let shown = if path.is_empty() { "the repository's root" } else { path };
+        let shown = if path.is_empty() {
+            "the repository's root"
+        } else {
+            path
+        };
         Diagnostic::error("no-such-path", format!("cannot read {shown}: {self}")).at(path)
     }
 }
@@ -150,7 +166,12 @@ pub struct MemoryTree {
 impl MemoryTree {
     /// A tree of these paths and contents; directories follow from the paths.
     pub fn new<P: Into<String>, B: Into<Vec<u8>>>(files: impl IntoIterator<Item = (P, B)>) -> Self {
-        Self { files: files.into_iter().map(|(path, body)| (path.into(), body.into())).collect() }
+        Self {
+            files: files
+                .into_iter()
+                .map(|(path, body)| (path.into(), body.into()))
+                .collect(),
+        }
     }
 
     fn is_directory(&self, path: &str) -> bool {
@@ -169,13 +190,25 @@ impl Tree for MemoryTree {
         }
         let mut found = BTreeMap::new();
         for (path, body) in &self.files {
-            let Some(rest) = below(dir, path) else { continue };
+            let Some(rest) = below(dir, path) else {
+                continue;
+            };
             let (name, kind) = match rest.split_once('/') {
                 Some((name, _)) => (name, Kind::Directory),
                 None => (rest, Kind::File),
             };
-            let size = if kind == Kind::File { body.len() as u64 } else { 0 };
-            let entry = Entry { name: name.to_string(), kind, size, executable: false, digest: String::new() };
+            let size = if kind == Kind::File {
+                body.len() as u64
+            } else {
+                0
+            };
+            let entry = Entry {
+                name: name.to_string(),
+                kind,
+                size,
+                executable: false,
+                digest: String::new(),
+            };
             found.insert(name.to_string(), entry);
         }
         Ok(found.into_values().collect())
@@ -193,27 +226,47 @@ impl Tree for MemoryTree {
 
 /// The part of `path` below `dir`.
 fn below<'p>(dir: &str, path: &'p str) -> Option<&'p str> {
-    if dir.is_empty() { Some(path) } else { path.strip_prefix(dir)?.strip_prefix('/') }
+    if dir.is_empty() {
+        Some(path)
+    } else {
+        path.strip_prefix(dir)?.strip_prefix('/')
+    }
 }
 
 fn check(path: &str) -> Result<(), TreeError> {
     let bad = |part: &str| part.is_empty() || part == "." || part == "..";
-    if !path.is_empty() && path.split('/').any(bad) { Err(TreeError::InvalidPath) } else { Ok(()) }
+    if !path.is_empty() && path.split('/').any(bad) {
+        Err(TreeError::InvalidPath)
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ROOMY: WalkLimits = WalkLimits { entries: 100, depth: 10 };
+    const ROOMY: WalkLimits = WalkLimits {
+        entries: 100,
+        depth: 10,
+    };
 
     fn tree() -> MemoryTree {
-        MemoryTree::new([("a/x.yaml", "x"), ("a/b/y.yaml", "y"), ("a/b/.git/z", "z"), ("ab", "q")])
+        MemoryTree::new([
+            ("a/x.yaml", "x"),
+            ("a/b/y.yaml", "y"),
+            ("a/b/.git/z", "z"),
+            ("ab", "q"),
+        ])
     }
 
     #[test]
     fn a_memory_tree_answers_like_the_hosts() {
-        let names = |dir: &str| tree().entries(dir).map(|es| es.into_iter().map(|e| e.name).collect::<Vec<_>>());
+        let names = |dir: &str| {
+            tree()
+                .entries(dir)
+                .map(|es| es.into_iter().map(|e| e.name).collect::<Vec<_>>())
+        };
         assert_eq!(names(""), Ok(vec!["a".into(), "ab".into()]));
         assert_eq!(names("a"), Ok(vec!["b".into(), "x.yaml".into()]));
         assert_eq!(names("ab"), Err(TreeError::NotADirectory));
@@ -227,24 +280,39 @@ mod tests {
 
     #[test]
     fn a_walk_gives_all_kept_files_sorted() {
-        let files = walk(&tree(), "a", ROOMY, &mut |_, entry| !entry.name.starts_with('.'));
+        let files = walk(&tree(), "a", ROOMY, &mut |_, entry| {
+            !entry.name.starts_with('.')
+        });
         assert_eq!(files, Ok(vec!["a/b/y.yaml".into(), "a/x.yaml".into()]));
     }
 
     #[test]
     fn a_walk_past_a_limit_fails_and_names_the_place() {
-        let few = WalkLimits { entries: 3, ..ROOMY };
+        let few = WalkLimits {
+            entries: 3,
+            ..ROOMY
+        };
         let error = walk(&tree(), "", few, &mut |_, _| true).unwrap_err();
         assert_eq!(error.code, "tree-too-large");
         let flat = WalkLimits { depth: 1, ..ROOMY };
         let error = walk(&tree(), "", flat, &mut |_, _| true).unwrap_err();
-        assert_eq!((error.code.as_str(), error.path.as_deref()), ("tree-too-large", Some("a/b")));
+        assert_eq!(
+            (error.code.as_str(), error.path.as_deref()),
+            ("tree-too-large", Some("a/b"))
+        );
     }
 
     #[test]
     fn a_walk_of_nothing_says_that_nothing_is_there() {
         let error = walk(&tree(), "gone", ROOMY, &mut |_, _| true).unwrap_err();
-        assert_eq!((error.code.as_str(), error.path.as_deref()), ("no-such-path", Some("gone")));
-        assert!(error.message.contains("outside the app's roots"), "{}", error.message);
+        assert_eq!(
+            (error.code.as_str(), error.path.as_deref()),
+            ("no-such-path", Some("gone"))
+        );
+        assert!(
+            error.message.contains("outside the app's roots"),
+            "{}",
+            error.message
+        );
     }
 }
