@@ -17,7 +17,7 @@ mod root;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use weir_core::object::ResourceId;
@@ -90,6 +90,19 @@ impl DirTarget {
     /// What is at each object's place.
     pub fn observe(&self, ids: &[ResourceId]) -> BTreeMap<ResourceId, Live> {
         ids.iter().map(|id| (id.clone(), self.live(id))).collect()
+    }
+
+    /// The text of an object's file; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or something else lies there.
+    pub fn text(&self, id: &ResourceId) -> Result<Option<Vec<u8>>, TargetError> {
+        self.root.content(&Place::of(id))
+    }
+
+    /// Where an object's file lies.
+    pub fn path(&self, id: &ResourceId) -> PathBuf {
+        Place::of(id).under(self.root.path())
     }
 
     /// Does what was staked: waves in order, prunes last, nothing after a wave with a failure. `on_step`

@@ -15,10 +15,15 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub fn shown(before: Option<&Object>, after: Option<&Object>) -> (String, String) {
     let text = |object: Option<&Object>, other: Option<&Object>, mark: &str| match object {
         None => String::new(),
-        Some(object) if object.id().kind == "Secret" => yaml::emit(&masked(object.body(), other.map(Object::body), mark)),
+        Some(object) if object.id().kind == "Secret" => {
+            yaml::emit(&masked(object.body(), other.map(Object::body), mark))
+        }
         Some(object) => object.text().to_owned(),
     };
-    (text(before, after, "(secret, before)"), text(after, before, "(secret, after)"))
+    (
+        text(before, after, "(secret, before)"),
+        text(after, before, "(secret, after)"),
+    )
 }
 
 fn masked(body: &Value, other: Option<&Value>, mark: &str) -> Value {
@@ -29,7 +34,10 @@ fn masked(body: &Value, other: Option<&Value>, mark: &str) -> Value {
             mask(values, other, mark);
         }
     }
-    if let Some(annotation) = body.pointer_mut("/metadata/annotations").and_then(|a| a.get_mut(LAST_APPLIED)) {
+    if let Some(annotation) = body
+        .pointer_mut("/metadata/annotations")
+        .and_then(|a| a.get_mut(LAST_APPLIED))
+    {
         *annotation = Value::String("(secret)".to_owned());
     }
     body
@@ -60,18 +68,31 @@ mod tests {
             "metadata": {"name": "s", "annotations": {LAST_APPLIED: "hunter2"}},
             "data": data, "stringData": "hunter2",
         });
-        Object::new(body, Origin { path: "a".into(), line: 0 }).unwrap()
+        Object::new(
+            body,
+            Origin {
+                path: "a".into(),
+                line: 0,
+            },
+        )
+        .unwrap()
     }
 
     #[test]
     fn a_secret_shows_only_what_differs() {
-        let (before, after) = (secret(&json!({"a": "hunter2", "b": "same"})), secret(&json!({"a": "hunter3", "b": "same"})));
+        let (before, after) = (
+            secret(&json!({"a": "hunter2", "b": "same"})),
+            secret(&json!({"a": "hunter3", "b": "same"})),
+        );
         let (a, b) = shown(Some(&before), Some(&after));
         for text in [&a, &b] {
             assert!(!text.contains("hunter") && !text.contains("same"), "{text}");
             assert!(text.contains("b: (secret)\n"), "{text}");
         }
-        assert!(a.contains("a: (secret, before)") && b.contains("a: (secret, after)"), "{a}{b}");
+        assert!(
+            a.contains("a: (secret, before)") && b.contains("a: (secret, after)"),
+            "{a}{b}"
+        );
     }
 
     #[test]

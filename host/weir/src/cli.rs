@@ -23,8 +23,15 @@ mod serve;
 
 /// Weir keeps targets equal to Git: each app is rendered by sandboxed Wasm plugins that its repository chooses.
 #[derive(Debug, Parser)]
-#[command(name = "weir", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff --exit-code), 4 held, waiting for a person.")]
+#[command(
+    name = "weir",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff --exit-code), 4 held, waiting for a person."
+)]
 struct Cli {
     #[command(flatten)]
     global: GlobalArgs,
@@ -133,6 +140,10 @@ fn run(cli: Cli) -> Result<Done, Error> {
 }
 
 fn on_runtime(command: impl Future<Output = Result<Done, Error>>) -> Result<Done, Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(|e| Error::host("start", e.to_string()))?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    runtime
+        .map_err(|e| Error::host("start", e.to_string()))?
+        .block_on(command)
 }

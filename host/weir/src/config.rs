@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use weir_core::digest::Digest;
 use weir_core::name::{RepoPath, RepositoryName, TargetName};
-use weir_source::{Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig};
+use weir_source::{
+    Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig,
+};
 
 use crate::error::Error;
 
@@ -22,7 +24,13 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, env = "WEIR_PLUGIN_DIR", value_name = "DIR")]
     plugin_dir: Option<PathBuf>,
     /// What is logged to stderr: a level, or directives such as info,weir_source=debug
-    #[arg(long, global = true, env = "WEIR_LOG", default_value = "info", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "WEIR_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
     pub(crate) log: String,
     /// How logs are written
     #[arg(long, global = true, value_enum, default_value = "auto")]
@@ -47,7 +55,11 @@ impl GlobalArgs {
             if let Some(dir) = given {
                 return Ok(dir.clone());
             }
-            let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+            let absolute = |name: &str| {
+                std::env::var_os(name)
+                    .map(PathBuf::from)
+                    .filter(|p| p.is_absolute())
+            };
             absolute(variable)
                 .or_else(|| absolute("HOME").map(|h| h.join(home)))
                 .map(|dir| dir.join("weir"))
@@ -62,15 +74,23 @@ impl GlobalArgs {
         }
         plugins.push(cache.join("plugins"));
         plugins.push(state.join("plugins"));
-        Ok(Places { state, cache, plugins })
+        Ok(Places {
+            state,
+            cache,
+            plugins,
+        })
     }
 }
 
 /// `plugins` beside the binary, and in a Cargo target folder beside the profile's.
 fn beside_binary() -> Vec<PathBuf> {
-    let Ok(exe) = std::env::current_exe() else { return Vec::new() };
+    let Ok(exe) = std::env::current_exe() else {
+        return Vec::new();
+    };
     let dirs = exe.ancestors().skip(1).take(2);
-    dirs.map(|dir| dir.join("plugins")).filter(|dir| dir.is_dir()).collect()
+    dirs.map(|dir| dir.join("plugins"))
+        .filter(|dir| dir.is_dir())
+        .collect()
 }
 
 /// Which repository, and how to reach it.
@@ -115,13 +135,14 @@ impl RepoArgs {
     /// The source, opened.
     pub(crate) fn open(&self, places: &Places, reference: &str) -> Result<Source, Error> {
         let url = self.url()?;
-        let reference: RefName = reference.parse().map_err(|e| Error::Usage(format!("--ref: {e}")))?;
+        let reference: RefName = reference
+            .parse()
+            .map_err(|e| Error::Usage(format!("--ref: {e}")))?;
         let http = HttpOptions {
             ca_file: self.ca_file.clone(),
-            client_cert: self.client_cert.clone(),
-            client_key: self.client_key.clone(),
-            proxy: self.proxy.clone(),
-            ..HttpOptions::HOST
+            client_cert: self.client_cert.clone().zip(self.client_key.clone()),
+            proxy: self.proxy.clone().map(Secret::new),
+            ..HttpOptions::host()
         };
         let config = SourceConfig {
             name: self.repository(&url)?,
@@ -138,14 +159,18 @@ impl RepoArgs {
 
     /// The URL as meant.
     pub(crate) fn url(&self) -> Result<RepoUrl, Error> {
-        self.repo.parse().map_err(|e| Error::Usage(format!("--repo: {e}")))
+        self.repo
+            .parse()
+            .map_err(|e| Error::Usage(format!("--repo: {e}")))
     }
 
     /// What this host calls the repository: its last part, made a name, and a few digits of the whole URL.
     pub(crate) fn repository(&self, url: &RepoUrl) -> Result<RepositoryName, Error> {
         match &self.name {
             Some(name) => Ok(name.clone()),
-            None => default_name(&url.identity()).map_err(|e| Error::Usage(format!("--name: {e}"))),
+            None => {
+                default_name(&url.to_string()).map_err(|e| Error::Usage(format!("--name: {e}")))
+            }
         }
     }
 
@@ -159,19 +184,34 @@ impl RepoArgs {
             return Ok(Some(Credentials::Token(read("token-file", file)?)));
         }
         if let (Some(user), Some(file)) = (&self.username, &self.password_file) {
-            return Ok(Some(Credentials::Basic { user: user.clone(), password: read("password-file", file)? }));
+            return Ok(Some(Credentials::Basic {
+                user: user.clone(),
+                password: read("password-file", file)?,
+            }));
         }
-        let token = std::env::var("WEIR_GIT_TOKEN").ok().filter(|t| !t.is_empty());
+        let token = std::env::var("WEIR_GIT_TOKEN")
+            .ok()
+            .filter(|t| !t.is_empty());
         Ok(token.map(|t| Credentials::Token(Secret::new(t))))
     }
 }
 
 fn default_name(identity: &str) -> Result<RepositoryName, weir_core::name::NameError> {
-    let last = identity.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let last = identity
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
     let mut name: String = last
         .trim_end_matches(".git")
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c.to_ascii_lowercase()
+            } else {
+                '-'
+            }
+        })
         .take(40)
         .collect();
     name = name.trim_matches('-').to_owned();
@@ -195,12 +235,19 @@ impl std::str::FromStr for TargetBinding {
     fn from_str(s: &str) -> Result<Self, String> {
         let expected = "expected dir:PATH, or NAME=dir:PATH for a target of the manifest";
         let (name, place) = match s.split_once('=') {
-            Some((name, place)) if !name.contains(':') => (name.parse().map_err(|e| format!("{e}"))?, place),
+            Some((name, place)) if !name.contains(':') => {
+                (name.parse().map_err(|e| format!("{e}"))?, place)
+            }
             _ => (TargetName::default_target(), s),
         };
         match place.split_once(':') {
-            Some(("dir", path)) if !path.is_empty() => Ok(TargetBinding { name, dir: path.into() }),
-            Some(("kube", _)) => Err("kube: targets are not there yet; expected dir:PATH".to_owned()),
+            Some(("dir", path)) if !path.is_empty() => Ok(TargetBinding {
+                name,
+                dir: path.into(),
+            }),
+            Some(("kube", _)) => {
+                Err("kube: targets are not there yet; expected dir:PATH".to_owned())
+            }
             _ => Err(expected.to_owned()),
         }
     }
@@ -210,8 +257,14 @@ impl std::str::FromStr for TargetBinding {
 pub(crate) fn bindings(given: &[TargetBinding]) -> Result<BTreeMap<TargetName, PathBuf>, Error> {
     let mut out = BTreeMap::new();
     for binding in given {
-        if out.insert(binding.name.clone(), binding.dir.clone()).is_some() {
-            return Err(Error::Usage(format!("--target: {} is bound twice", binding.name)));
+        if out
+            .insert(binding.name.clone(), binding.dir.clone())
+            .is_some()
+        {
+            return Err(Error::Usage(format!(
+                "--target: {} is bound twice",
+                binding.name
+            )));
         }
     }
     Ok(out)
@@ -224,12 +277,29 @@ mod tests {
     #[test]
     fn a_target_is_a_directory_bound_to_a_name() {
         let binding: TargetBinding = "dir:./live".parse().unwrap();
-        assert_eq!((binding.name.as_str(), binding.dir.as_path()), ("default", Path::new("./live")));
+        assert_eq!(
+            (binding.name.as_str(), binding.dir.as_path()),
+            ("default", Path::new("./live"))
+        );
         let binding: TargetBinding = "prod=dir:/a=b:c".parse().unwrap();
-        assert_eq!((binding.name.as_str(), binding.dir.as_path()), ("prod", Path::new("/a=b:c")));
+        assert_eq!(
+            (binding.name.as_str(), binding.dir.as_path()),
+            ("prod", Path::new("/a=b:c"))
+        );
         let binding: TargetBinding = "dir:/a=b".parse().unwrap();
-        assert_eq!((binding.name.as_str(), binding.dir.as_path()), ("default", Path::new("/a=b")));
-        for bad in ["", "live", "dir:", "prod=live", "Prod=dir:x", "kube:", "ftp:x"] {
+        assert_eq!(
+            (binding.name.as_str(), binding.dir.as_path()),
+            ("default", Path::new("/a=b"))
+        );
+        for bad in [
+            "",
+            "live",
+            "dir:",
+            "prod=live",
+            "Prod=dir:x",
+            "kube:",
+            "ftp:x",
+        ] {
             assert!(bad.parse::<TargetBinding>().is_err(), "{bad}");
         }
     }
@@ -238,7 +308,15 @@ mod tests {
     fn a_repository_is_named_after_its_url() {
         let name = default_name("https://git.example/team/Shop_Apps.git").unwrap();
         assert!(name.as_str().starts_with("shop-apps-"), "{name}");
-        assert_ne!(name, default_name("https://git.example/other/Shop_Apps.git").unwrap());
-        assert!(default_name("///").unwrap().as_str().starts_with("repository-"));
+        assert_ne!(
+            name,
+            default_name("https://git.example/other/Shop_Apps.git").unwrap()
+        );
+        assert!(
+            default_name("///")
+                .unwrap()
+                .as_str()
+                .starts_with("repository-")
+        );
     }
 }

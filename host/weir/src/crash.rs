@@ -1,7 +1,10 @@
 //! Named steps at which a test kills the process as `kill -9` would. Empty unless built with `crash-points`.
 
 /// Every step, in the order in which a sync passes them. The crash test runs through this list.
-#[cfg_attr(not(feature = "crash-points"), expect(dead_code, reason = "read by `weir crash-points` in test builds"))]
+#[cfg_attr(
+    not(feature = "crash-points"),
+    expect(dead_code, reason = "read by `weir crash-points` in test builds")
+)]
 pub(crate) const STEPS: &[&str] = &[
     "fetched",
     "prepared",
@@ -26,7 +29,8 @@ pub(crate) fn arm() {
 pub(crate) fn crash_point(step: &'static str) {
     debug_assert!(!step.is_empty());
     fail::fail_point!(step, |_| {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         loop {
             std::thread::park();
         }

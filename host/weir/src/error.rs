@@ -28,12 +28,22 @@ pub(crate) enum Error {
 impl Error {
     /// A failed stage, from an error that knows whose fault it is.
     pub(crate) fn stage<E: Blame + std::error::Error>(stage: &'static str, error: &E) -> Error {
-        Error::Stage { stage, fault: error.fault(), retry: error.retry(), message: with_causes(error) }
+        Error::Stage {
+            stage,
+            fault: error.fault(),
+            retry: error.retry(),
+            message: with_causes(error),
+        }
     }
 
     /// This host's fault: its disk, its set-up.
     pub(crate) fn host(stage: &'static str, message: impl Into<String>) -> Error {
-        Error::Stage { stage, fault: Fault::Host, retry: Retry::Backoff, message: message.into() }
+        Error::Stage {
+            stage,
+            fault: Fault::Host,
+            retry: Retry::Backoff,
+            message: message.into(),
+        }
     }
 
     /// How the process ends.
@@ -47,12 +57,21 @@ impl Error {
     /// As the ledger keeps it.
     pub(crate) fn problem(&self) -> Problem {
         match self {
-            Error::Usage(message) => {
-                Problem { stage: "manifest".to_owned(), fault: Fault::Repository, message: message.clone() }
-            }
-            Error::Stage { stage, fault, message, .. } => {
-                Problem { stage: (*stage).to_owned(), fault: *fault, message: message.clone() }
-            }
+            Error::Usage(message) => Problem {
+                stage: "manifest".to_owned(),
+                fault: Fault::Repository,
+                message: message.clone(),
+            },
+            Error::Stage {
+                stage,
+                fault,
+                message,
+                ..
+            } => Problem {
+                stage: (*stage).to_owned(),
+                fault: *fault,
+                message: message.clone(),
+            },
         }
     }
 }

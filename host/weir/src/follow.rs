@@ -82,7 +82,11 @@ struct Loop<'a> {
 }
 
 /// Follows a repository until it is told to stop; once round where `once` is set.
-pub(crate) async fn follow(follow: Follow, mut signals: mpsc::Receiver<Signal>, teller: &mut Teller) -> Ended {
+pub(crate) async fn follow(
+    follow: Follow,
+    mut signals: mpsc::Receiver<Signal>,
+    teller: &mut Teller,
+) -> Ended {
     let (send, mut receive) = mpsc::channel(EVENTS);
     let seed = std::process::id().into();
     let mut it = Loop {
@@ -168,9 +172,16 @@ impl Loop<'_> {
     }
 
     fn fetch(&mut self) {
-        let (follow, stop, progress) = (self.follow.clone(), self.stop.clone(), self.teller.progress());
+        let (follow, stop, progress) = (
+            self.follow.clone(),
+            self.stop.clone(),
+            self.teller.progress(),
+        );
         self.spawn(async move {
-            let fetched = tokio::task::spawn_blocking(move || follow.source.fetch(&stop, &|p| progress.fetch(&p))).await;
+            let fetched = tokio::task::spawn_blocking(move || {
+                follow.source.fetch(&stop, &|p| progress.fetch(&p))
+            })
+            .await;
             crash_point("fetched");
             Done::Fetch(match fetched {
                 Ok(result) => result.map_err(|e| Error::stage("fetch", &e)),
@@ -217,7 +228,8 @@ impl Loop<'_> {
             Ok(fetched) => self.moved(&fetched).await.map(|()| fetched.commit),
             Err(e) => Err(e),
         };
-        self.teller.fetched(result.as_ref().err(), self.follow.syncer.journal());
+        self.teller
+            .fetched(result.as_ref().err(), self.follow.syncer.journal());
         result.map_err(|e| {
             let retry = e.retry();
             self.ended.problem = Some(e);
@@ -237,17 +249,26 @@ impl Loop<'_> {
             (Some(from), RefChange::Rewritten { .. }) => Movement::Rewritten(from),
             (Some(from), _) => Movement::Forward(from),
         };
-        let info = self.follow.source.commit_info(fetched.commit).map_err(|e| Error::stage("fetch", &e))?;
+        let info = self
+            .follow
+            .source
+            .commit_info(fetched.commit)
+            .map_err(|e| Error::stage("fetch", &e))?;
         let record = CommitRecord {
             commit: fetched.commit,
             movement,
-            author: info.author,
-            committer: info.committer,
-            committed: info.committed,
+            author: person(&info.author),
+            committer: person(&info.committer),
+            committed: info.time,
             subject: info.subject,
         };
         self.teller.moved(&record);
-        journal.append(vec![Record { app: None, event: Kept::Commit(record) }]).await
+        journal
+            .append(vec![Record {
+                app: None,
+                event: Kept::Commit(record),
+            }])
+            .await
     }
 
     async fn prepared(&mut self, result: Result<Arc<Prepared>, Error>) -> Result<Vec<Node>, Retry> {
@@ -275,7 +296,10 @@ impl Loop<'_> {
             return;
         }
         let commit = journal.status(|s| s.head.as_ref().map(|h| h.commit));
-        let event = Kept::Failed { commit, problem: problem.clone() };
+        let event = Kept::Failed {
+            commit,
+            problem: problem.clone(),
+        };
         if let Err(e) = journal.append(vec![Record { app: None, event }]).await {
             tracing::error!("{e}");
         }
@@ -285,22 +309,48 @@ impl Loop<'_> {
     /// latter go last: what moves from them to another app is taken first.
     fn nodes(&self, prepared: &Prepared) -> Vec<Node> {
         let syncer = &self.follow.syncer;
-        let bound = |name: &AppName| prepared.apps.get(name).is_some_and(|a| syncer.binds(&a.app.target));
+        let bound = |name: &AppName| {
+            prepared
+                .apps
+                .get(name)
+                .is_some_and(|a| syncer.binds(&a.app.target))
+        };
         let mut nodes: Vec<Node> = Vec::new();
         for (name, app) in prepared.apps.iter().filter(|(name, _)| bound(name)) {
-            let after = app.app.after.iter().filter(|dep| bound(dep)).cloned().collect();
-            nodes.push(Node { app: name.clone(), after });
+            let after = app
+                .app
+                .after
+                .iter()
+                .filter(|dep| bound(dep))
+                .cloned()
+                .collect();
+            nodes.push(Node {
+                app: name.clone(),
+                after,
+            });
         }
         let gone: Vec<AppName> = syncer.journal().status(|s| {
-            s.apps.keys().filter(|name| !prepared.apps.contains_key(*name)).cloned().collect()
+            s.apps
+                .keys()
+                .filter(|name| !prepared.apps.contains_key(*name))
+                .cloned()
+                .collect()
         });
         let wanted: BTreeMap<_, _> = prepared.desired();
         for app in gone {
             let held: BTreeSet<_> = syncer.journal().status(|s| {
-                s.apps.get(&app).map(|a| a.inventory.iter().map(|(id, _)| id.clone()).collect()).unwrap_or_default()
+                s.apps
+                    .get(&app)
+                    .map(|a| a.inventory.iter().map(|(id, _)| id.clone()).collect())
+                    .unwrap_or_default()
             });
-            let takes = |ids: &Option<BTreeSet<_>>| ids.as_ref().is_some_and(|ids| !ids.is_disjoint(&held));
-            let after = wanted.iter().filter(|(name, ids)| bound(name) && takes(ids)).map(|(name, _)| name.clone()).collect();
+            let takes =
+                |ids: &Option<BTreeSet<_>>| ids.as_ref().is_some_and(|ids| !ids.is_disjoint(&held));
+            let after = wanted
+                .iter()
+                .filter(|(name, ids)| bound(name) && takes(ids))
+                .map(|(name, _)| name.clone())
+                .collect();
             nodes.push(Node { app, after });
         }
         nodes
@@ -330,7 +380,11 @@ impl Loop<'_> {
         if let Some(prepared) = &self.prepared {
             let nodes = self.nodes(prepared);
             let ran = &self.ended.reports;
-            self.ended.waiting = nodes.into_iter().map(|n| n.app).filter(|app| !ran.contains_key(app)).collect();
+            self.ended.waiting = nodes
+                .into_iter()
+                .map(|n| n.app)
+                .filter(|app| !ran.contains_key(app))
+                .collect();
         }
         self.ended
     }
@@ -340,8 +394,14 @@ impl Follow {
     async fn prepare(self: Arc<Self>, commit: CommitId) -> Result<Prepared, Error> {
         let follow = self.clone();
         let snapshot = tokio::task::spawn_blocking(move || follow.source.snapshot(commit)).await;
-        let snapshot = snapshot.map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;
+        let snapshot = snapshot
+            .map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;
         let snapshot = snapshot.map_err(|e| Error::stage("snapshot", &e))?;
         prepare(&self.host, &snapshot, &self.from, &[]).await
     }
+}
+
+/// `Name <address>`.
+fn person(person: &weir_source::Person) -> String {
+    format!("{} <{}>", person.name, person.email)
 }

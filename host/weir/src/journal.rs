@@ -20,11 +20,26 @@ pub(crate) struct Journal {
 
 impl Journal {
     /// Opens the ledger for writing and folds what it knows of this repository.
-    pub(crate) async fn open(places: &Places, repository: RepositoryName) -> Result<Journal, Error> {
-        let ledger = Ledger::open(&places.state.join("ledger"), LedgerLimits::HOST, std::sync::Arc::new(now)).await;
+    pub(crate) async fn open(
+        places: &Places,
+        repository: RepositoryName,
+    ) -> Result<Journal, Error> {
+        let ledger = Ledger::open(
+            &places.state.join("ledger"),
+            LedgerLimits::HOST,
+            std::sync::Arc::new(now),
+        )
+        .await;
         let ledger = ledger.map_err(|e| Error::stage("record", &e))?;
-        let status = ledger.load(&repository).await.map_err(|e| Error::stage("record", &e))?;
-        Ok(Journal { ledger, repository, status: Mutex::new(status) })
+        let status = ledger
+            .load(&repository)
+            .await
+            .map_err(|e| Error::stage("record", &e))?;
+        Ok(Journal {
+            ledger,
+            repository,
+            status: Mutex::new(status),
+        })
     }
 
     /// The repository.
@@ -39,14 +54,12 @@ impl Journal {
 
     /// Keeps records, then folds them: what the status says is always durable.
     pub(crate) async fn append(&self, records: Vec<Record>) -> Result<(), Error> {
-        self.ledger.append(&self.repository, records.clone()).await.map_err(|e| Error::stage("record", &e))?;
+        self.ledger
+            .append(&self.repository, records.clone())
+            .await
+            .map_err(|e| Error::stage("record", &e))?;
         self.fold(&records);
         Ok(())
-    }
-
-    /// Ends the ledger's writer.
-    pub(crate) async fn close(self) {
-        self.ledger.close().await;
     }
 
     fn fold(&self, records: &[Record]) {
@@ -60,9 +73,20 @@ impl Journal {
 impl StakeLog for Journal {
     type Error = LedgerError;
 
-    async fn append_stake(&self, repository: &RepositoryName, app: &AppName, stake: Stake) -> Result<StakeId, LedgerError> {
-        let id = self.ledger.append_stake(repository, app, stake.clone()).await?;
-        self.fold(&[Record { app: Some(app.clone()), event: Event::Staked(stake) }]);
+    async fn append_stake(
+        &self,
+        repository: &RepositoryName,
+        app: &AppName,
+        stake: Stake,
+    ) -> Result<StakeId, LedgerError> {
+        let id = self
+            .ledger
+            .append_stake(repository, app, stake.clone())
+            .await?;
+        self.fold(&[Record {
+            app: Some(app.clone()),
+            event: Event::Staked(stake),
+        }]);
         Ok(id)
     }
 }

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::time::{ChronoUtc, SystemTime};
+use tracing_subscriber::fmt::time::{SystemTime, Uptime};
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -20,12 +20,21 @@ pub(crate) enum LogFormat {
 pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|e| format!("--log {filter:?}: {e}"))?;
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(terminal);
     let result = match (format, terminal) {
-        (LogFormat::Json, _) | (LogFormat::Auto, false) => builder.json().flatten_event(true).with_timer(SystemTime).try_init(),
-        (LogFormat::Text, _) | (LogFormat::Auto, true) => {
-            builder.with_target(false).with_timer(ChronoUtc::new("%H:%M:%S".to_owned())).compact().try_init()
-        }
+        (LogFormat::Json, _) | (LogFormat::Auto, false) => builder
+            .json()
+            .flatten_event(true)
+            .with_timer(SystemTime)
+            .try_init(),
+        (LogFormat::Text, _) | (LogFormat::Auto, true) => builder
+            .with_target(false)
+            .with_timer(Uptime::default())
+            .compact()
+            .try_init(),
     };
     result.map_err(|e| e.to_string())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use weir_core::digest::Digest;
 use weir_core::fault::{Fault, Retry};
@@ -40,14 +39,25 @@ impl Store {
         for dir in &places.plugins {
             let path = dir.join("index.json");
             if let Some(bytes) = read_capped(&path, MAX_INDEX)? {
-                let index: Index = serde_json::from_slice(&bytes)
-                    .map_err(|e| Error::host("plugins", format!("{}: {e}: build the plugins anew with `cargo xtask plugins`", path.display())))?;
+                let index: Index = serde_json::from_slice(&bytes).map_err(|e| {
+                    Error::host(
+                        "plugins",
+                        format!(
+                            "{}: {e}: build the plugins anew with `cargo xtask plugins`",
+                            path.display()
+                        ),
+                    )
+                })?;
                 for (name, digest) in index.plugins {
                     bundled.entry(name).or_insert(digest);
                 }
             }
         }
-        Ok(Store { dirs: places.plugins.clone(), keep: places.state.join("plugins"), bundled })
+        Ok(Store {
+            dirs: places.plugins.clone(),
+            keep: places.state.join("plugins"),
+            bundled,
+        })
     }
 
     /// The bundled plugins of this host, by name.
@@ -61,7 +71,9 @@ impl Store {
             let path = dir.join(format!("{}.wasm", digest.hex()));
             match read_capped(&path, MAX_COMPONENT)? {
                 Some(bytes) if Digest::of(&bytes) == digest => return Ok(Some(bytes)),
-                Some(_) => tracing::warn!(path = %path.display(), "is not the component that its name says; looking elsewhere"),
+                Some(_) => {
+                    tracing::warn!(path = %path.display(), "is not the component that its name says; looking elsewhere")
+                }
                 None => {}
             }
         }
@@ -74,22 +86,29 @@ impl Store {
         if path.exists() {
             return Ok(());
         }
-        write_atomic(&path, bytes).map_err(|e| Error::host("plugins", format!("{}: {e}", path.display())))
+        write_atomic(&path, bytes)
+            .map_err(|e| Error::host("plugins", format!("{}: {e}", path.display())))
     }
 }
-
-/// The plugins of one manifest, ready to be called.
-pub(crate) type Ready = BTreeMap<PluginName, Arc<Plugin>>;
 
 /// What a manifest's plugin names stand for, or why one of them stands for nothing.
 pub(crate) type Pinned = BTreeMap<PluginName, Result<Digest, Error>>;
 
 /// The digest behind each plugin's name. Without a lock `bundled:` means this host's own.
 pub(crate) fn pin(manifest: &Manifest, lock: Option<&Lock>, store: &Store) -> Pinned {
-    manifest.plugins.keys().map(|name| (name.clone(), pin_one(manifest, lock, name, store))).collect()
+    manifest
+        .plugins
+        .keys()
+        .map(|name| (name.clone(), pin_one(manifest, lock, name, store)))
+        .collect()
 }
 
-fn pin_one(manifest: &Manifest, lock: Option<&Lock>, name: &PluginName, store: &Store) -> Result<Digest, Error> {
+fn pin_one(
+    manifest: &Manifest,
+    lock: Option<&Lock>,
+    name: &PluginName,
+    store: &Store,
+) -> Result<Digest, Error> {
     match lock::digest_for(manifest, lock, name).map_err(|e| Error::stage("manifest", &e))? {
         Pin::Digest(digest) => Ok(digest),
         Pin::HostsOwn(bundled) => own_bundled(store, &bundled),
@@ -111,10 +130,17 @@ pub(crate) fn own_bundled(store: &Store, name: &str) -> Result<Digest, Error> {
 }
 
 /// The bytes of a plugin that lies in the tree.
-pub(crate) fn bytes_in_tree(snapshot: &Snapshot, source: &PluginSource) -> Result<Option<Vec<u8>>, Error> {
-    let PluginSource::File(path) = source else { return Ok(None) };
+pub(crate) fn bytes_in_tree(
+    snapshot: &Snapshot,
+    source: &PluginSource,
+) -> Result<Option<Vec<u8>>, Error> {
+    let PluginSource::File(path) = source else {
+        return Ok(None);
+    };
     let mut view = View::new(snapshot.clone(), vec![path.clone()]);
-    let bytes = view.read(path.as_str()).map_err(|e| Error::stage("manifest", &e))?;
+    let bytes = view
+        .read(path.as_str())
+        .map_err(|e| Error::stage("manifest", &e))?;
     Ok(Some(bytes.to_vec()))
 }
 
@@ -128,9 +154,17 @@ pub(crate) fn load(
     digest: Digest,
     role: Role,
 ) -> Result<Plugin, Error> {
-    let missing = |why: String| Error::Stage { stage: "plugins", fault: Fault::Repository, retry: Retry::OnChange, message: why };
+    let missing = |why: String| Error::Stage {
+        stage: "plugins",
+        fault: Fault::Repository,
+        retry: Retry::OnChange,
+        message: why,
+    };
     let source = manifest.plugins.get(name).map(|spec| &spec.source);
-    let in_tree = source.map(|s| bytes_in_tree(snapshot, s)).transpose()?.flatten();
+    let in_tree = source
+        .map(|s| bytes_in_tree(snapshot, s))
+        .transpose()?
+        .flatten();
     let bytes = match in_tree {
         Some(bytes) if Digest::of(&bytes) == digest => bytes,
         Some(bytes) => {
@@ -149,7 +183,9 @@ pub(crate) fn load(
         store.keep(digest, &bytes)?;
     }
     let progress = |what: &str| tracing::info!(plugin = %name, digest = %digest.short(), "{what}");
-    sandbox.load(digest, role, bytes, &progress).map_err(|e| Error::stage("plugins", &e))
+    sandbox
+        .load(digest, role, &bytes, &progress)
+        .map_err(|e| Error::stage("plugins", &e))
 }
 
 fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
@@ -157,13 +193,25 @@ fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     let failed = |e: std::io::Error| Error::host("plugins", format!("{}: {e}", path.display()));
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(e) => return Err(failed(e)),
     };
     let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
     if bytes.len() as u64 > limit {
-        return Err(Error::host("plugins", format!("{}: more than {limit} bytes", path.display())));
+        return Err(Error::host(
+            "plugins",
+            format!("{}: more than {limit} bytes", path.display()),
+        ));
     }
     Ok(Some(bytes))
 }

@@ -15,7 +15,7 @@ use weir_core::object::{Object, ResourceId};
 use weir_core::render;
 use weir_core::scope;
 use weir_core::tree::{ReadError, Snapshot, View};
-use weir_core::validate::{Finding, OutputLimits, Validated, admit};
+use weir_core::validate::{Finding, Level, OutputLimits, Validated, admit};
 use weir_core::yaml::Budget;
 use weir_sandbox::{Call, Params, Plugin, Role, Sandbox};
 
@@ -79,8 +79,17 @@ pub(crate) struct Rendered {
 impl Prepared {
     /// What each app wants, by identity; `None` for one that could not be rendered.
     pub(crate) fn desired(&self) -> BTreeMap<AppName, Option<BTreeSet<ResourceId>>> {
-        let ids = |r: &Rendered| r.validated.objects().iter().map(|o| o.id().clone()).collect();
-        self.apps.iter().map(|(name, app)| (name.clone(), app.rendered.as_ref().ok().map(ids))).collect()
+        let ids = |r: &Rendered| {
+            r.validated
+                .objects()
+                .iter()
+                .map(|o| o.id().clone())
+                .collect()
+        };
+        self.apps
+            .iter()
+            .map(|(name, app)| (name.clone(), app.rendered.as_ref().ok().map(ids)))
+            .collect()
     }
 }
 
@@ -101,20 +110,33 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
             let text = read_file(snapshot, MANIFEST_FILE)?.ok_or_else(|| {
                 Error::Usage(format!("{MANIFEST_FILE}: the repository has none: add one, or follow a single directory with --path DIR"))
             })?;
-            Manifest::parse(MANIFEST_FILE, &text, &snapshot.tree)
+            Manifest::parse(&text, &file(MANIFEST_FILE)?, &snapshot.tree)
         }
-        ManifestFrom::Host(name, text) => Manifest::parse(name, text, &snapshot.tree),
+        ManifestFrom::Host(name, text) => Manifest::parse(text, &file(name)?, &snapshot.tree),
         ManifestFrom::Path(path) => {
-            let name = path.name().unwrap_or("app").to_ascii_lowercase().replace(['_', '.'], "-");
-            let name: AppName = name.parse().map_err(|e| Error::Usage(format!("--path: {e}")))?;
-            Manifest::implied(name, path.clone(), &snapshot.tree)
+            let name = path
+                .name()
+                .unwrap_or("app")
+                .to_ascii_lowercase()
+                .replace(['_', '.'], "-");
+            let name: AppName = name
+                .parse()
+                .map_err(|e| Error::Usage(format!("--path: {e}")))?;
+            Manifest::implied(&snapshot.tree, path.clone(), name).map(|manifest| Resolved {
+                manifest,
+                warnings: Vec::new(),
+            })
         }
     };
     let Resolved { manifest, warnings } = resolved.map_err(|e| Error::Usage(e.to_string()))?;
     let lock = read_file(snapshot, LOCK_FILE)?
-        .map(|text| Lock::parse(LOCK_FILE, &text).map_err(|e| Error::Usage(e.to_string())))
+        .map(|text| Lock::parse(&text, &file(LOCK_FILE)?).map_err(|e| Error::Usage(e.to_string())))
         .transpose()?;
-    Ok(Described { manifest, lock, warnings })
+    Ok(Described {
+        manifest,
+        lock,
+        warnings,
+    })
 }
 
 fn read_file(snapshot: &Snapshot, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
@@ -133,45 +155,90 @@ pub(crate) async fn prepare(
     from: &ManifestFrom,
     only: &[AppName],
 ) -> Result<Prepared, Error> {
-    let Described { manifest, lock, warnings } = describe(snapshot, from)?;
+    let Described {
+        manifest,
+        lock,
+        warnings,
+    } = describe(snapshot, from)?;
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     if lock.is_none() {
         warnings.push(format!(
             "there is no {LOCK_FILE}: plugins are this host's own and target facts are fixed ones; `weir lock` pins both"
         ));
     }
-    if let Some(unknown) = only.iter().find(|name| manifest.app(name.as_str()).is_none()) {
+    if let Some(unknown) = only
+        .iter()
+        .find(|name| manifest.app(name.as_str()).is_none())
+    {
         let known: Vec<&str> = manifest.apps.iter().map(|a| a.name.as_str()).collect();
-        return Err(Error::Usage(format!("app {unknown} is not in the manifest; it has: {}", known.join(", "))));
+        return Err(Error::Usage(format!(
+            "app {unknown} is not in the manifest; it has: {}",
+            known.join(", ")
+        )));
     }
-    let apps: Vec<App> =
-        manifest.apps.iter().filter(|a| only.is_empty() || only.contains(&a.name)).cloned().collect();
+    let apps: Vec<App> = manifest
+        .apps
+        .iter()
+        .filter(|a| only.is_empty() || only.contains(&a.name))
+        .cloned()
+        .collect();
     let ready = load_all(host, snapshot, &manifest, lock.as_ref(), &apps).await?;
     let manifest = Arc::new(manifest);
     let mut results: Vec<Option<Result<Rendered, Error>>> = apps.iter().map(|_| None).collect();
     let slots = Arc::new(tokio::sync::Semaphore::new(host.parallel.max(1)));
     let mut tasks = JoinSet::new();
     for (n, app) in apps.iter().enumerate() {
-        let facts = lock::facts_for(lock.as_ref(), &app.target).map_err(|e| Error::stage("manifest", &e));
+        let facts =
+            lock::facts_for(lock.as_ref(), &app.target).map_err(|e| Error::stage("manifest", &e));
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
         let (manifest, ready, slots) = (manifest.clone(), ready.clone(), slots.clone());
         tasks.spawn(async move {
             let _slot = slots.acquire_owned().await;
             let result = match facts {
-                Ok(facts) => Render { host: &host, manifest: &manifest, ready: &ready, app: &app, facts: &facts }.run(snapshot).await,
+                Ok(facts) => {
+                    Render {
+                        host: &host,
+                        manifest: &manifest,
+                        ready: &ready,
+                        app: &app,
+                        facts: &facts,
+                    }
+                    .run(snapshot)
+                    .await
+                }
                 Err(e) => Err(e),
             };
             (n, result)
         });
     }
     while let Some(done) = tasks.join_next().await {
-        let (n, result) = done.map_err(|e| Error::host("render", format!("a render task ended early: {e}")))?;
+        let (n, result) =
+            done.map_err(|e| Error::host("render", format!("a render task ended early: {e}")))?;
         results[n] = Some(result);
     }
-    let lost = || Err(Error::host("render", "a render task ended without a result"));
+    let lost = || {
+        Err(Error::host(
+            "render",
+            "a render task ended without a result",
+        ))
+    };
     let apps = apps.into_iter().zip(results);
-    let apps = apps.map(|(app, r)| (app.name.clone(), PreparedApp { app, rendered: r.unwrap_or_else(lost) })).collect();
-    Ok(Prepared { commit: snapshot.tree.commit(), warnings, apps })
+    let apps = apps
+        .map(|(app, r)| {
+            (
+                app.name.clone(),
+                PreparedApp {
+                    app,
+                    rendered: r.unwrap_or_else(lost),
+                },
+            )
+        })
+        .collect();
+    Ok(Prepared {
+        commit: snapshot.tree.commit(),
+        warnings,
+        apps,
+    })
 }
 
 /// Every plugin that some app calls, in the role it is called in, loaded once or failed once.
@@ -195,13 +262,32 @@ async fn load_all(
         let load = |name: &PluginName, role: Role| {
             let digest = match pinned.get(name) {
                 Some(pinned) => pinned.clone()?,
-                None => return Err(Error::Usage(format!("plugin {name} is not in the manifest"))),
+                None => {
+                    return Err(Error::Usage(format!(
+                        "plugin {name} is not in the manifest"
+                    )));
+                }
             };
-            plugins::load(&host.sandbox, &host.store, &snapshot, &manifest, name, digest, role).map(Arc::new)
+            plugins::load(
+                &host.sandbox,
+                &host.store,
+                &snapshot,
+                &manifest,
+                name,
+                digest,
+                role,
+            )
+            .map(Arc::new)
         };
-        wanted.into_iter().map(|(name, role)| ((name.clone(), role), load(&name, role))).collect::<Ready>()
+        wanted
+            .into_iter()
+            .map(|(name, role)| ((name.clone(), role), load(&name, role)))
+            .collect::<Ready>()
     });
-    ready.await.map(Arc::new).map_err(|e| Error::host("plugins", format!("loading plugins ended early: {e}")))
+    ready
+        .await
+        .map(Arc::new)
+        .map_err(|e| Error::host("plugins", format!("loading plugins ended early: {e}")))
 }
 
 fn calls(app: &App) -> impl Iterator<Item = (Role, &PluginCall)> {
@@ -237,29 +323,53 @@ impl Render<'_> {
         let objects = self.transform(objects).await?;
         done("transform");
         let findings = self.validate(&objects).await?;
-        let validated = admit(objects, findings, self.host.output).map_err(|e| Error::stage("validate", &e))?;
+        let validated =
+            admit(objects, findings, self.host.output).map_err(|e| Error::stage("validate", &e))?;
         done("validate");
-        Ok(Rendered { validated, plugins: used, micros })
+        Ok(Rendered {
+            validated,
+            plugins: used,
+            micros,
+        })
     }
 
     async fn render(&self, snapshot: Snapshot) -> Result<Vec<Object>, Error> {
         let call = &self.app.render;
         let plugin = self.plugin(Role::Renderer, call)?;
         let view = View::new(snapshot, self.app.roots.clone());
-        let rendered = self.host.sandbox.render(&plugin, self.call(call), view).await;
-        let rendered = rendered.map_err(|e| Error::stage("render", &e))?;
-        render::parse(&rendered.documents, &Budget::HOST).map_err(|e| Error::stage("render", &e))
+        let rendered = self
+            .host
+            .sandbox
+            .render(&plugin, self.call(call), view)
+            .await;
+        let (documents, _, _) = rendered.map_err(|e| Error::stage("render", &e))?;
+        let documents: Vec<render::Document> = documents
+            .into_iter()
+            .map(|d| render::Document {
+                origin: d.origin,
+                body: d.body,
+            })
+            .collect();
+        render::parse(&documents, &Budget::HOST).map_err(|e| Error::stage("render", &e))
     }
 
     async fn transform(&self, mut objects: Vec<Object>) -> Result<Vec<Object>, Error> {
         for call in &self.app.transform {
             let plugin = self.plugin(Role::Transformer, call)?;
             let given = json_of(&objects)?;
-            let changed = self.host.sandbox.transform(&plugin, self.call(call), given).await;
-            let changed = changed.map_err(|e| Error::stage("transform", &e))?.objects;
-            let values = changed.iter().map(|bytes| serde_json::from_slice(bytes)).collect::<Result<Vec<_>, _>>();
+            let changed = self
+                .host
+                .sandbox
+                .transform(&plugin, self.call(call), &given)
+                .await;
+            let (changed, _) = changed.map_err(|e| Error::stage("transform", &e))?;
+            let values = changed
+                .iter()
+                .map(|bytes| serde_json::from_slice(bytes))
+                .collect::<Result<Vec<_>, _>>();
             let values = values.map_err(|e| self.bad_output(call, &e))?;
-            objects = render::transformed(&objects, values, call.plugin.as_str()).map_err(|e| self.bad_output(call, &e))?;
+            objects = render::transformed(&objects, values, call.plugin.as_str())
+                .map_err(|e| self.bad_output(call, &e))?;
         }
         scope::place(objects, self.app.namespace.as_ref()).map_err(|e| Error::Usage(e.to_string()))
     }
@@ -272,11 +382,15 @@ impl Render<'_> {
         let given = json_of(objects)?;
         for call in &self.app.validate {
             let plugin = self.plugin(Role::Validator, call)?;
-            let found = self.host.sandbox.validate(&plugin, self.call(call), given.clone()).await;
-            for f in found.map_err(|e| Error::stage("validate", &e))?.findings {
+            let found = self
+                .host
+                .sandbox
+                .validate(&plugin, self.call(call), &given)
+                .await;
+            for f in found.map_err(|e| Error::stage("validate", &e))?.0 {
                 let object = f.object.and_then(|n| objects.get(n as usize));
                 findings.push(Finding {
-                    level: f.level,
+                    level: level(f.level),
                     code: f.code,
                     message: f.message,
                     plugin: Some(call.plugin.clone()),
@@ -291,16 +405,25 @@ impl Render<'_> {
 
     fn plugin(&self, role: Role, call: &PluginCall) -> Result<Arc<Plugin>, Error> {
         let key = (call.plugin.clone(), role);
-        self.ready.get(&key).cloned().unwrap_or_else(|| Err(Error::Usage(format!("plugin {} is not in the manifest", call.plugin))))
+        self.ready.get(&key).cloned().unwrap_or_else(|| {
+            Err(Error::Usage(format!(
+                "plugin {} is not in the manifest",
+                call.plugin
+            )))
+        })
     }
 
     fn call<'c>(&'c self, call: &'c PluginCall) -> Call<'c> {
-        let narrowed = self.manifest.plugins.get(&call.plugin).map(|spec| self.host.limits.narrowed(&spec.limits));
+        let narrowed = self
+            .manifest
+            .plugins
+            .get(&call.plugin)
+            .map(|spec| self.host.limits.narrowed(&spec.limits));
         Call {
             app: &self.app.name,
             plugin: &call.plugin,
             limits: narrowed.unwrap_or(self.host.limits),
-            instant: self.facts.instant.as_second(),
+            instant: u64::try_from(self.facts.instant.as_second()).unwrap_or(0),
             params: Params {
                 app: self.app.name.to_string(),
                 path: self.app.path.as_str().to_owned(),
@@ -310,7 +433,9 @@ impl Render<'_> {
                     kubernetes: self.facts.kubernetes.clone(),
                     apis: self.facts.apis.clone(),
                 },
-                config: serde_json::Value::Object(call.config.clone()).to_string().into_bytes(),
+                config: serde_json::Value::Object(call.config.clone())
+                    .to_string()
+                    .into_bytes(),
             },
         }
     }
@@ -320,12 +445,33 @@ impl Render<'_> {
             stage: "transform",
             fault: weir_core::fault::Fault::Plugin,
             retry: weir_core::fault::Retry::OnChange,
-            message: format!("app {}: plugin {}: gave back something that is not a Kubernetes object: {error}", self.app.name, call.plugin),
+            message: format!(
+                "app {}: plugin {}: gave back something that is not a Kubernetes object: {error}",
+                self.app.name, call.plugin
+            ),
         }
     }
 }
 
 fn json_of(objects: &[Object]) -> Result<Vec<Vec<u8>>, Error> {
-    let bytes = objects.iter().map(|o| serde_json::to_vec(o.body())).collect::<Result<_, _>>();
+    let bytes = objects
+        .iter()
+        .map(|o| serde_json::to_vec(o.body()))
+        .collect::<Result<_, _>>();
     bytes.map_err(|e| Error::host("transform", e.to_string()))
+}
+
+/// A file's name as errors about it begin.
+fn file(name: &str) -> Result<RepoPath, Error> {
+    name.trim_start_matches(['/', '.'])
+        .parse()
+        .map_err(|e| Error::Usage(format!("{e}")))
+}
+
+fn level(level: weir_sandbox::Level) -> Level {
+    match level {
+        weir_sandbox::Level::Error => Level::Error,
+        weir_sandbox::Level::Warning => Level::Warning,
+        weir_sandbox::Level::Info => Level::Info,
+    }
 }

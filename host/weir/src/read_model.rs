@@ -19,22 +19,41 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// A publisher, and where its views arrive.
     pub(crate) fn new(url: &str, reference: &str) -> (Publisher, watch::Receiver<Arc<View>>) {
-        let view = View { ready: Err("starting".to_owned()), repositories: Vec::new() };
+        let view = View {
+            ready: Err("starting".to_owned()),
+            repositories: Vec::new(),
+        };
         let (send, receive) = watch::channel(Arc::new(view));
-        (Publisher { send, url: PublicUrl::of(url), reference: reference.to_owned() }, receive)
+        (
+            Publisher {
+                send,
+                url: PublicUrl::of(url),
+                reference: reference.to_owned(),
+            },
+            receive,
+        )
     }
 
     /// Sends how things stand now.
     pub(crate) fn publish(&self, journal: &Journal, problem: Option<&str>) {
-        let repository = journal.status(|status| self.repository(journal.repository(), status, problem));
+        let repository =
+            journal.status(|status| self.repository(journal.repository(), status, problem));
         let ready = match &repository.commit {
             Some(_) => Ok(()),
             None => Err(problem.unwrap_or("nothing was fetched yet").to_owned()),
         };
-        self.send.send_replace(Arc::new(View { ready, repositories: vec![repository] }));
+        self.send.send_replace(Arc::new(View {
+            ready,
+            repositories: vec![repository],
+        }));
     }
 
-    fn repository(&self, name: &RepositoryName, status: &Status, problem: Option<&str>) -> RepositoryView {
+    fn repository(
+        &self,
+        name: &RepositoryName,
+        status: &Status,
+        problem: Option<&str>,
+    ) -> RepositoryView {
         let kept = status.problem.as_ref();
         RepositoryView {
             name: name.clone(),
@@ -42,7 +61,9 @@ impl Publisher {
             reference: self.reference.clone(),
             commit: status.head.as_ref().map(|h| h.commit),
             fault: kept.map(|p| p.fault),
-            message: problem.map(str::to_owned).or_else(|| kept.map(|p| p.message.clone())),
+            message: problem
+                .map(str::to_owned)
+                .or_else(|| kept.map(|p| p.message.clone())),
             apps: apps(status),
         }
     }

@@ -46,6 +46,8 @@ pub(crate) struct Report {
     pub(crate) problem: Option<Problem>,
     /// When to try again, where something stands in the way.
     pub(crate) retry: Retry,
+    /// Microseconds of each stage.
+    pub(crate) micros: BTreeMap<String, u64>,
     /// Whether anything was said to the ledger: a check that found nothing new says nothing.
     pub(crate) is_news: bool,
 }
@@ -60,7 +62,10 @@ struct Run<'a> {
 
 impl Syncer {
     /// A syncer onto these targets.
-    pub(crate) fn new(journal: Arc<Journal>, targets: BTreeMap<TargetName, Arc<DirTarget>>) -> Syncer {
+    pub(crate) fn new(
+        journal: Arc<Journal>,
+        targets: BTreeMap<TargetName, Arc<DirTarget>>,
+    ) -> Syncer {
         Syncer { journal, targets }
     }
 
@@ -79,12 +84,29 @@ impl Syncer {
     /// # Errors
     /// When the ledger cannot keep what happened; all else is in the report.
     pub(crate) async fn sync(&self, prepared: &Prepared, app: &AppName) -> Result<Report, Error> {
-        let run = Run { app, commit: prepared.commit, micros: BTreeMap::new(), lap: Instant::now() };
+        let run = Run {
+            app,
+            commit: prepared.commit,
+            micros: BTreeMap::new(),
+            lap: Instant::now(),
+        };
         match prepared.apps.get(app) {
-            Some(PreparedApp { app, rendered: Ok(rendered) }) => {
-                self.bring(run, prepared, &app.target, rendered, app.remove == weir_core::manifest::Removal::Prune).await
+            Some(PreparedApp {
+                app,
+                rendered: Ok(rendered),
+            }) => {
+                self.bring(
+                    run,
+                    prepared,
+                    &app.target,
+                    rendered,
+                    app.remove == weir_core::manifest::Removal::Prune,
+                )
+                .await
             }
-            Some(PreparedApp { rendered: Err(e), .. }) => self.fail(run, e).await,
+            Some(PreparedApp {
+                rendered: Err(e), ..
+            }) => self.fail(run, e).await,
             None => self.remove(run, prepared).await,
         }
     }
@@ -117,7 +139,11 @@ impl Syncer {
         });
         let mut counts = plan.counts();
         if plan.is_empty() && unchanged {
-            let state = if refused.is_some() { State::Failed } else { State::Synced };
+            let state = if refused.is_some() {
+                State::Failed
+            } else {
+                State::Synced
+            };
             return Ok(run.report(vec![], counts, state, refused, Retry::OnChange, false));
         }
         let applied = if plan.is_empty() {
@@ -142,10 +168,23 @@ impl Syncer {
             problem: problem.clone(),
             micros: run.micros.clone(),
         };
-        self.journal.append(vec![Record { app: Some(run.app.clone()), event: Event::Synced(record) }]).await?;
+        self.journal
+            .append(vec![Record {
+                app: Some(run.app.clone()),
+                event: Event::Synced(record),
+            }])
+            .await?;
         crash_point("after-record");
-        let state = if problem.is_some() { State::Failed } else { State::Synced };
-        let retry = if failure.is_some() { Retry::Backoff } else { Retry::OnChange };
+        let state = if problem.is_some() {
+            State::Failed
+        } else {
+            State::Synced
+        };
+        let retry = if failure.is_some() {
+            Retry::Backoff
+        } else {
+            Retry::OnChange
+        };
         Ok(run.report(applied, counts, state, problem, retry, true))
     }
 
@@ -159,13 +198,23 @@ impl Syncer {
     ) -> Result<Plan, Error> {
         let desired_by_app = prepared.desired();
         let (inventory, others) = self.journal.status(|s| {
-            let inventories: BTreeMap<AppName, &Inventory> =
-                s.apps.iter().map(|(name, app)| (name.clone(), &app.inventory)).collect();
-            let own = s.apps.get(run.app).map(|a| a.inventory.clone()).unwrap_or_default();
+            let inventories: BTreeMap<AppName, &Inventory> = s
+                .apps
+                .iter()
+                .map(|(name, app)| (name.clone(), &app.inventory))
+                .collect();
+            let own = s
+                .apps
+                .get(run.app)
+                .map(|a| a.inventory.clone())
+                .unwrap_or_default();
             (own, Others::of(run.app, &inventories, &desired_by_app))
         });
-        let ids: BTreeSet<ResourceId> =
-            desired.iter().map(|o| o.id().clone()).chain(inventory.iter().map(|(id, _)| id.clone())).collect();
+        let ids: BTreeSet<ResourceId> = desired
+            .iter()
+            .map(|o| o.id().clone())
+            .chain(inventory.iter().map(|(id, _)| id.clone()))
+            .collect();
         let live = observe(target, ids).await?;
         run.done("observe");
         let plan = plan(desired, &inventory, &live, &others);
@@ -182,12 +231,23 @@ impl Syncer {
         output: Digest,
     ) -> Result<Result<Applied, Error>, Error> {
         crash_point("before-stake");
-        let staked = stake(&*self.journal, self.journal.repository(), run.app, plan, run.commit, output).await;
+        let staked = stake(
+            &*self.journal,
+            self.journal.repository(),
+            run.app,
+            plan,
+            run.commit,
+            output,
+        )
+        .await;
         let staked: Staked<Plan> = staked.map_err(|e| Error::stage("stake", &e))?;
         crash_point("after-stake");
         run.done("stake");
         let target = target.clone();
-        let applied = tokio::task::spawn_blocking(move || target.apply(&staked, &|event| crash_point(step_of(event)))).await;
+        let applied = tokio::task::spawn_blocking(move || {
+            target.apply(staked, &mut |_| {}, &|event| crash_point(step_of(event)))
+        })
+        .await;
         crash_point("applied");
         run.done("apply");
         Ok(match applied {
@@ -199,7 +259,14 @@ impl Syncer {
     /// An app that is no longer in the manifest: held, or pruned where it said so while it was there.
     async fn remove(&self, mut run: Run<'_>, prepared: &Prepared) -> Result<Report, Error> {
         let Some(known) = self.journal.status(|s| s.apps.get(run.app).cloned()) else {
-            return Ok(run.report(vec![], Counts::default(), State::Synced, None, Retry::OnChange, false));
+            return Ok(run.report(
+                vec![],
+                Counts::default(),
+                State::Synced,
+                None,
+                Retry::OnChange,
+                false,
+            ));
         };
         if known.inventory.is_empty() {
             return self.removed(run, vec![]).await;
@@ -209,7 +276,10 @@ impl Syncer {
         }
         let target_name = known.target.unwrap_or_else(TargetName::default_target);
         let looked = match self.target(&target_name) {
-            Ok(target) => self.look(&mut run, prepared, &target, &[]).await.map(|plan| (target, plan)),
+            Ok(target) => self
+                .look(&mut run, prepared, &target, &[])
+                .await
+                .map(|plan| (target, plan)),
             Err(e) => Err(e),
         };
         let (target, plan) = match looked {
@@ -217,7 +287,12 @@ impl Syncer {
             Err(e) => return self.fail(run, &e).await,
         };
         if let Some(problem) = refusal(run.app, &plan) {
-            let e = Error::Stage { stage: "plan", fault: problem.fault, retry: Retry::Backoff, message: problem.message };
+            let e = Error::Stage {
+                stage: "plan",
+                fault: problem.fault,
+                retry: Retry::Backoff,
+                message: problem.message,
+            };
             return self.fail(run, &e).await;
         }
         let output = known.output.unwrap_or_else(|| Digest::of(b""));
@@ -238,18 +313,34 @@ impl Syncer {
             problem: problem.clone(),
             micros: run.micros.clone(),
         };
-        self.journal.append(vec![Record { app: Some(run.app.clone()), event: Event::Synced(record) }]).await?;
-        let left = self.journal.status(|s| s.apps.get(run.app).map_or(0, |a| a.inventory.len()));
+        self.journal
+            .append(vec![Record {
+                app: Some(run.app.clone()),
+                event: Event::Synced(record),
+            }])
+            .await?;
+        let left = self
+            .journal
+            .status(|s| s.apps.get(run.app).map_or(0, |a| a.inventory.len()));
         if problem.is_some() || left > 0 {
             // What is left moves to another app, which takes it when it syncs.
-            let state = if problem.is_some() { State::Failed } else { State::Pending };
+            let state = if problem.is_some() {
+                State::Failed
+            } else {
+                State::Pending
+            };
             return Ok(run.report(applied, counts, state, problem, Retry::Backoff, true));
         }
         self.removed(run, applied).await
     }
 
     async fn removed(&self, run: Run<'_>, outcomes: Vec<Outcome>) -> Result<Report, Error> {
-        self.journal.append(vec![Record { app: Some(run.app.clone()), event: Event::Removed }]).await?;
+        self.journal
+            .append(vec![Record {
+                app: Some(run.app.clone()),
+                event: Event::Removed,
+            }])
+            .await?;
         let counts = recount(Counts::default(), &outcomes);
         Ok(run.report(outcomes, counts, State::Synced, None, Retry::OnChange, true))
     }
@@ -260,25 +351,57 @@ impl Syncer {
             run.app,
             known.inventory.len()
         );
-        let is_news = known.state != State::Held || known.problem.as_ref().is_none_or(|p| p.message != why);
+        let is_news =
+            known.state != State::Held || known.problem.as_ref().is_none_or(|p| p.message != why);
         if is_news {
-            let record = Record { app: Some(run.app.clone()), event: Event::Held { why: why.clone() } };
+            let record = Record {
+                app: Some(run.app.clone()),
+                event: Event::Held { why: why.clone() },
+            };
             self.journal.append(vec![record]).await?;
         }
-        let problem = Problem { stage: "manifest".to_owned(), fault: Fault::Repository, message: why };
-        Ok(run.report(vec![], Counts::default(), State::Held, Some(problem), Retry::OnChange, is_news))
+        let problem = Problem {
+            stage: "manifest".to_owned(),
+            fault: Fault::Repository,
+            message: why,
+        };
+        Ok(run.report(
+            vec![],
+            Counts::default(),
+            State::Held,
+            Some(problem),
+            Retry::OnChange,
+            is_news,
+        ))
     }
 
     async fn fail(&self, run: Run<'_>, error: &Error) -> Result<Report, Error> {
         let problem = error.problem();
         let known = self.journal.status(|s| {
-            s.apps.get(run.app).is_some_and(|a| a.state == State::Failed && a.problem.as_ref() == Some(&problem))
+            s.apps
+                .get(run.app)
+                .is_some_and(|a| a.state == State::Failed && a.problem.as_ref() == Some(&problem))
         });
         if !known {
-            let event = Event::Failed { commit: run.commit, problem: problem.clone() };
-            self.journal.append(vec![Record { app: Some(run.app.clone()), event }]).await?;
+            let event = Event::Failed {
+                commit: run.commit,
+                problem: problem.clone(),
+            };
+            self.journal
+                .append(vec![Record {
+                    app: Some(run.app.clone()),
+                    event,
+                }])
+                .await?;
         }
-        Ok(run.report(vec![], Counts::default(), State::Failed, Some(problem), error.retry(), !known))
+        Ok(run.report(
+            vec![],
+            Counts::default(),
+            State::Failed,
+            Some(problem),
+            error.retry(),
+            !known,
+        ))
     }
 
     fn target(&self, name: &TargetName) -> Result<Arc<DirTarget>, Error> {
@@ -286,7 +409,9 @@ impl Syncer {
             stage: "observe",
             fault: Fault::Host,
             retry: Retry::OnChange,
-            message: format!("target {name} is not bound on this host: give --target {name}=dir:PATH"),
+            message: format!(
+                "target {name} is not bound on this host: give --target {name}=dir:PATH"
+            ),
         })
     }
 }
@@ -307,11 +432,24 @@ impl Run<'_> {
         retry: Retry,
         is_news: bool,
     ) -> Report {
-        Report { app: self.app.clone(), commit: self.commit, outcomes, counts, state, problem, retry, is_news }
+        Report {
+            app: self.app.clone(),
+            commit: self.commit,
+            outcomes,
+            counts,
+            state,
+            problem,
+            retry,
+            micros: self.micros.clone(),
+            is_news,
+        }
     }
 }
 
-async fn observe(target: &Arc<DirTarget>, ids: BTreeSet<ResourceId>) -> Result<BTreeMap<ResourceId, Live>, Error> {
+async fn observe(
+    target: &Arc<DirTarget>,
+    ids: BTreeSet<ResourceId>,
+) -> Result<BTreeMap<ResourceId, Live>, Error> {
     let target = target.clone();
     let ids: Vec<ResourceId> = ids.into_iter().collect();
     let live = tokio::task::spawn_blocking(move || target.observe(&ids)).await;
@@ -334,11 +472,19 @@ fn refusal(app: &AppName, plan: &Plan) -> Option<Problem> {
     if refused.is_empty() {
         return None;
     }
-    let mut lines: Vec<String> = refused.iter().take(SHOWN_REFUSALS).map(|(id, why)| format!("{id}: {why}")).collect();
+    let mut lines: Vec<String> = refused
+        .iter()
+        .take(SHOWN_REFUSALS)
+        .map(|(id, why)| format!("{id}: {why}"))
+        .collect();
     if refused.len() > SHOWN_REFUSALS {
         lines.push(format!("... and {} more", refused.len() - SHOWN_REFUSALS));
     }
-    Some(Problem { stage: "plan".to_owned(), fault: Fault::Target, message: format!("app {app}: {}", lines.join("; ")) })
+    Some(Problem {
+        stage: "plan".to_owned(),
+        fault: Fault::Target,
+        message: format!("app {app}: {}", lines.join("; ")),
+    })
 }
 
 fn failed(app: &AppName, outcomes: &[Outcome]) -> Option<Problem> {
@@ -346,12 +492,19 @@ fn failed(app: &AppName, outcomes: &[Outcome]) -> Option<Problem> {
         Ended::Failed(why) => Some((&o.id, why)),
         _ => None,
     })?;
-    Some(Problem { stage: "apply".to_owned(), fault: Fault::Target, message: format!("app {app}: {id}: {why}") })
+    Some(Problem {
+        stage: "apply".to_owned(),
+        fault: Fault::Target,
+        message: format!("app {app}: {id}: {why}"),
+    })
 }
 
 /// What really happened, in numbers.
 fn recount(planned: Counts, outcomes: &[Outcome]) -> Counts {
-    let mut counts = Counts { unchanged: planned.unchanged, ..Counts::default() };
+    let mut counts = Counts {
+        unchanged: planned.unchanged,
+        ..Counts::default()
+    };
     for outcome in outcomes {
         match outcome.ended {
             Ended::Created(_) => counts.created += 1,

@@ -37,7 +37,14 @@ impl Teller {
     /// A teller that publishes here too.
     pub(crate) fn new(publisher: Publisher, metrics: Metrics) -> Teller {
         let progress = Progress::for_terminal();
-        Teller { publisher, metrics, fetch_problem: None, prepare_problem: None, moved: false, progress }
+        Teller {
+            publisher,
+            metrics,
+            fetch_problem: None,
+            prepare_problem: None,
+            moved: false,
+            progress,
+        }
     }
 
     /// Where a fetch shows how far it is.
@@ -50,8 +57,12 @@ impl Teller {
         self.moved = true;
         let (commit, subject, author) = (record.commit.short(), &record.subject, &record.author);
         match record.movement {
-            Movement::First => tracing::info!(%commit, %author, "following from commit {commit}: {subject}"),
-            Movement::Forward(from) => tracing::info!(%commit, from = %from.short(), %author, "new commit {commit}: {subject}"),
+            Movement::First => {
+                tracing::info!(%commit, %author, "following from commit {commit}: {subject}")
+            }
+            Movement::Forward(from) => {
+                tracing::info!(%commit, from = %from.short(), %author, "new commit {commit}: {subject}")
+            }
             Movement::Rewritten(from) => {
                 tracing::warn!(%commit, from = %from.short(), %author, "history was rewritten: {} is now {commit}: {subject}", from.short());
             }
@@ -84,15 +95,27 @@ impl Teller {
         for warning in &prepared.warnings {
             tracing::warn!("{warning}");
         }
-        let notes = prepared.apps.values().flat_map(|a| a.rendered.iter().map(move |r| (&a.app.name, r)));
-        let notes: Vec<_> = notes.flat_map(|(app, r)| r.validated.notes().iter().map(move |n| (app, n))).collect();
+        let notes = prepared
+            .apps
+            .values()
+            .flat_map(|a| a.rendered.iter().map(move |r| (&a.app.name, r)));
+        let notes: Vec<_> = notes
+            .flat_map(|(app, r)| r.validated.notes().iter().map(move |n| (app, n)))
+            .collect();
         for (app, note) in notes.iter().take(SHOWN_NOTES) {
             tracing::warn!(%app, "{note}");
         }
         if notes.len() > SHOWN_NOTES {
-            tracing::warn!("... and {} more notes; `weir render` shows all", notes.len() - SHOWN_NOTES);
+            tracing::warn!(
+                "... and {} more notes; `weir render` shows all",
+                notes.len() - SHOWN_NOTES
+            );
         }
-        for app in prepared.apps.values().filter_map(|a| a.rendered.as_ref().ok()) {
+        for app in prepared
+            .apps
+            .values()
+            .filter_map(|a| a.rendered.as_ref().ok())
+        {
             for (stage, micros) in &app.micros {
                 self.stage(stage, *micros);
             }
@@ -129,20 +152,42 @@ impl Teller {
     }
 
     fn stage(&self, stage: &str, micros: u64) {
-        let known = ["render", "transform", "validate", "observe", "plan", "stake", "apply"];
+        let known = [
+            "render",
+            "transform",
+            "validate",
+            "observe",
+            "plan",
+            "stake",
+            "apply",
+        ];
         if let Some(stage) = known.into_iter().find(|s| *s == stage) {
-            self.metrics.stage(stage, Duration::from_micros(micros).as_secs_f64());
+            self.metrics
+                .stage(stage, Duration::from_micros(micros).as_secs_f64());
         }
     }
 
     fn publish(&self, journal: &Journal) {
-        self.publisher.publish(journal, self.fetch_problem.as_deref().or(self.prepare_problem.as_deref()));
+        self.publisher.publish(
+            journal,
+            self.fetch_problem
+                .as_deref()
+                .or(self.prepare_problem.as_deref()),
+        );
     }
 }
 
 fn tell_report(report: &Report, changed: bool) {
-    let (app, commit) = (&report.app, report.commit.map_or_else(|| "the work tree".to_owned(), |c| c.short()));
-    let changes = report.outcomes.iter().filter_map(|o| sign(&o.ended).map(|sign| (sign, &o.id)));
+    let (app, commit) = (
+        &report.app,
+        report
+            .commit
+            .map_or_else(|| "the work tree".to_owned(), |c| c.short()),
+    );
+    let changes = report
+        .outcomes
+        .iter()
+        .filter_map(|o| sign(&o.ended).map(|sign| (sign, &o.id)));
     let changes: Vec<_> = changes.collect();
     for (sign, id) in changes.iter().take(SHOWN_OBJECTS) {
         tracing::info!(%app, %commit, "  {sign} {id}");
@@ -156,7 +201,9 @@ fn tell_report(report: &Report, changed: bool) {
         (Some(problem), _) => {
             tracing::error!(%app, %commit, stage = %problem.stage, fault = problem.fault.as_str(), "failed: {}", problem.message);
         }
-        (None, State::Pending) => tracing::info!(%app, %commit, "waits for objects that move to another app"),
+        (None, State::Pending) => {
+            tracing::info!(%app, %commit, "waits for objects that move to another app")
+        }
         (None, _) if changed => tracing::info!(%app, %commit, "synced to {commit}: {counts}"),
         (None, _) => tracing::info!(%app, %commit, "is at {commit}: nothing to change"),
     }
@@ -197,7 +244,9 @@ impl Progress {
         let what = match progress {
             FetchProgress::Connecting => "fetching: asking for the refs".to_owned(),
             FetchProgress::Waiting => "fetching: waiting for the server".to_owned(),
-            FetchProgress::Receiving { bytes } => format!("fetching: {}", indicatif::HumanBytes(*bytes)),
+            FetchProgress::Receiving { bytes } => {
+                format!("fetching: {}", indicatif::HumanBytes(*bytes))
+            }
             FetchProgress::Checking => "fetching: checking that all is there".to_owned(),
         };
         // Fast fetches show nothing.
@@ -222,5 +271,9 @@ pub(crate) fn count_states<'a>(states: impl Iterator<Item = &'a State>) -> Strin
     for state in states {
         *counts.entry(state.as_str()).or_default() += 1;
     }
-    counts.iter().map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", ")
+    counts
+        .iter()
+        .map(|(state, n)| format!("{n} {state}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

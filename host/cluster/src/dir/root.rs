@@ -99,6 +99,11 @@ impl Root {
 
     /// The digest of what lies at a place; `None` when nothing does.
     pub(super) fn read(&self, place: &Place) -> Result<Option<Digest>, TargetError> {
+        Ok(self.content(place)?.map(|bytes| Digest::of(&bytes)))
+    }
+
+    /// What lies at a place; `None` when nothing does.
+    pub(super) fn content(&self, place: &Place) -> Result<Option<Vec<u8>>, TargetError> {
         let Some(folder) = self.folder(place)? else {
             return Ok(None);
         };
@@ -133,7 +138,7 @@ impl Root {
                 limit,
             });
         }
-        Ok(Some(Digest::of(&bytes)))
+        Ok(Some(bytes))
     }
 
     /// Writes a temporary file beside a place and gives its name. Makes the folders. `private` keeps other

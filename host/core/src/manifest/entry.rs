@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::each::{Glob, Match, expand};
 use super::order::Waiting;
 use super::place::{Place, nearest, quote};
-use super::raw::{RawApp, RawCall};
+use super::raw::RawApp;
 use super::resolve::{Resolver, Step, found, renderer_of};
 use super::{App, MAX_APPS, PluginCall};
 use crate::name::{AppName, Namespace, PluginName, RepoPath, TargetName};

@@ -4,8 +4,8 @@ use weir_core::digest::Digest;
 use weir_core::name::RepositoryName;
 use weir_ledger::{Ledger, LedgerLimits, Reader};
 
-use super::output::{self, Format, table};
 use super::Done;
+use super::output::{self, Format, table};
 use crate::config::{GlobalArgs, Places};
 use crate::error::Error;
 use crate::read_model;
@@ -25,21 +25,38 @@ pub(super) struct AppsArgs {
 pub(super) async fn reader(places: &Places) -> Result<Reader, Error> {
     let dir = places.state.join("ledger");
     if !dir.join("ledger.json").exists() {
-        let message = format!("{}: no ledger is there yet: `weir sync` or `weir serve` makes one, or give --state DIR", dir.display());
+        let message = format!(
+            "{}: no ledger is there yet: `weir sync` or `weir serve` makes one, or give --state DIR",
+            dir.display()
+        );
         return Err(Error::Usage(message));
     }
-    Ledger::open_read(&dir, LedgerLimits::HOST).await.map_err(|e| Error::stage("record", &e))
+    Ledger::open_read(&dir, LedgerLimits::HOST)
+        .await
+        .map_err(|e| Error::stage("record", &e))
 }
 
 /// The repositories that are asked for.
-pub(super) async fn repositories(reader: &Reader, only: Option<&RepositoryName>) -> Result<Vec<RepositoryName>, Error> {
-    let all = reader.repositories().await.map_err(|e| Error::stage("record", &e))?;
+pub(super) async fn repositories(
+    reader: &Reader,
+    only: Option<&RepositoryName>,
+) -> Result<Vec<RepositoryName>, Error> {
+    let all = reader
+        .repositories()
+        .await
+        .map_err(|e| Error::stage("record", &e))?;
     match only {
         None => Ok(all),
         Some(name) if all.contains(name) => Ok(vec![name.clone()]),
         Some(name) => {
-            let known = all.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            Err(Error::Usage(format!("repository {name} is not in the ledger; it has: {known}")))
+            let known = all
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            Err(Error::Usage(format!(
+                "repository {name} is not in the ledger; it has: {known}"
+            )))
         }
     }
 }
@@ -50,18 +67,31 @@ pub(super) async fn apps(global: &GlobalArgs, args: &AppsArgs) -> Result<Done, E
     let mut rows = Vec::new();
     let mut values = Vec::new();
     for repository in repositories(&reader, args.repository.as_ref()).await? {
-        let status = reader.load(&repository).await.map_err(|e| Error::stage("record", &e))?;
+        let status = reader
+            .load(&repository)
+            .await
+            .map_err(|e| Error::stage("record", &e))?;
         let apps = read_model::apps(&status);
         for app in &apps {
             rows.push(vec![
                 repository.to_string(),
                 app.name.to_string(),
-                app.target.as_ref().map(ToString::to_string).unwrap_or_default(),
+                app.target
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default(),
                 app.state.as_str().to_owned(),
-                app.commit.as_ref().map(weir_core::digest::ObjectId::short).unwrap_or_default(),
+                app.commit
+                    .as_ref()
+                    .map(weir_core::digest::ObjectId::short)
+                    .unwrap_or_default(),
                 app.objects.to_string(),
                 app.output.as_ref().map(Digest::short).unwrap_or_default(),
-                app.message.as_deref().and_then(|m| m.lines().next()).unwrap_or_default().to_owned(),
+                app.message
+                    .as_deref()
+                    .and_then(|m| m.lines().next())
+                    .unwrap_or_default()
+                    .to_owned(),
             ]);
         }
         values.push(serde_json::json!({
@@ -72,7 +102,16 @@ pub(super) async fn apps(global: &GlobalArgs, args: &AppsArgs) -> Result<Done, E
     match args.output {
         Format::Text if rows.is_empty() => output::print("no app was synced yet\n"),
         Format::Text => {
-            let heading = ["REPOSITORY", "APP", "TARGET", "STATE", "COMMIT", "OBJECTS", "OUTPUT", "MESSAGE"];
+            let heading = [
+                "REPOSITORY",
+                "APP",
+                "TARGET",
+                "STATE",
+                "COMMIT",
+                "OBJECTS",
+                "OUTPUT",
+                "MESSAGE",
+            ];
             output::print(&table(&heading, &rows))
         }
         format => output::print_value(format, &values),

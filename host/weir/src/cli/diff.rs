@@ -82,31 +82,63 @@ pub(super) async fn diff(global: &GlobalArgs, args: &DiffArgs) -> Result<Done, E
         Format::Text => output::print(&text(&differences, output::has_colour()))?,
         format => output::print_value(format, &differences)?,
     };
-    Ok(if args.exit_code && !differences.is_empty() { Done::Different } else { Done::Well })
+    Ok(if args.exit_code && !differences.is_empty() {
+        Done::Different
+    } else {
+        Done::Well
+    })
 }
 
 fn side(prepared: &Prepared) -> Side {
-    let apps = prepared.apps.values().filter_map(|a| a.rendered.as_ref().ok().map(|r| (&a.app.name, r)));
-    apps.flat_map(|(app, r)| r.validated.objects().iter().map(move |o| ((app.clone(), o.id().clone()), o.clone()))).collect()
+    let apps = prepared
+        .apps
+        .values()
+        .filter_map(|a| a.rendered.as_ref().ok().map(|r| (&a.app.name, r)));
+    apps.flat_map(|(app, r)| {
+        r.validated
+            .objects()
+            .iter()
+            .map(move |o| ((app.clone(), o.id().clone()), o.clone()))
+    })
+    .collect()
 }
 
 /// What the targets hold now in the places of the wanted objects.
 async fn live(wanted: &Prepared, targets: &[TargetBinding]) -> Result<Side, Error> {
     let mut open: BTreeMap<_, Arc<DirTarget>> = BTreeMap::new();
     for (name, dir) in bindings(targets)? {
-        let target = DirTarget::open(&dir, DirLimits::HOST).map_err(|e| Error::stage("observe", &e))?;
+        let target =
+            DirTarget::open(&dir, DirLimits::HOST).map_err(|e| Error::stage("observe", &e))?;
         open.insert(name, Arc::new(target));
     }
     let mut out = Side::new();
     for app in wanted.apps.values() {
-        let (Some(target), Ok(rendered)) = (open.get(&app.app.target), &app.rendered) else { continue };
+        let (Some(target), Ok(rendered)) = (open.get(&app.app.target), &app.rendered) else {
+            continue;
+        };
         for object in rendered.validated.objects() {
-            let text = target.text(object.id()).map_err(|e| Error::stage("observe", &e))?;
+            let text = target
+                .text(object.id())
+                .map_err(|e| Error::stage("observe", &e))?;
             let Some(body) = text else { continue };
             let origin = target.path(object.id()).display().to_string();
-            let live = parse(&[Document { origin: origin.clone(), body }], &Budget::HOST);
-            let live = live.map_err(|e| Error::stage("observe", &e))?.into_iter().next();
-            let live = live.map(|o| o.with_origin(Origin { path: origin, line: 1 }));
+            let live = parse(
+                &[Document {
+                    origin: origin.clone(),
+                    body,
+                }],
+                &Budget::HOST,
+            );
+            let live = live
+                .map_err(|e| Error::stage("observe", &e))?
+                .into_iter()
+                .next();
+            let live = live.map(|o| {
+                o.with_origin(Origin {
+                    path: origin,
+                    line: 1,
+                })
+            });
             out.extend(live.map(|o| ((app.app.name.clone(), object.id().clone()), o)));
         }
     }
@@ -125,7 +157,13 @@ fn compare(before: &Side, after: &Side) -> Vec<Difference> {
             _ => "updated",
         };
         let (before, after) = redact::shown(a, b);
-        out.push(Difference { app: key.0.clone(), object: key.1.clone(), change, before, after });
+        out.push(Difference {
+            app: key.0.clone(),
+            object: key.1.clone(),
+            change,
+            before,
+            after,
+        });
     }
     out
 }
@@ -153,6 +191,8 @@ fn text(differences: &[Difference], colour: bool) -> String {
     }
     let count = |change: &str| differences.iter().filter(|d| d.change == change).count();
     let (created, updated, pruned) = (count("created"), count("updated"), count("pruned"));
-    out.push_str(&format!("{created} created, {updated} updated, {pruned} pruned\n"));
+    out.push_str(&format!(
+        "{created} created, {updated} updated, {pruned} pruned\n"
+    ));
     out
 }

@@ -21,11 +21,19 @@ struct Check {
 /// Looks at everything, prints it all, fails if something is wrong.
 pub(super) async fn doctor(global: &GlobalArgs, _args: &DoctorArgs) -> Result<Done, Error> {
     let places = global.places()?;
-    let mut checks = vec![writable("state", &places.state), writable("cache", &places.cache)];
+    let mut checks = vec![
+        writable("state", &places.state),
+        writable("cache", &places.cache),
+    ];
     ledger(&places, &mut checks).await;
     plugins(&places, &mut checks);
-    let sandbox = engine::host(&places).map(|_| "starts".to_owned()).map_err(|e| e.to_string());
-    checks.push(Check { what: "sandbox".to_owned(), result: sandbox });
+    let sandbox = engine::host(&places)
+        .map(|_| "starts".to_owned())
+        .map_err(|e| e.to_string());
+    checks.push(Check {
+        what: "sandbox".to_owned(),
+        result: sandbox,
+    });
     let rows: Vec<Vec<String>> = checks
         .iter()
         .map(|c| match &c.result {
@@ -35,7 +43,14 @@ pub(super) async fn doctor(global: &GlobalArgs, _args: &DoctorArgs) -> Result<Do
         .collect();
     output::print(&table(&["", "WHAT", "FOUND"], &rows))?;
     let wrong = checks.iter().filter(|c| c.result.is_err()).count();
-    if wrong == 0 { Ok(Done::Well) } else { Err(Error::host("doctor", format!("{wrong} of {} checks found something wrong", checks.len()))) }
+    if wrong == 0 {
+        Ok(Done::Well)
+    } else {
+        Err(Error::host(
+            "doctor",
+            format!("{wrong} of {} checks found something wrong", checks.len()),
+        ))
+    }
 }
 
 fn writable(what: &str, dir: &std::path::Path) -> Check {
@@ -44,8 +59,16 @@ fn writable(what: &str, dir: &std::path::Path) -> Check {
         .and_then(|()| std::fs::write(&probe, b"weir"))
         .and_then(|()| std::fs::remove_file(&probe))
         .map(|()| dir.display().to_string())
-        .map_err(|e| format!("{}: {e}: give --{what} DIR, a directory that this user can write to", dir.display()));
-    Check { what: what.to_owned(), result }
+        .map_err(|e| {
+            format!(
+                "{}: {e}: give --{what} DIR, a directory that this user can write to",
+                dir.display()
+            )
+        });
+    Check {
+        what: what.to_owned(),
+        result,
+    }
 }
 
 async fn ledger(places: &Places, checks: &mut Vec<Check>) {
@@ -58,15 +81,24 @@ async fn ledger(places: &Places, checks: &mut Vec<Check>) {
         Ok(reader) => reader,
         Err(e) => return push("ledger".to_owned(), Err(e.to_string())),
     };
-    push("ledger".to_owned(), Ok(format!("{} at {}", reader.id().as_str(), dir.display())));
+    push(
+        "ledger".to_owned(),
+        Ok(format!("{} at {}", reader.id().as_str(), dir.display())),
+    );
     let repositories = match reader.repositories().await {
         Ok(repositories) => repositories,
         Err(e) => return push("chains".to_owned(), Err(e.to_string())),
     };
     for repository in repositories {
         let result = match reader.verify(&repository).await {
-            Ok(r) if r.bad_checkpoints.is_empty() => Ok(format!("{} records in {} batches, every link proved", r.records, r.batches)),
-            Ok(r) => Err(format!("checkpoints disagree with the records and may be removed: {}", r.bad_checkpoints.join(", "))),
+            Ok(r) if r.bad_checkpoints.is_empty() => Ok(format!(
+                "{} records in {} batches, every link proved",
+                r.records, r.batches
+            )),
+            Ok(r) => Err(format!(
+                "checkpoints disagree with the records and may be removed: {}",
+                r.bad_checkpoints.join(", ")
+            )),
             Err(e) => Err(e.to_string()),
         };
         push(format!("chain {repository}"), result);
@@ -76,19 +108,39 @@ async fn ledger(places: &Places, checks: &mut Vec<Check>) {
 fn plugins(places: &Places, checks: &mut Vec<Check>) {
     let store = match Store::open(places) {
         Ok(store) => store,
-        Err(e) => return checks.push(Check { what: "plugins".to_owned(), result: Err(e.to_string()) }),
+        Err(e) => {
+            return checks.push(Check {
+                what: "plugins".to_owned(),
+                result: Err(e.to_string()),
+            });
+        }
     };
     if store.bundled().is_empty() {
-        let folders = places.plugins.iter().map(|d| d.display().to_string()).collect::<Vec<_>>().join(", ");
-        let result = Err(format!("no bundled plugin in {folders}: build them with `cargo xtask plugins`, or give --plugin-dir DIR"));
-        checks.push(Check { what: "plugins".to_owned(), result });
+        let folders = places
+            .plugins
+            .iter()
+            .map(|d| d.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ");
+        let result = Err(format!(
+            "no bundled plugin in {folders}: build them with `cargo xtask plugins`, or give --plugin-dir DIR"
+        ));
+        checks.push(Check {
+            what: "plugins".to_owned(),
+            result,
+        });
     }
     for (name, digest) in store.bundled() {
         let result = match store.bytes(*digest) {
             Ok(Some(bytes)) => Ok(format!("{} bytes, {digest}", bytes.len())),
-            Ok(None) => Err(format!("{digest} is named but not there, or damaged: build the plugins anew")),
+            Ok(None) => Err(format!(
+                "{digest} is named but not there, or damaged: build the plugins anew"
+            )),
             Err(e) => Err(e.to_string()),
         };
-        checks.push(Check { what: format!("bundled:{name}"), result });
+        checks.push(Check {
+            what: format!("bundled:{name}"),
+            result,
+        });
     }
 }

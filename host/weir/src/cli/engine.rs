@@ -18,11 +18,17 @@ use crate::tell::Progress;
 
 /// What renders need of this host.
 pub(super) fn host(places: &Places) -> Result<Arc<Host>, Error> {
-    let program = std::env::current_exe().map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
+    let program = std::env::current_exe()
+        .map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
     let config = SandboxConfig {
         cache_dir: places.cache.join("compiled"),
-        compile: CompileMode::Child { program, args: vec!["compile-worker".to_owned()] },
-        ..SandboxConfig::host(places.cache.join("compiled"))
+        compile: CompileMode::Child {
+            program,
+            args: vec!["compile-worker".to_owned()],
+        },
+        cache_bytes: SandboxConfig::CACHE_BYTES,
+        plugins_in_memory: SandboxConfig::PLUGINS_IN_MEMORY,
+        compile_limits: CompileLimits::HOST,
     };
     let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     Ok(Arc::new(Host {
@@ -36,7 +42,8 @@ pub(super) fn host(places: &Places) -> Result<Arc<Host>, Error> {
 
 /// The limited child that compiles.
 pub(super) fn compile_worker() -> Result<Done, Error> {
-    weir_sandbox::compile_worker(CompileLimits::HOST).map_err(|e| Error::host("compile", e.to_string()))?;
+    weir_sandbox::compile_worker(&CompileLimits::HOST)
+        .map_err(|e| Error::host("compile", e.to_string()))?;
     Ok(Done::Well)
 }
 
@@ -47,7 +54,8 @@ pub(super) fn manifest_from(args: &RepoArgs) -> Result<ManifestFrom, Error> {
     }
     match &args.manifest {
         Some(file) => {
-            let text = std::fs::read(file).map_err(|e| Error::Usage(format!("--manifest {}: {e}", file.display())))?;
+            let text = std::fs::read(file)
+                .map_err(|e| Error::Usage(format!("--manifest {}: {e}", file.display())))?;
             Ok(ManifestFrom::Host(file.display().to_string(), text))
         }
         None => Ok(ManifestFrom::Tree),
@@ -55,13 +63,19 @@ pub(super) fn manifest_from(args: &RepoArgs) -> Result<ManifestFrom, Error> {
 }
 
 /// The source, with what the ref points to fetched.
-pub(super) async fn fetched(args: &RepoArgs, places: &Places, reference: &str) -> Result<Arc<Source>, Error> {
+pub(super) async fn fetched(
+    args: &RepoArgs,
+    places: &Places,
+    reference: &str,
+) -> Result<Arc<Source>, Error> {
     let (args, places, reference) = (args.clone(), places.clone(), reference.to_owned());
     let progress = Progress::for_terminal();
     blocking("fetch", move || {
         let source = args.open(&places, &reference)?;
         if !matches!(args.url()?, RepoUrl::Local(_)) {
-            source.fetch(&AtomicBool::new(false), &|p| progress.fetch(&p)).map_err(|e| Error::stage("fetch", &e))?;
+            source
+                .fetch(&AtomicBool::new(false), &|p| progress.fetch(&p))
+                .map_err(|e| Error::stage("fetch", &e))?;
         }
         Ok(Arc::new(source))
     })
@@ -72,8 +86,12 @@ pub(super) async fn fetched(args: &RepoArgs, places: &Places, reference: &str) -
 pub(super) async fn snapshot(source: &Arc<Source>, rev: &str) -> Result<Snapshot, Error> {
     let (source, rev) = (source.clone(), rev.to_owned());
     blocking("snapshot", move || {
-        let commit = source.resolve(&rev).map_err(|e| Error::stage("snapshot", &e))?;
-        source.snapshot(commit).map_err(|e| Error::stage("snapshot", &e))
+        let commit = source
+            .resolve(&rev)
+            .map_err(|e| Error::stage("snapshot", &e))?;
+        source
+            .snapshot(commit)
+            .map_err(|e| Error::stage("snapshot", &e))
     })
     .await
 }
@@ -81,7 +99,12 @@ pub(super) async fn snapshot(source: &Arc<Source>, rev: &str) -> Result<Snapshot
 /// The files of a work tree as they lie on disk.
 pub(super) async fn worktree(source: &Arc<Source>) -> Result<Snapshot, Error> {
     let source = source.clone();
-    blocking("snapshot", move || source.worktree_snapshot().map_err(|e| Error::stage("snapshot", &e))).await
+    blocking("snapshot", move || {
+        source
+            .worktree_snapshot()
+            .map_err(|e| Error::stage("snapshot", &e))
+    })
+    .await
 }
 
 /// Runs what blocks, off the runtime's threads.

@@ -31,20 +31,30 @@ pub(super) async fn history(global: &GlobalArgs, args: &HistoryArgs) -> Result<D
     let mut rows = Vec::new();
     let mut values = Vec::new();
     for repository in apps::repositories(&reader, args.repository.as_ref()).await? {
-        let entries = reader.history(&repository, args.app.as_ref(), args.limit).await;
+        let entries = reader
+            .history(&repository, args.app.as_ref(), args.limit)
+            .await;
         let entries = entries.map_err(|e| Error::stage("record", &e))?;
         rows.extend(entries.iter().map(row));
         values.push(serde_json::json!({ "repository": repository, "records": entries }));
     }
     match args.output {
         Format::Text if rows.is_empty() => output::print("nothing happened yet\n"),
-        Format::Text => output::print(&table(&["SEQ", "TIME", "APP", "EVENT", "COMMIT", "WHAT"], &rows)),
+        Format::Text => output::print(&table(
+            &["SEQ", "TIME", "APP", "EVENT", "COMMIT", "WHAT"],
+            &rows,
+        )),
         format => output::print_value(format, &values),
     }
 }
 
 fn row(entry: &Entry) -> Vec<String> {
-    let app = entry.record.app.as_ref().map(ToString::to_string).unwrap_or_default();
+    let app = entry
+        .record
+        .app
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
     let (event, commit, what) = match &entry.record.event {
         Event::Commit(c) => {
             let how = match c.movement {
@@ -52,21 +62,40 @@ fn row(entry: &Entry) -> Vec<String> {
                 Movement::Forward(from) => format!("after {}: ", from.short()),
                 Movement::Rewritten(from) => format!("history rewritten, was {}: ", from.short()),
             };
-            ("commit", Some(c.commit), format!("{how}{} ({})", c.subject, c.author))
+            (
+                "commit",
+                Some(c.commit),
+                format!("{how}{} ({})", c.subject, c.author),
+            )
         }
-        Event::Staked(s) => {
-            ("staked", s.commit, format!("{} to write, {} to prune", s.writes.len(), s.prunes.len()))
-        }
+        Event::Staked(s) => (
+            "staked",
+            s.commit,
+            format!("{} to write, {} to prune", s.writes.len(), s.prunes.len()),
+        ),
         Event::Synced(s) => match &s.problem {
-            Some(p) => ("synced", s.commit, format!("{}; failed: {}", s.counts, first_line(&p.message))),
+            Some(p) => (
+                "synced",
+                s.commit,
+                format!("{}; failed: {}", s.counts, first_line(&p.message)),
+            ),
             None => ("synced", s.commit, s.counts.to_string()),
         },
-        Event::Failed { commit, problem } => ("failed", *commit, first_line(&problem.message).to_owned()),
+        Event::Failed { commit, problem } => {
+            ("failed", *commit, first_line(&problem.message).to_owned())
+        }
         Event::Held { why } => ("held", None, first_line(why).to_owned()),
         Event::Removed => ("removed", None, String::new()),
     };
     let commit = commit.map(|c| c.short()).unwrap_or_default();
-    vec![entry.seq.0.to_string(), output::time(entry.at), app, event.to_owned(), commit, what]
+    vec![
+        entry.seq.0.to_string(),
+        output::time(entry.at),
+        app,
+        event.to_owned(),
+        commit,
+        what,
+    ]
 }
 
 fn first_line(text: &str) -> &str {

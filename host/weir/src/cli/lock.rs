@@ -32,11 +32,17 @@ pub(super) struct LockArgs {
 pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, Error> {
     let places = global.places()?;
     let RepoUrl::Local(path) = args.repo.url()? else {
-        return Err(Error::Usage("--repo: `weir lock` writes into a work tree: give the path of one".to_owned()));
+        return Err(Error::Usage(
+            "--repo: `weir lock` writes into a work tree: give the path of one".to_owned(),
+        ));
     };
     let source = engine::fetched(&args.repo, &places, "HEAD").await?;
     let snapshot = engine::worktree(&source).await?;
-    let Described { manifest, lock: old, warnings } = describe(&snapshot, &engine::manifest_from(&args.repo)?)?;
+    let Described {
+        manifest,
+        lock: old,
+        warnings,
+    } = describe(&snapshot, &engine::manifest_from(&args.repo)?)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -47,10 +53,17 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
             PluginSource::Bundled(bundled) => match plugins::own_bundled(&store, bundled) {
                 Ok(digest) => Some(digest),
                 // An existing pin may be kept without having the plugin here.
-                Err(e) if args.update || old.as_ref().is_none_or(|l| !l.plugins.contains_key(name)) => return Err(e),
+                Err(e)
+                    if args.update
+                        || old.as_ref().is_none_or(|l| !l.plugins.contains_key(name)) =>
+                {
+                    return Err(e);
+                }
                 Err(_) => None,
             },
-            PluginSource::File(_) => plugins::bytes_in_tree(&snapshot, &spec.source)?.map(|bytes| Digest::of(&bytes)),
+            PluginSource::File(_) => {
+                plugins::bytes_in_tree(&snapshot, &spec.source)?.map(|bytes| Digest::of(&bytes))
+            }
             PluginSource::Oci(_) => {
                 return Err(Error::Usage(format!(
                     "{MANIFEST_FILE}:{}:{}: plugin {name}: oci:// sources are not there yet; use bundled: or file:",
@@ -60,12 +73,23 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
         };
         digests.extend(digest.map(|d| (name.clone(), d)));
     }
-    let new = Lock::update(&manifest, &digests, old.as_ref(), jiff::Timestamp::now(), args.update);
+    let new = Lock::update(
+        &manifest,
+        &digests,
+        old.as_ref(),
+        jiff::Timestamp::now(),
+        args.update,
+    );
     let new = new.map_err(|e| Error::stage("manifest", &e))?;
     finish(args, &path, old.as_ref(), &new)
 }
 
-fn finish(args: &LockArgs, repository: &std::path::Path, old: Option<&Lock>, new: &Lock) -> Result<Done, Error> {
+fn finish(
+    args: &LockArgs,
+    repository: &std::path::Path,
+    old: Option<&Lock>,
+    new: &Lock,
+) -> Result<Done, Error> {
     if old == Some(new) {
         return output::print(&format!("{LOCK_FILE} is up to date\n"));
     }
@@ -74,7 +98,8 @@ fn finish(args: &LockArgs, repository: &std::path::Path, old: Option<&Lock>, new
         return Ok(Done::Different);
     }
     let file: PathBuf = repository.join(LOCK_FILE);
-    write_atomic(&file, new.emit().as_bytes()).map_err(|e| Error::host("lock", format!("{}: {e}", file.display())))?;
+    write_atomic(&file, new.emit().as_bytes())
+        .map_err(|e| Error::host("lock", format!("{}: {e}", file.display())))?;
     let mut text = format!("wrote {}\n", file.display());
     for (name, plugin) in &new.plugins {
         text.push_str(&format!("  {name}  {}  {}\n", plugin.source, plugin.digest));

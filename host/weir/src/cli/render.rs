@@ -30,7 +30,11 @@ pub(super) struct RenderArgs {
 pub(super) async fn render(global: &GlobalArgs, args: &RenderArgs) -> Result<Done, Error> {
     let places = global.places()?;
     let source = engine::fetched(&args.repo, &places, &args.rev).await?;
-    let snapshot = if args.worktree { engine::worktree(&source).await? } else { engine::snapshot(&source, &args.rev).await? };
+    let snapshot = if args.worktree {
+        engine::worktree(&source).await?
+    } else {
+        engine::snapshot(&source, &args.rev).await?
+    };
     let from = engine::manifest_from(&args.repo)?;
     let prepared = prepare(&engine::host(&places)?, &snapshot, &from, &args.apps).await?;
     for warning in &prepared.warnings {
@@ -46,7 +50,10 @@ pub(super) async fn render(global: &GlobalArgs, args: &RenderArgs) -> Result<Don
 
 /// Every app's objects, apps in order of name.
 fn stream(prepared: &Prepared) -> String {
-    let rendered = prepared.apps.values().filter_map(|a| a.rendered.as_ref().ok());
+    let rendered = prepared
+        .apps
+        .values()
+        .filter_map(|a| a.rendered.as_ref().ok());
     rendered.map(|r| r.validated.stream()).collect()
 }
 
@@ -71,11 +78,31 @@ fn notes(prepared: &Prepared) {
 
 /// All apps that could not be rendered, as one error: the exit code of the first, the words of all.
 pub(super) fn failures(prepared: &Prepared) -> Result<(), Error> {
-    let failed: Vec<&Error> = prepared.apps.values().filter_map(|a| a.rendered.as_ref().err()).collect();
-    let Some(first) = failed.first() else { return Ok(()) };
-    let message = failed.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let failed: Vec<&Error> = prepared
+        .apps
+        .values()
+        .filter_map(|a| a.rendered.as_ref().err())
+        .collect();
+    let Some(first) = failed.first() else {
+        return Ok(());
+    };
+    let message = failed
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n");
     Err(match first {
         Error::Usage(_) => Error::Usage(message),
-        Error::Stage { stage, fault, retry, .. } => Error::Stage { stage, fault: *fault, retry: *retry, message },
+        Error::Stage {
+            stage,
+            fault,
+            retry,
+            ..
+        } => Error::Stage {
+            stage,
+            fault: *fault,
+            retry: *retry,
+            message,
+        },
     })
 }

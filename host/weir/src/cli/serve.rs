@@ -73,19 +73,30 @@ pub(super) async fn sync(global: &GlobalArgs, args: &SyncArgs) -> Result<Done, E
 
 /// Follows until stopped.
 pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done, Error> {
-    let interval: Millis = args.interval.parse().map_err(|e| Error::Usage(format!("--interval: {e}")))?;
+    let interval: Millis = args
+        .interval
+        .parse()
+        .map_err(|e| Error::Usage(format!("--interval: {e}")))?;
     let listener = TcpListener::bind(args.listen).await;
-    let listener = listener.map_err(|e| Error::host("start", format!("--listen {}: {e}", args.listen)))?;
-    let address = listener.local_addr().map_err(|e| Error::host("start", e.to_string()))?;
+    let listener =
+        listener.map_err(|e| Error::host("start", format!("--listen {}: {e}", args.listen)))?;
+    let address = listener
+        .local_addr()
+        .map_err(|e| Error::host("start", e.to_string()))?;
     let mut started = Started::start(global, &args.follow, settings(interval.0), false).await?;
     let (send, signals) = mpsc::channel(8);
     let listening = tokio::spawn(listen_for_signals(send));
     let (stop_api, api_stops) = oneshot::channel::<()>();
     let router = weir_api::router(started.model());
-    let api = tokio::spawn(weir_api::serve(listener, router, ApiLimits::HOST, async move {
-        // A dropped sender means the same: stop.
-        let _ = api_stops.await;
-    }));
+    let api = tokio::spawn(weir_api::serve(
+        listener,
+        router,
+        ApiLimits::HOST,
+        async move {
+            // A dropped sender means the same: stop.
+            let _ = api_stops.await;
+        },
+    ));
     tracing::info!(listen = %address, "weir {} follows {}, {} every {interval}", env!("CARGO_PKG_VERSION"), started.url, args.follow.reference);
     tracing::info!("http://{address}/api/v1/apps says how apps stand");
     let ended = started.run(signals).await?;
@@ -96,12 +107,20 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         Ok(Err(e)) => tracing::warn!("the API ended with an error: {e}"),
         Err(e) => tracing::warn!("the API ended early: {e}"),
     }
-    tracing::info!("stopped: {}", count_states(ended.reports.values().map(|r| &r.state)));
+    tracing::info!(
+        "stopped: {}",
+        count_states(ended.reports.values().map(|r| &r.state))
+    );
     Ok(Done::Well)
 }
 
 fn settings(interval: u64) -> Settings {
-    Settings { interval, parallel: PARALLEL_SYNCS, backoff: BACKOFF, backoff_ceiling: BACKOFF_CEILING }
+    Settings {
+        interval,
+        parallel: PARALLEL_SYNCS,
+        backoff: BACKOFF,
+        backoff_ceiling: BACKOFF_CEILING,
+    }
 }
 
 /// Everything opened, nothing running yet.
@@ -113,7 +132,12 @@ struct Started {
 }
 
 impl Started {
-    async fn start(global: &GlobalArgs, args: &FollowArgs, settings: Settings, once: bool) -> Result<Started, Error> {
+    async fn start(
+        global: &GlobalArgs,
+        args: &FollowArgs,
+        settings: Settings,
+        once: bool,
+    ) -> Result<Started, Error> {
         let places: Places = global.places()?;
         let bindings = bindings(&args.targets)?;
         let from = engine::manifest_from(&args.repo)?;
@@ -124,7 +148,8 @@ impl Started {
         let mut targets = std::collections::BTreeMap::new();
         for (name, dir) in bindings {
             let dir = absolute(dir)?;
-            let target = DirTarget::open(&dir, DirLimits::HOST).map_err(|e| Error::stage("observe", &e))?;
+            let target =
+                DirTarget::open(&dir, DirLimits::HOST).map_err(|e| Error::stage("observe", &e))?;
             targets.insert(name, Arc::new(target));
         }
         let url = source.url().to_owned();
@@ -132,12 +157,26 @@ impl Started {
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
         let model = Some(ReadModel::new(view, metrics.clone()));
         let syncer = Arc::new(Syncer::new(journal, targets));
-        let follow = Follow { source: Arc::new(source), host, syncer, from, settings, once };
-        Ok(Started { follow, teller: Teller::new(publisher, metrics), model, url })
+        let follow = Follow {
+            source: Arc::new(source),
+            host,
+            syncer,
+            from,
+            settings,
+            once,
+        };
+        Ok(Started {
+            follow,
+            teller: Teller::new(publisher, metrics),
+            model,
+            url,
+        })
     }
 
     fn model(&mut self) -> ReadModel {
-        self.model.take().unwrap_or_else(|| unreachable!("asked for once"))
+        self.model
+            .take()
+            .unwrap_or_else(|| unreachable!("asked for once"))
     }
 
     async fn run(mut self, signals: mpsc::Receiver<Signal>) -> Result<Ended, Error> {
@@ -146,13 +185,16 @@ impl Started {
 }
 
 fn absolute(dir: PathBuf) -> Result<PathBuf, Error> {
-    std::path::absolute(&dir).map_err(|e| Error::Usage(format!("--target dir:{}: {e}", dir.display())))
+    std::path::absolute(&dir)
+        .map_err(|e| Error::Usage(format!("--target dir:{}: {e}", dir.display())))
 }
 
 async fn listen_for_signals(send: mpsc::Sender<Signal>) {
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-    else {
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+        signal(SignalKind::hangup()),
+    ) else {
         tracing::error!("signals cannot be listened to; SIGKILL is the only way to stop");
         return std::future::pending().await;
     };
@@ -169,7 +211,9 @@ async fn listen_for_signals(send: mpsc::Sender<Signal>) {
         }
         if signal == Signal::Stop {
             stopping = true;
-            tracing::info!("stopping; what is in flight is finished first, a second time stops at once");
+            tracing::info!(
+                "stopping; what is in flight is finished first, a second time stops at once"
+            );
         }
         if send.send(signal).await.is_err() {
             return;
@@ -185,15 +229,33 @@ fn outcome(ended: Ended) -> Result<Done, Error> {
     for app in &ended.waiting {
         tracing::error!(%app, "was not synced: an app that it comes after is not synced");
     }
-    let failed = ended.reports.values().find(|r| matches!(r.state, State::Failed | State::Pending));
+    let failed = ended
+        .reports
+        .values()
+        .find(|r| matches!(r.state, State::Failed | State::Pending));
     if let Some(report) = failed {
-        let message = report.problem.as_ref().map_or_else(|| format!("app {}: not finished", report.app), |p| p.message.clone());
-        let fault = report.problem.as_ref().map_or(weir_core::fault::Fault::Target, |p| p.fault);
+        let message = report.problem.as_ref().map_or_else(
+            || format!("app {}: not finished", report.app),
+            |p| p.message.clone(),
+        );
+        let fault = report
+            .problem
+            .as_ref()
+            .map_or(weir_core::fault::Fault::Target, |p| p.fault);
         let stage = "sync";
-        return Err(Error::Stage { stage, fault, retry: report.retry, message });
+        return Err(Error::Stage {
+            stage,
+            fault,
+            retry: report.retry,
+            message,
+        });
     }
     if !ended.waiting.is_empty() {
         return Err(Error::host("sync", "not every app was synced"));
     }
-    Ok(if ended.reports.values().any(|r| r.state == State::Held) { Done::Held } else { Done::Well })
+    Ok(if ended.reports.values().any(|r| r.state == State::Held) {
+        Done::Held
+    } else {
+        Done::Well
+    })
 }
