@@ -1,0 +1,149 @@
+//! The whole way: a real repository over http by the real `git http-backend`, through real plugins, into a directory.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
+
+use std::path::Path;
+
+use weir_tests::{GitServer, Repo, Weir, tree_digest};
+
+const APPS: usize = 30;
+const OBJECTS: usize = 10;
+
+fn map(name: &str, value: &str) -> String {
+    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  value: {value}\n")
+}
+
+/// Thirty apps of ten objects, defaults for all, one more transform for one.
+fn repository() -> Repo {
+    let mut repo = Repo::empty().unwrap();
+    let mut manifest = "version: 1\nplugins:\n  metadata: { source: \"bundled:metadata\" }\n  baseline: { source: \"bundled:baseline\" }\n\
+        defaults:\n  transform: [{ plugin: metadata, config: { labels: { team: shop } } }]\n  validate: [{ plugin: baseline }]\napps:\n"
+        .to_owned();
+    for app in 0..APPS {
+        manifest.push_str(&format!("  - name: app-{app}\n    path: apps/app-{app}\n    target: {{ namespace: ns-{app} }}\n"));
+        if app == 0 {
+            manifest.push_str("    transform: [{ plugin: metadata, config: { annotations: { note: first } } }]\n");
+        }
+        let objects: String = (0..OBJECTS).map(|n| map(&format!("map-{n}"), "one")).collect();
+        repo.write(&format!("apps/app-{app}/maps.yaml"), objects).unwrap();
+    }
+    repo.write("weir.yaml", manifest).unwrap();
+    repo.commit("Thirty apps").unwrap();
+    repo
+}
+
+fn sync(weir: &Weir, url: &str, live: &Path) -> String {
+    let target = format!("dir:{}", live.display());
+    weir.run(["sync", "--repo", url, "--ref", "main", "--target", target.as_str()]).unwrap().success().unwrap()
+}
+
+fn text(live: &Path, file: &str) -> String {
+    std::fs::read_to_string(live.join(file)).unwrap_or_else(|e| panic!("{file}: {e}"))
+}
+
+#[test]
+fn thirty_apps_over_http_follow_every_kind_of_commit() {
+    let mut repo = repository();
+    let server = GitServer::of(&repo).unwrap();
+    let name = repo.path().file_name().unwrap().to_string_lossy().into_owned();
+    let url = server.url(&name);
+    let weir = Weir::new().unwrap();
+    let live = weir.path("live");
+
+    sync(&weir, &url, &live);
+    for app in 0..APPS {
+        for n in 0..OBJECTS {
+            let file = text(&live, &format!("ns-{app}/configmap/map-{n}.yaml"));
+            assert!(file.contains("team: shop") && file.contains("value: one"), "{file}");
+            assert_eq!(file.contains("note: first"), app == 0);
+        }
+    }
+    let before = tree_digest(&live).unwrap();
+    sync(&weir, &url, &live);
+    assert_eq!(tree_digest(&live).unwrap(), before, "nothing changed, so nothing is written");
+
+    // Changes one object, adds one, deletes one, and moves one from app-2 to app-3 within a namespace of its own.
+    let mut maps: String = (1..OBJECTS).map(|n| map(&format!("map-{n}"), if n == 1 { "two" } else { "one" })).collect();
+    maps.push_str(&map("map-new", "new"));
+    repo.write("apps/app-1/maps.yaml", maps).unwrap();
+    repo.commit("Change, add and delete in app-1").unwrap();
+    sync(&weir, &url, &live);
+    assert!(text(&live, "ns-1/configmap/map-1.yaml").contains("value: two"));
+    assert!(text(&live, "ns-1/configmap/map-new.yaml").contains("value: new"));
+    assert!(!live.join("ns-1/configmap/map-0.yaml").exists());
+    assert!(live.join("ns-2/configmap/map-0.yaml").exists(), "other apps are as they were");
+
+    repo.rename("apps/app-4/maps.yaml", "apps/app-4/renamed.yaml").unwrap();
+    repo.commit("Move a file").unwrap();
+    let moved = tree_digest(&live).unwrap();
+    sync(&weir, &url, &live);
+    assert_eq!(tree_digest(&live).unwrap(), moved, "a moved file changes no object");
+
+    repo.revert_head().unwrap();
+    repo.git(["revert", "--no-edit", "HEAD~1"]).unwrap();
+    sync(&weir, &url, &live);
+    assert_eq!(tree_digest(&live).unwrap(), before, "a revert is a rollback");
+}
+
+#[test]
+fn time_zone_locale_umask_and_folder_change_no_byte() {
+    let repo = repository();
+    let path = repo.path();
+    let mut outputs = Vec::new();
+    for (zone, locale, umask) in [("UTC", "C", 0o022), ("Asia/Kathmandu", "de_DE.UTF-8", 0o077)] {
+        let mut weir = Weir::new().unwrap();
+        weir.timezone(zone).locale(locale).umask(umask);
+        let live = weir.path("live");
+        sync(&weir, path.to_str().unwrap(), &live);
+        let render = weir.run(["render", "--repo", path.to_str().unwrap()]).unwrap().success().unwrap();
+        outputs.push((tree_digest(&live).unwrap(), render));
+    }
+    assert_eq!(outputs[0].1, outputs[1].1);
+    assert_eq!(outputs[0].0, outputs[1].0);
+}
+
+#[test]
+fn a_bad_manifest_is_refused_with_its_place_and_leaves_what_is_live() {
+    let mut repo = repository();
+    let weir = Weir::new().unwrap();
+    let live = weir.path("live");
+    let path = repo.path();
+    sync(&weir, path.to_str().unwrap(), &live);
+    let before = tree_digest(&live).unwrap();
+    repo.write("weir.yaml", "version: 1\nappps: []\n").unwrap();
+    repo.commit("A typing error").unwrap();
+    let target = format!("dir:{}", live.display());
+    let arguments = ["sync", "--repo", path.to_str().unwrap(), "--target", target.as_str()];
+    let ran = weir.run(arguments).unwrap().code(2).unwrap();
+    assert!(ran.stderr.contains("weir.yaml:2:1:") && ran.stderr.contains("apps"), "{}", ran.stderr);
+    assert_eq!(tree_digest(&live).unwrap(), before);
+}
+
+#[test]
+fn killed_at_every_named_step_the_next_sync_ends_in_the_right_state() {
+    let mut repo = repository();
+    let path = repo.path();
+    let reference = Weir::new().unwrap();
+    let steps = reference.run(["crash-points"]).unwrap().success().unwrap();
+    assert!(steps.lines().count() >= 10, "{steps}");
+    let first = repo.head().unwrap();
+    repo.write("apps/app-1/maps.yaml", map("map-1", "two") + &map("map-new", "new")).unwrap();
+    repo.commit("Change, add, delete").unwrap();
+    sync(&reference, path.to_str().unwrap(), &reference.path("live"));
+    let right = tree_digest(&reference.path("live")).unwrap();
+    for step in steps.lines() {
+        let mut weir = Weir::new().unwrap();
+        let live = weir.path("live");
+        let target = format!("dir:{}", live.display());
+        repo.branch("old").unwrap();
+        repo.git(["branch", "--force", "old", first.as_str()]).unwrap();
+        let common = ["sync", "--repo", path.to_str().unwrap(), "--target", target.as_str(), "--ref"];
+        weir.run(common.iter().copied().chain(["old"])).unwrap().success().unwrap();
+        weir.variable("FAILPOINTS", format!("{step}=return"));
+        let killed = weir.run(common.iter().copied().chain(["main"])).unwrap();
+        assert!(killed.success().is_err(), "{step}: was to kill the process");
+        weir.without_variable("FAILPOINTS");
+        weir.run(common.iter().copied().chain(["main"])).unwrap().success().unwrap_or_else(|e| panic!("{step}: {e}"));
+        assert_eq!(tree_digest(&live).unwrap(), right, "after a kill at {step}");
+        repo.delete_branch("old").unwrap();
+    }
+}
