@@ -1,15 +1,21 @@
 //! The whole way: a real repository over http by the real `git http-backend`, through real plugins, into a directory.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test says what is wrong by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what is wrong by failing"
+)]
 
 use std::path::Path;
 
-use weir_tests::{GitServer, Repo, Weir, tree_digest};
+use weir_tests::{GitServer, Listing, Repo, Weir, tree_digest};
 
 const APPS: usize = 30;
 const OBJECTS: usize = 10;
 
 fn map(name: &str, value: &str) -> String {
-    format!("---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  value: {value}\n")
+    format!(
+        "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  value: {value}\n"
+    )
 }
 
 /// Thirty apps of ten objects, defaults for all, one more transform for one.
@@ -19,12 +25,19 @@ fn repository() -> Repo {
         defaults:\n  transform: [{ plugin: metadata, config: { labels: { team: shop } } }]\n  validate: [{ plugin: baseline }]\napps:\n"
         .to_owned();
     for app in 0..APPS {
-        manifest.push_str(&format!("  - name: app-{app}\n    path: apps/app-{app}\n    target: {{ namespace: ns-{app} }}\n"));
+        manifest.push_str(&format!(
+            "  - name: app-{app}\n    path: apps/app-{app}\n    target: {{ namespace: ns-{app} }}\n"
+        ));
         if app == 0 {
-            manifest.push_str("    transform: [{ plugin: metadata, config: { annotations: { note: first } } }]\n");
+            manifest.push_str(
+                "    transform: [{ plugin: metadata, config: { annotations: { note: first } } }]\n",
+            );
         }
-        let objects: String = (0..OBJECTS).map(|n| map(&format!("map-{n}"), "one")).collect();
-        repo.write(&format!("apps/app-{app}/maps.yaml"), objects).unwrap();
+        let objects: String = (0..OBJECTS)
+            .map(|n| map(&format!("map-{n}"), "one"))
+            .collect();
+        repo.write(&format!("apps/app-{app}/maps.yaml"), objects)
+            .unwrap();
     }
     repo.write("weir.yaml", manifest).unwrap();
     repo.commit("Thirty apps").unwrap();
@@ -33,7 +46,18 @@ fn repository() -> Repo {
 
 fn sync(weir: &Weir, url: &str, live: &Path) -> String {
     let target = format!("dir:{}", live.display());
-    weir.run(["sync", "--repo", url, "--ref", "main", "--target", target.as_str()]).unwrap().success().unwrap()
+    weir.run([
+        "sync",
+        "--repo",
+        url,
+        "--ref",
+        "main",
+        "--target",
+        target.as_str(),
+    ])
+    .unwrap()
+    .success()
+    .unwrap()
 }
 
 fn text(live: &Path, file: &str) -> String {
@@ -44,7 +68,12 @@ fn text(live: &Path, file: &str) -> String {
 fn thirty_apps_over_http_follow_every_kind_of_commit() {
     let mut repo = repository();
     let server = GitServer::of(&repo).unwrap();
-    let name = repo.path().file_name().unwrap().to_string_lossy().into_owned();
+    let name = repo
+        .path()
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned();
     let url = server.url(&name);
     let weir = Weir::new().unwrap();
     let live = weir.path("live");
@@ -53,16 +82,25 @@ fn thirty_apps_over_http_follow_every_kind_of_commit() {
     for app in 0..APPS {
         for n in 0..OBJECTS {
             let file = text(&live, &format!("ns-{app}/configmap/map-{n}.yaml"));
-            assert!(file.contains("team: shop") && file.contains("value: one"), "{file}");
+            assert!(
+                file.contains("team: shop") && file.contains("value: one"),
+                "{file}"
+            );
             assert_eq!(file.contains("note: first"), app == 0);
         }
     }
     let before = tree_digest(&live).unwrap();
     sync(&weir, &url, &live);
-    assert_eq!(tree_digest(&live).unwrap(), before, "nothing changed, so nothing is written");
+    assert_eq!(
+        tree_digest(&live).unwrap(),
+        before,
+        "nothing changed, so nothing is written"
+    );
 
     // Changes one object, adds one, deletes one, and moves one from app-2 to app-3 within a namespace of its own.
-    let mut maps: String = (1..OBJECTS).map(|n| map(&format!("map-{n}"), if n == 1 { "two" } else { "one" })).collect();
+    let mut maps: String = (1..OBJECTS)
+        .map(|n| map(&format!("map-{n}"), if n == 1 { "two" } else { "one" }))
+        .collect();
     maps.push_str(&map("map-new", "new"));
     repo.write("apps/app-1/maps.yaml", maps).unwrap();
     repo.commit("Change, add and delete in app-1").unwrap();
@@ -70,18 +108,42 @@ fn thirty_apps_over_http_follow_every_kind_of_commit() {
     assert!(text(&live, "ns-1/configmap/map-1.yaml").contains("value: two"));
     assert!(text(&live, "ns-1/configmap/map-new.yaml").contains("value: new"));
     assert!(!live.join("ns-1/configmap/map-0.yaml").exists());
-    assert!(live.join("ns-2/configmap/map-0.yaml").exists(), "other apps are as they were");
+    assert!(
+        live.join("ns-2/configmap/map-0.yaml").exists(),
+        "other apps are as they were"
+    );
 
-    repo.rename("apps/app-4/maps.yaml", "apps/app-4/renamed.yaml").unwrap();
+    repo.rename("apps/app-4/maps.yaml", "apps/app-4/renamed.yaml")
+        .unwrap();
     repo.commit("Move a file").unwrap();
     let moved = tree_digest(&live).unwrap();
     sync(&weir, &url, &live);
-    assert_eq!(tree_digest(&live).unwrap(), moved, "a moved file changes no object");
+    assert_eq!(
+        tree_digest(&live).unwrap(),
+        moved,
+        "a moved file changes no object"
+    );
 
     repo.revert_head().unwrap();
-    repo.git(["revert", "--no-edit", "HEAD~1"]).unwrap();
+    repo.git(["revert", "--no-edit", "HEAD~2"]).unwrap();
     sync(&weir, &url, &live);
-    assert_eq!(tree_digest(&live).unwrap(), before, "a revert is a rollback");
+    assert_eq!(
+        tree_digest(&live).unwrap(),
+        before,
+        "a revert is a rollback"
+    );
+}
+
+/// Every file's path and bytes; its mode is the umask's to say.
+fn contents(live: &Path) -> Vec<(String, Vec<u8>)> {
+    let listing = Listing::read(live).unwrap();
+    let files = listing
+        .paths()
+        .into_iter()
+        .filter(|p| live.join(p).is_file());
+    files
+        .map(|p| (p.to_owned(), std::fs::read(live.join(p)).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -89,15 +151,23 @@ fn time_zone_locale_umask_and_folder_change_no_byte() {
     let repo = repository();
     let path = repo.path();
     let mut outputs = Vec::new();
-    for (zone, locale, umask) in [("UTC", "C", 0o022), ("Asia/Kathmandu", "de_DE.UTF-8", 0o077)] {
+    for (zone, locale, umask) in [
+        ("UTC", "C", 0o022),
+        ("Asia/Kathmandu", "de_DE.UTF-8", 0o077),
+    ] {
         let mut weir = Weir::new().unwrap();
         weir.timezone(zone).locale(locale).umask(umask);
         let live = weir.path("live");
         sync(&weir, path.to_str().unwrap(), &live);
-        let render = weir.run(["render", "--repo", path.to_str().unwrap()]).unwrap().success().unwrap();
-        outputs.push((tree_digest(&live).unwrap(), render));
+        let render = weir
+            .run(["render", "--repo", path.to_str().unwrap()])
+            .unwrap()
+            .success()
+            .unwrap();
+        outputs.push((contents(&live), render));
     }
     assert_eq!(outputs[0].1, outputs[1].1);
+    assert_eq!(outputs[0].0.len(), APPS * OBJECTS);
     assert_eq!(outputs[0].0, outputs[1].0);
 }
 
@@ -112,9 +182,19 @@ fn a_bad_manifest_is_refused_with_its_place_and_leaves_what_is_live() {
     repo.write("weir.yaml", "version: 1\nappps: []\n").unwrap();
     repo.commit("A typing error").unwrap();
     let target = format!("dir:{}", live.display());
-    let arguments = ["sync", "--repo", path.to_str().unwrap(), "--target", target.as_str()];
+    let arguments = [
+        "sync",
+        "--repo",
+        path.to_str().unwrap(),
+        "--target",
+        target.as_str(),
+    ];
     let ran = weir.run(arguments).unwrap().code(2).unwrap();
-    assert!(ran.stderr.contains("weir.yaml:2:1:") && ran.stderr.contains("apps"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("weir.yaml:2:1:") && ran.stderr.contains("apps"),
+        "{}",
+        ran.stderr
+    );
     assert_eq!(tree_digest(&live).unwrap(), before);
 }
 
@@ -126,7 +206,11 @@ fn killed_at_every_named_step_the_next_sync_ends_in_the_right_state() {
     let steps = reference.run(["crash-points"]).unwrap().success().unwrap();
     assert!(steps.lines().count() >= 10, "{steps}");
     let first = repo.head().unwrap();
-    repo.write("apps/app-1/maps.yaml", map("map-1", "two") + &map("map-new", "new")).unwrap();
+    repo.write(
+        "apps/app-1/maps.yaml",
+        map("map-1", "two") + &map("map-new", "new"),
+    )
+    .unwrap();
     repo.commit("Change, add, delete").unwrap();
     sync(&reference, path.to_str().unwrap(), &reference.path("live"));
     let right = tree_digest(&reference.path("live")).unwrap();
@@ -135,14 +219,28 @@ fn killed_at_every_named_step_the_next_sync_ends_in_the_right_state() {
         let live = weir.path("live");
         let target = format!("dir:{}", live.display());
         repo.branch("old").unwrap();
-        repo.git(["branch", "--force", "old", first.as_str()]).unwrap();
-        let common = ["sync", "--repo", path.to_str().unwrap(), "--target", target.as_str(), "--ref"];
-        weir.run(common.iter().copied().chain(["old"])).unwrap().success().unwrap();
+        repo.git(["branch", "--force", "old", first.as_str()])
+            .unwrap();
+        let common = [
+            "sync",
+            "--repo",
+            path.to_str().unwrap(),
+            "--target",
+            target.as_str(),
+            "--ref",
+        ];
+        weir.run(common.iter().copied().chain(["old"]))
+            .unwrap()
+            .success()
+            .unwrap();
         weir.variable("FAILPOINTS", format!("{step}=return"));
         let killed = weir.run(common.iter().copied().chain(["main"])).unwrap();
         assert!(killed.success().is_err(), "{step}: was to kill the process");
         weir.without_variable("FAILPOINTS");
-        weir.run(common.iter().copied().chain(["main"])).unwrap().success().unwrap_or_else(|e| panic!("{step}: {e}"));
+        weir.run(common.iter().copied().chain(["main"]))
+            .unwrap()
+            .success()
+            .unwrap_or_else(|e| panic!("{step}: {e}"));
         assert_eq!(tree_digest(&live).unwrap(), right, "after a kill at {step}");
         repo.delete_branch("old").unwrap();
     }

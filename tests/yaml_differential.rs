@@ -4,6 +4,7 @@
 //! built into the cache. Streams lie in `corpus/*.yaml`, each after a line `=== its name`. A name that
 //! says "(escaped)" has `\t`, `\r`, `\n` and `\uXXXX` replaced first; "(no final newline)" loses its last
 //! newline. `corpus/exceptions.txt` names where Weir differs on purpose, how and why.
+#![expect(clippy::panic, reason = "a test says what is wrong by failing")]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -77,10 +77,6 @@ pub struct Problem {
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "type")]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "records are few, and short-lived in memory"
-)]
 pub enum Event {
     /// The ref moved.
     Commit(CommitRecord),

@@ -87,10 +87,10 @@ mod tests {
         let (a, b) = shown(Some(&before), Some(&after));
         for text in [&a, &b] {
             assert!(!text.contains("hunter") && !text.contains("same"), "{text}");
-            assert!(text.contains("b: (secret)\n"), "{text}");
+            assert!(text.contains("b: \"(secret)\"\n"), "{text}");
         }
         assert!(
-            a.contains("a: (secret, before)") && b.contains("a: (secret, after)"),
+            a.contains("(secret, before)") && b.contains("(secret, after)"),
             "{a}{b}"
         );
     }

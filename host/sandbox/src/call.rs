@@ -330,6 +330,10 @@ impl Running {
         Err(classify(&error, state))
     }
 
+    #[expect(
+        clippy::result_large_err,
+        reason = "one error for each call; the callers give it on as it is"
+    )]
     fn finish<T>(mut self, result: Result<T, Failure>) -> Result<(T, Usage), CallError> {
         let left = self.store.get_fuel().unwrap_or(0);
         let state = self.store.data_mut();

@@ -201,7 +201,7 @@ fn wait(
                 });
             }
             Err(RecvTimeoutError::Timeout) => {
-                progress(&format!("compiling, {} s", started.elapsed().as_secs()))
+                progress(&format!("compiling, {} s", started.elapsed().as_secs()));
             }
         }
     }

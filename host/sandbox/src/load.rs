@@ -287,8 +287,8 @@ impl Sandbox {
             .slots
             .get(&(digest, role))
             .map(|s| s.plugin.clone())?;
-        let plugin = lock(&slot).clone();
-        plugin
+
+        lock(&slot).clone()
     }
 
     /// How plugins came to be ready so far.

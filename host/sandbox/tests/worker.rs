@@ -1,4 +1,9 @@
 //! Compiling in a child process: this test binary is its own compile worker, as `weir` is.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test says what is wrong by failing"
+)]
 
 use std::fmt::Write as _;
 use std::path::Path;

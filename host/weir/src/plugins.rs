@@ -72,7 +72,7 @@ impl Store {
             match read_capped(&path, MAX_COMPONENT)? {
                 Some(bytes) if Digest::of(&bytes) == digest => return Ok(Some(bytes)),
                 Some(_) => {
-                    tracing::warn!(path = %path.display(), "is not the component that its name says; looking elsewhere")
+                    tracing::warn!(path = %path.display(), "is not the component that its name says; looking elsewhere");
                 }
                 None => {}
             }

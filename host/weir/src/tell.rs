@@ -58,10 +58,10 @@ impl Teller {
         let (commit, subject, author) = (record.commit.short(), &record.subject, &record.author);
         match record.movement {
             Movement::First => {
-                tracing::info!(%commit, %author, "following from commit {commit}: {subject}")
+                tracing::info!(%commit, %author, "following from commit {commit}: {subject}");
             }
             Movement::Forward(from) => {
-                tracing::info!(%commit, from = %from.short(), %author, "new commit {commit}: {subject}")
+                tracing::info!(%commit, from = %from.short(), %author, "new commit {commit}: {subject}");
             }
             Movement::Rewritten(from) => {
                 tracing::warn!(%commit, from = %from.short(), %author, "history was rewritten: {} is now {commit}: {subject}", from.short());
@@ -202,7 +202,7 @@ fn tell_report(report: &Report, changed: bool) {
             tracing::error!(%app, %commit, stage = %problem.stage, fault = problem.fault.as_str(), "failed: {}", problem.message);
         }
         (None, State::Pending) => {
-            tracing::info!(%app, %commit, "waits for objects that move to another app")
+            tracing::info!(%app, %commit, "waits for objects that move to another app");
         }
         (None, _) if changed => tracing::info!(%app, %commit, "synced to {commit}: {counts}"),
         (None, _) => tracing::info!(%app, %commit, "is at {commit}: nothing to change"),

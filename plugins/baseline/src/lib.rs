@@ -183,7 +183,8 @@ impl Look<'_> {
                     .is_some_and(|v| !v.is_null())
             };
             // A limit without a request is the request, too.
-            if !set(part) && !(part == "requests" && set("limits")) {
+            let is_said = set(part) || (part == "requests" && set("limits"));
+            if !is_said {
                 let message =
                     format!("container {name} has no resources.{part}.{resource}; set it");
                 self.say(limits, "no-limits", at.to_string(), &message);

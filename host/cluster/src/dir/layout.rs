@@ -55,9 +55,9 @@ fn encode(text: &str, dots: bool) -> String {
             || byte == b'_'
             || (byte == b'.' && at > 0 && !dots);
         if safe {
-            out.push(char::from(byte))
+            out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"))
+            out.push_str(&format!("%{byte:02X}"));
         }
     }
     out

@@ -27,9 +27,9 @@ fn entries(out: &mut String, map: &Map<String, Value>, indent: usize, mut inline
         inline = false;
         let start = out.len();
         if is_plain(key) {
-            out.push_str(key)
+            out.push_str(key);
         } else {
-            quoted(out, key)
+            quoted(out, key);
         }
         if out.len() - start > SIMPLE_KEY {
             out.insert_str(start, "? ");
@@ -119,13 +119,12 @@ fn is_plain(text: &str) -> bool {
         return false;
     };
     let starts_well = first.is_ascii_alphanumeric() || matches!(first, b'_' | b'/');
-    starts_well
-        && !matches!(last, b' ' | b':')
-        && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && !(first.is_ascii_digit() && could_be_number(bytes))
-        && !is_word(text)
+    let looks_like_a_number = first.is_ascii_digit() && could_be_number(bytes);
+    let ends_well = !matches!(last, b' ' | b':');
+    let is_printable = bytes.iter().all(|byte| matches!(byte, b' '..=b'~'));
+    let has_mark = text.contains(": ") || text.contains(" #");
+    let may_be_plain = starts_well && ends_well && is_printable;
+    may_be_plain && !has_mark && !looks_like_a_number && !is_word(text)
 }
 
 /// Numbers, dates, times and base-60 numbers consist of these in one reader or another.

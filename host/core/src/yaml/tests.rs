@@ -106,7 +106,7 @@ fn repeated_text_stops_at_the_byte_budget() {
     );
     assert_eq!(
         within(budget, &text),
-        "2:20: aliases repeat more than 2000 bytes of text, which is the limit"
+        "2:21: aliases repeat more than 2000 bytes of text, which is the limit"
     );
 }
 
@@ -296,7 +296,7 @@ fn wrong_types_say_what_was_expected_and_found() {
     );
     assert_eq!(
         app_refusal("- a\n- b\n- c\n- d\n").split(": ").next(),
-        Some("1:3")
+        Some("2:3")
     );
 }
 

@@ -48,9 +48,9 @@ impl Rig {
         fn walk(dir: &Path, into: &mut Vec<std::path::PathBuf>) {
             for entry in std::fs::read_dir(dir).unwrap().flatten() {
                 if entry.path().is_dir() {
-                    walk(&entry.path(), into)
+                    walk(&entry.path(), into);
                 } else {
-                    into.push(entry.path())
+                    into.push(entry.path());
                 }
             }
         }

@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn what_is_not_one_json_object_is_refused() {
         assert!(complaint("[]").starts_with("config: "));
-        assert!(complaint("{").starts_with("config: EOF while parsing"));
+        assert!(complaint("{").contains("EOF while parsing"));
         assert!(complaint(r#"{"team":"a"} {}"#).starts_with("config: trailing characters"));
     }
 }

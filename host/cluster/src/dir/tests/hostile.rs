@@ -118,7 +118,7 @@ fn a_foreign_file_at_the_place_is_refused_and_untouched() {
 fn a_file_that_appears_after_the_plan_is_not_replaced() {
     let mut rig = Rig::new();
     let applied = rig.sync_while(&[map("a", "1")], |rig| {
-        rig.put("shop/configmap/a.yaml", "mine")
+        rig.put("shop/configmap/a.yaml", "mine");
     });
     assert!(
         failure(&applied)
