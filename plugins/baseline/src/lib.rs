@@ -221,7 +221,7 @@ fn not_pinned(image: Option<&Value>, pin: Pin) -> Option<String> {
     // A colon before the last slash belongs to a registry's port.
     let name = image.rsplit('/').next().unwrap_or(image);
     match name.split_once(':') {
-        Some((_, tag)) if !tag.is_empty() && tag != "latest" && !tag.contains('@') => None,
+        Some((name, tag)) if !tag.is_empty() && tag != "latest" && !name.contains('@') => None,
         Some(_) => Some(format!(
             "image {image:?} may change under its tag; name a version or a digest"
         )),
