@@ -34,12 +34,23 @@ pub enum Live {
     Unknown(String),
 }
 
+/// How another app holds an object.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Which app.
+    pub app: AppName,
+    /// How sure it is that the object is its own: a take-over makes nobody surer.
+    pub holding: Holding,
+    /// Whether it still wants the object at this commit.
+    pub wants: bool,
+}
+
 /// What other apps of the repository have to do with objects.
 #[derive(Debug, Clone, Default)]
 pub struct Others {
     /// Objects in the inventories of other apps: whose, and whether it still wants them at this commit.
     /// An app that could not be rendered wants all that it has.
-    pub holds: BTreeMap<ResourceId, (AppName, bool)>,
+    pub holds: BTreeMap<ResourceId, Held>,
     /// Objects that other apps want at this commit.
     pub wants: BTreeMap<ResourceId, AppName>,
 }
@@ -204,23 +215,24 @@ pub fn plan(
     let unknown = Live::Unknown("it was not observed".to_owned());
     for object in desired {
         let id = object.id();
-        let holding = match others.holds.get(id) {
-            Some((app, true)) => {
-                plan.refused
-                    .push((id.clone(), Refusal::OwnedBy(app.clone())));
-                continue;
-            }
-            // It moves here: what the other app held, we hold.
-            Some((app, false)) => {
-                plan.taken.insert(id.clone(), app.clone());
-                Some(Holding::Confirmed(object.digest()))
-            }
-            None => inventory.get(id),
-        };
+        let held = others.holds.get(id);
+        if let Some(held) = held.filter(|held| held.wants) {
+            let refusal = Refusal::OwnedBy(held.app.clone());
+            plan.refused.push((id.clone(), refusal));
+            continue;
+        }
+        // It moves here: what the other app held, we hold, and no more surely.
+        let holding = held.map_or_else(|| inventory.get(id), |held| Some(held.holding));
         match step(object, holding, live.get(id).unwrap_or(&unknown)) {
             Ok(Some(step)) => apply.entry(wave(id)).or_default().push(step),
             Ok(None) => plan.unchanged += 1,
-            Err(refusal) => plan.refused.push((id.clone(), refusal)),
+            Err(refusal) => {
+                plan.refused.push((id.clone(), refusal));
+                continue;
+            }
+        }
+        if let Some(held) = held {
+            plan.taken.insert(id.clone(), held.app.clone());
         }
     }
     plan.apply = apply.into_values().collect();
@@ -309,13 +321,19 @@ impl Others {
     ) -> Others {
         let mut others = Others::default();
         for (other, inventory) in inventories.iter().filter(|(name, _)| *name != app) {
-            for (id, _) in inventory.iter() {
+            for (id, holding) in inventory.iter() {
                 let wants = match desired.get(other) {
                     Some(Some(ids)) => ids.contains(id),
                     Some(None) => true,
                     None => false,
                 };
-                others.holds.insert(id.clone(), (other.clone(), wants));
+                let app = other.clone();
+                let held = Held {
+                    app,
+                    holding,
+                    wants,
+                };
+                others.holds.insert(id.clone(), held);
             }
         }
         for (other, ids) in desired.iter().filter(|(name, _)| *name != app) {
@@ -324,5 +342,79 @@ impl Others {
             }
         }
         others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Origin;
+    use serde_json::json;
+
+    fn object(value: &str) -> Object {
+        let body = json!({
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"v": value},
+        });
+        let origin = Origin {
+            path: "a.yaml".into(),
+            line: 1,
+        };
+        Object::new(body, origin).unwrap()
+    }
+
+    /// The plan for one object that another app holds and no longer wants.
+    fn taking(wanted: &Object, holding: Holding, content: Digest) -> Plan {
+        let id = wanted.id().clone();
+        let app = "other".parse().unwrap();
+        let held = Held {
+            app,
+            holding,
+            wants: false,
+        };
+        let others = Others {
+            holds: [(id.clone(), held)].into(),
+            ..Others::default()
+        };
+        let version = Version(content.to_string());
+        let live = [(id, Live::Present { version, content })].into();
+        plan(
+            std::slice::from_ref(wanted),
+            &Inventory::default(),
+            &live,
+            &others,
+        )
+    }
+
+    #[test]
+    fn a_taken_object_is_held_no_more_surely_than_before() {
+        let (wanted, staked, foreign) = (object("new"), object("old"), Digest::of(b"foreign"));
+        let plan = taking(&wanted, Holding::Intended(staked.digest()), foreign);
+        assert_eq!(plan.refused(), [(wanted.id().clone(), Refusal::NotOurs)]);
+        assert!(plan.is_empty(), "nothing is written and nothing is taken");
+    }
+
+    #[test]
+    fn an_object_that_moves_here_is_taken_and_updated() {
+        let (wanted, old) = (object("new"), object("old"));
+        for holding in [
+            Holding::Intended(old.digest()),
+            Holding::Confirmed(old.digest()),
+        ] {
+            let plan = taking(&wanted, holding, old.digest());
+            assert!(matches!(plan.steps().next(), Some(Step::Update { .. })));
+            assert_eq!(plan.taken().len(), 1);
+        }
+    }
+
+    #[test]
+    fn unknown_live_state_is_never_a_create() {
+        let wanted = object("new");
+        let plan = plan(
+            &[wanted],
+            &Inventory::default(),
+            &BTreeMap::new(),
+            &Others::default(),
+        );
+        assert!(plan.is_empty() && plan.refused().len() == 1);
     }
 }
