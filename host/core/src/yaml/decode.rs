@@ -168,6 +168,16 @@ impl fmt::Display for Found<'_> {
 /// A node as a deserializer.
 struct Place<'de>(&'de Node);
 
+impl<'de> Place<'de> {
+    fn fields<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        if matches!(self.0.kind, NodeKind::Sequence(_)) {
+            let refusal = serde::de::Error::invalid_type(Unexpected::Seq, &visitor);
+            return Err(Refusal::at(refusal, self.0.mark));
+        }
+        self.deserialize_any(visitor)
+    }
+}
+
 impl<'de> Deserializer<'de> for Place<'de> {
     type Error = Refusal;
 
@@ -193,6 +203,16 @@ impl<'de> Deserializer<'de> for Place<'de> {
             }),
         }
         .map_err(|refusal| refusal.at(self.0.mark))
+    }
+
+    /// A map, by keys: serde would read a list as the fields in their order.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        self.fields(visitor)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
@@ -241,7 +261,7 @@ impl<'de> Deserializer<'de> for Place<'de> {
 
     forward_to_deserialize_any! {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
-        seq tuple tuple_struct map struct identifier ignored_any
+        seq tuple tuple_struct map identifier ignored_any
     }
 }
 
@@ -472,6 +492,6 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
         _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        Place(self.content()?).deserialize_any(visitor)
+        Place(self.content()?).fields(visitor)
     }
 }
