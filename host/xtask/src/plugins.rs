@@ -170,12 +170,13 @@ fn rust_flags(root: &Path, places: &Places) -> Result<String> {
         Some(home) => home.clone(),
         None => cargo_home()?,
     };
-    // Where several match, the last one holds.
-    let remaps = [
+    let mut remaps = [
         (home, "/cargo"),
         (PathBuf::from(sysroot).join("lib/rustlib/src/rust"), "/rust"),
         (root.to_path_buf(), "/weir"),
     ];
+    // Where several match, the last one holds: the longest goes last, since one may lie inside another.
+    remaps.sort_by_key(|(from, _)| from.as_os_str().len());
     let flags = remaps.map(|(from, to)| format!("--remap-path-prefix={}={to}", from.display()));
     Ok(flags.join("\u{1f}"))
 }
