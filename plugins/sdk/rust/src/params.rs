@@ -68,7 +68,7 @@ impl Params {
         let mut json = serde_json::Deserializer::from_slice(bytes);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let place = match error.path().to_string().as_str() {
-                "." => "config".to_string(),
+                "." | "?" => "config".to_string(),
                 path => format!("config.{path}"),
             };
             bad_config(&place, &error.into_inner())
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn what_is_not_one_json_object_is_refused() {
         assert!(complaint("[]").starts_with("config: "));
-        assert!(complaint("{").contains("EOF while parsing"));
+        assert!(complaint("{").starts_with("config: EOF while parsing"));
         assert!(complaint(r#"{"team":"a"} {}"#).starts_with("config: trailing characters"));
     }
 }
