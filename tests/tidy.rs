@@ -173,3 +173,32 @@ fn every_test_that_the_architecture_names_is_there() {
         );
     }
 }
+
+#[test]
+fn no_file_is_longer_than_a_reader_can_hold() {
+    for path in rust_files() {
+        let lines = fs::read_to_string(&path).unwrap().lines().count();
+        assert!(
+            lines <= 500,
+            "{}: {lines} lines; at most 500: split it",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn every_suite_is_listed_so_that_it_runs() {
+    let manifest = read("tests/Cargo.toml");
+    for entry in fs::read_dir(root().join("tests"))
+        .unwrap()
+        .map(Result::unwrap)
+    {
+        let name = entry.file_name().into_string().unwrap();
+        if name.ends_with(".rs") {
+            assert!(
+                manifest.contains(&format!("path = \"{name}\"")),
+                "tests/Cargo.toml does not list {name}"
+            );
+        }
+    }
+}

@@ -4,6 +4,7 @@
 //! server would see; [`decode`] gives typed values with errors that name the place and the nearest key;
 //! [`emit`] writes YAML that every reader understands alike.
 
+mod characters;
 mod decode;
 mod emit;
 mod mapping;

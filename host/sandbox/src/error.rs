@@ -8,7 +8,7 @@ use weir_core::grant::Limits;
 use weir_core::name::{AppName, PluginName};
 use weir_core::tree::ReadError;
 
-use crate::call::{Level, Usage};
+use crate::values::{Level, Usage};
 
 /// A call that gave nothing. It is the one app's failure; nothing else stops.
 #[derive(Debug)]

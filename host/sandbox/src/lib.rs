@@ -16,17 +16,18 @@ mod error;
 mod inspect;
 mod load;
 mod state;
+mod values;
 mod wasi;
 
 #[cfg(test)]
 mod tests;
 
-pub use call::{Call, Document, Finding, Level, LogLine, Params, Severity, TargetFacts, Usage};
 pub use compile::{CompileError, compile_worker};
 pub use config::{CompileLimits, CompileMode, SandboxConfig};
 pub use engine::TICK;
 pub use error::{CallError, Diagnostic, Failure};
 pub use load::{LoadCounts, LoadError, Plugin, Sandbox, SandboxError};
+pub use values::{Call, Document, Finding, Level, LogLine, Params, Severity, TargetFacts, Usage};
 
 use std::fmt;
 

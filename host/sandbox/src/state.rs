@@ -11,8 +11,8 @@ use weir_core::grant::Limits;
 use weir_core::tree::{ReadError, View};
 
 use crate::bindings::{log, tree, types};
-use crate::call::{LogLine, Severity};
 use crate::error::Failure;
+use crate::values::{LogLine, Severity};
 
 /// Elements of all tables of a call together. The largest Go programs need some tens of thousands.
 const TABLE_ELEMENTS: usize = 1 << 20;

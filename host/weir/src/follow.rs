@@ -336,7 +336,7 @@ impl Loop<'_> {
                 .cloned()
                 .collect()
         });
-        let wanted: BTreeMap<_, _> = prepared.desired();
+        let wanted = &prepared.desired;
         for app in gone {
             let held: BTreeSet<_> = syncer.journal().status(|s| {
                 s.apps
@@ -397,7 +397,33 @@ impl Follow {
         let snapshot = snapshot
             .map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;
         let snapshot = snapshot.map_err(|e| Error::stage("snapshot", &e))?;
-        prepare(&self.host, &snapshot, &self.from, &[]).await
+        let mut prepared = prepare(&self.host, &snapshot, &self.from, &[]).await?;
+        self.say_unbound(&mut prepared)?;
+        Ok(prepared)
+    }
+
+    /// Apps whose target this host does not bind are another host's; where that is all of them, the
+    /// flags are wrong.
+    fn say_unbound(&self, prepared: &mut Prepared) -> Result<(), Error> {
+        let apps = prepared.apps.values();
+        let unbound: Vec<String> = apps
+            .filter(|a| !self.syncer.binds(&a.app.target))
+            .map(|a| format!("{} (target {})", a.app.name, a.app.target))
+            .collect();
+        if unbound.is_empty() {
+            return Ok(());
+        }
+        let text = format!(
+            "{} of {} apps land in targets that this host does not bind, and are left to others: {}. Bind one with --target NAME=dir:PATH",
+            unbound.len(),
+            prepared.apps.len(),
+            unbound.join(", ")
+        );
+        if unbound.len() == prepared.apps.len() {
+            return Err(Error::Usage(text));
+        }
+        prepared.warnings.push(text);
+        Ok(())
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Prepared {
     pub(crate) warnings: Vec<String>,
     /// Every app of the manifest, each rendered or not.
     pub(crate) apps: BTreeMap<AppName, PreparedApp>,
+    /// What each app wants, by identity; `None` for one that could not be rendered.
+    pub(crate) desired: BTreeMap<AppName, Option<BTreeSet<ResourceId>>>,
 }
 
 /// One app of a commit.
@@ -74,23 +76,6 @@ pub(crate) struct Rendered {
     pub(crate) plugins: BTreeMap<PluginName, Digest>,
     /// Microseconds of each stage.
     pub(crate) micros: BTreeMap<String, u64>,
-}
-
-impl Prepared {
-    /// What each app wants, by identity; `None` for one that could not be rendered.
-    pub(crate) fn desired(&self) -> BTreeMap<AppName, Option<BTreeSet<ResourceId>>> {
-        let ids = |r: &Rendered| {
-            r.validated
-                .objects()
-                .iter()
-                .map(|o| o.id().clone())
-                .collect()
-        };
-        self.apps
-            .iter()
-            .map(|(name, app)| (name.clone(), app.rendered.as_ref().ok().map(ids)))
-            .collect()
-    }
 }
 
 /// The manifest and lock of a snapshot.
@@ -237,8 +222,22 @@ pub(crate) async fn prepare(
     Ok(Prepared {
         commit: snapshot.tree.commit(),
         warnings,
+        desired: desired(&apps),
         apps,
     })
+}
+
+fn desired(
+    apps: &BTreeMap<AppName, PreparedApp>,
+) -> BTreeMap<AppName, Option<BTreeSet<ResourceId>>> {
+    let ids = |r: &Rendered| {
+        let objects = r.validated.objects().iter();
+        objects.map(|o| o.id().clone()).collect()
+    };
+    let wanted = |app: &PreparedApp| app.rendered.as_ref().ok().map(ids);
+    apps.iter()
+        .map(|(name, app)| (name.clone(), wanted(app)))
+        .collect()
 }
 
 /// Every plugin that some app calls, in the role it is called in, loaded once or failed once.

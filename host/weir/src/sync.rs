@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use weir_cluster::dir::{ApplyEvent, DirTarget};
+use weir_cluster::dir::DirTarget;
 use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_core::inventory::Inventory;
@@ -12,7 +12,7 @@ use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Counts, Live, Others, Plan, plan};
 use weir_core::record::{Event, Problem, Record, SyncRecord};
-use weir_core::stake::{Applied, Ended, Outcome, Staked, stake};
+use weir_core::stake::{Applied, Outcome, Staked, stake};
 use weir_core::status::{AppStatus, State};
 
 use crate::crash::crash_point;
@@ -20,8 +20,8 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::prepare::{Prepared, PreparedApp, Rendered};
 
-/// How many problems one message names.
-const SHOWN_REFUSALS: usize = 5;
+mod outcome;
+use outcome::{failed, recount, refusal, step_of};
 
 /// Brings apps to their targets.
 pub(crate) struct Syncer {
@@ -196,7 +196,6 @@ impl Syncer {
         target: &Arc<DirTarget>,
         desired: &[Object],
     ) -> Result<Plan, Error> {
-        let desired_by_app = prepared.desired();
         let (inventory, others) = self.journal.status(|s| {
             let inventories: BTreeMap<AppName, &Inventory> = s
                 .apps
@@ -208,7 +207,7 @@ impl Syncer {
                 .get(run.app)
                 .map(|a| a.inventory.clone())
                 .unwrap_or_default();
-            (own, Others::of(run.app, &inventories, &desired_by_app))
+            (own, Others::of(run.app, &inventories, &prepared.desired))
         });
         let ids: BTreeSet<ResourceId> = desired
             .iter()
@@ -454,64 +453,4 @@ async fn observe(
     let ids: Vec<ResourceId> = ids.into_iter().collect();
     let live = tokio::task::spawn_blocking(move || target.observe(&ids)).await;
     live.map_err(|e| Error::host("observe", format!("observing ended early: {e}")))
-}
-
-fn step_of(event: ApplyEvent) -> &'static str {
-    match event {
-        ApplyEvent::WaveWritten => "wave-written",
-        ApplyEvent::BeforeRename(_) => "before-rename",
-        ApplyEvent::AfterRename(_) => "after-rename",
-        ApplyEvent::BeforePrune(_) => "before-prune",
-        ApplyEvent::AfterPrune(_) => "after-prune",
-    }
-}
-
-/// What may not be touched, as one problem.
-fn refusal(app: &AppName, plan: &Plan) -> Option<Problem> {
-    let refused = plan.refused();
-    if refused.is_empty() {
-        return None;
-    }
-    let mut lines: Vec<String> = refused
-        .iter()
-        .take(SHOWN_REFUSALS)
-        .map(|(id, why)| format!("{id}: {why}"))
-        .collect();
-    if refused.len() > SHOWN_REFUSALS {
-        lines.push(format!("... and {} more", refused.len() - SHOWN_REFUSALS));
-    }
-    Some(Problem {
-        stage: "plan".to_owned(),
-        fault: Fault::Target,
-        message: format!("app {app}: {}", lines.join("; ")),
-    })
-}
-
-fn failed(app: &AppName, outcomes: &[Outcome]) -> Option<Problem> {
-    let (id, why) = outcomes.iter().find_map(|o| match &o.ended {
-        Ended::Failed(why) => Some((&o.id, why)),
-        _ => None,
-    })?;
-    Some(Problem {
-        stage: "apply".to_owned(),
-        fault: Fault::Target,
-        message: format!("app {app}: {id}: {why}"),
-    })
-}
-
-/// What really happened, in numbers.
-fn recount(planned: Counts, outcomes: &[Outcome]) -> Counts {
-    let mut counts = Counts {
-        unchanged: planned.unchanged,
-        ..Counts::default()
-    };
-    for outcome in outcomes {
-        match outcome.ended {
-            Ended::Created(_) => counts.created += 1,
-            Ended::Updated(_) => counts.updated += 1,
-            Ended::Pruned => counts.pruned += 1,
-            Ended::Confirmed(_) | Ended::Forgotten | Ended::Failed(_) | Ended::Skipped => {}
-        }
-    }
-    counts
 }

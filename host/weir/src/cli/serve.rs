@@ -66,7 +66,7 @@ pub(super) struct ServeArgs {
 pub(super) async fn sync(global: &GlobalArgs, args: &SyncArgs) -> Result<Done, Error> {
     let settings = settings(60_000);
     let (_stop, signals) = mpsc::channel(1);
-    let started = Started::start(global, &args.follow, settings, true).await?;
+    let (started, _) = Started::start(global, &args.follow, settings, true).await?;
     let ended = started.run(signals).await?;
     outcome(ended)
 }
@@ -83,11 +83,12 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
     let address = listener
         .local_addr()
         .map_err(|e| Error::host("start", e.to_string()))?;
-    let mut started = Started::start(global, &args.follow, settings(interval.0), false).await?;
+    let (started, model) =
+        Started::start(global, &args.follow, settings(interval.0), false).await?;
     let (send, signals) = mpsc::channel(8);
     let listening = tokio::spawn(listen_for_signals(send));
     let (stop_api, api_stops) = oneshot::channel::<()>();
-    let router = weir_api::router(started.model());
+    let router = weir_api::router(model);
     let api = tokio::spawn(weir_api::serve(
         listener,
         router,
@@ -127,7 +128,6 @@ fn settings(interval: u64) -> Settings {
 struct Started {
     follow: Follow,
     teller: Teller,
-    model: Option<ReadModel>,
     url: String,
 }
 
@@ -155,7 +155,7 @@ impl Started {
         let url = source.url().to_owned();
         let (publisher, view) = Publisher::new(&url, &args.reference);
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let model = Some(ReadModel::new(view, metrics.clone()));
+        let model = ReadModel::new(view, metrics.clone());
         let syncer = Arc::new(Syncer::new(journal, targets));
         let follow = Follow {
             source: Arc::new(source),
@@ -171,12 +171,6 @@ impl Started {
             model,
             url,
         })
-    }
-
-    fn model(&mut self) -> ReadModel {
-        self.model
-            .take()
-            .unwrap_or_else(|| unreachable!("asked for once"))
     }
 
     async fn run(mut self, signals: mpsc::Receiver<Signal>) -> Result<Ended, Error> {

@@ -1,0 +1,174 @@
+//! The schedule as tables of events and commands, in told time.
+
+use super::*;
+
+const SETTINGS: Settings = Settings {
+    interval: 1000,
+    parallel: 4,
+    backoff: 100,
+    backoff_ceiling: 10_000,
+};
+
+fn commit(n: u8) -> CommitId {
+    CommitId::from_bytes([n; 20])
+}
+fn app(name: &str) -> AppName {
+    name.parse().unwrap()
+}
+fn node(name: &str, after: &[&str]) -> Node {
+    Node {
+        app: app(name),
+        after: after.iter().map(|n| app(n)).collect(),
+    }
+}
+fn sync(name: &str, n: u8) -> Command {
+    Command::Sync(app(name), commit(n))
+}
+
+/// A schedule that has prepared commit 1 with these apps; the commands are those of the last event.
+fn prepared(nodes: Vec<Node>) -> (Schedule, Vec<Command>) {
+    let mut s = Schedule::new(SETTINGS, 7);
+    assert_eq!(s.on(0, Event::Tick), [Command::Fetch]);
+    assert_eq!(
+        s.on(1, Event::Fetched(Ok(commit(1)))),
+        [Command::Prepare(commit(1))]
+    );
+    let commands = s.on(2, Event::Prepared(commit(1), Ok(nodes)));
+    (s, commands)
+}
+
+#[test]
+fn never_runs_one_app_twice_at_once() {
+    let (mut s, commands) = prepared(vec![node("a", &[])]);
+    assert_eq!(commands, [sync("a", 1)]);
+    let due = s.wake_at(3).unwrap();
+    assert_eq!(s.on(due, Event::Tick), [Command::Fetch]);
+    assert_eq!(s.on(due, Event::Fetched(Ok(commit(1)))), []);
+    assert_eq!(
+        s.on(due, Event::Synced(app("a"), commit(1), Ok(()))),
+        [sync("a", 1)]
+    );
+}
+
+#[test]
+fn a_request_during_a_fetch_causes_exactly_one_more() {
+    let mut s = Schedule::new(SETTINGS, 7);
+    assert_eq!(s.on(0, Event::Tick), [Command::Fetch]);
+    assert_eq!(s.on(1, Event::Requested), []);
+    assert_eq!(s.on(2, Event::Requested), []);
+    assert_eq!(
+        s.on(3, Event::Fetched(Ok(commit(1)))),
+        [Command::Fetch, Command::Prepare(commit(1))]
+    );
+    assert_eq!(s.on(4, Event::Fetched(Ok(commit(1)))), []);
+}
+
+#[test]
+fn the_latest_commit_wins() {
+    let (mut s, _) = prepared(vec![node("a", &[]), node("b", &["a"])]);
+    s.on(3, Event::Requested);
+    assert_eq!(
+        s.on(4, Event::Fetched(Ok(commit(2)))),
+        [Command::Prepare(commit(2))]
+    );
+    assert_eq!(
+        s.on(5, Event::Synced(app("a"), commit(1), Ok(()))),
+        [],
+        "b waits for commit 2"
+    );
+    let nodes = vec![node("a", &[]), node("b", &["a"])];
+    assert_eq!(
+        s.on(6, Event::Prepared(commit(2), Ok(nodes))),
+        [sync("a", 2)]
+    );
+    assert_eq!(
+        s.on(7, Event::Synced(app("a"), commit(2), Ok(()))),
+        [sync("b", 2)]
+    );
+}
+
+#[test]
+fn an_app_waits_for_those_before_it() {
+    let (mut s, commands) = prepared(vec![node("a", &[]), node("b", &["a"])]);
+    assert_eq!(commands, [sync("a", 1)]);
+    assert_eq!(
+        s.on(3, Event::Synced(app("a"), commit(1), Err(Retry::OnChange))),
+        []
+    );
+    let due = s.wake_at(3).unwrap();
+    s.on(due, Event::Tick);
+    assert_eq!(
+        s.on(due, Event::Fetched(Ok(commit(1)))),
+        [sync("a", 1)],
+        "a poll tries again"
+    );
+    assert_eq!(
+        s.on(due, Event::Synced(app("a"), commit(1), Ok(()))),
+        [sync("b", 1)]
+    );
+}
+
+#[test]
+fn no_more_than_allowed_run_at_once() {
+    let names = ["a", "b", "c", "d", "e", "f"];
+    let (mut s, commands) = prepared(names.iter().map(|n| node(n, &[])).collect());
+    assert_eq!(commands.len(), SETTINGS.parallel);
+    assert_eq!(
+        s.on(3, Event::Synced(app("a"), commit(1), Ok(()))),
+        [sync("e", 1)]
+    );
+}
+
+#[test]
+fn backoff_grows_and_has_a_ceiling() {
+    let mut s = Schedule::new(SETTINGS, 7);
+    let mut now = 0;
+    let mut longest = 0;
+    for _ in 0..50 {
+        assert_eq!(s.on(now, Event::Tick), [Command::Fetch]);
+        assert_eq!(s.on(now, Event::Fetched(Err(Retry::Backoff))), []);
+        let wait = s.wake_at(now).unwrap() - now;
+        assert!(
+            (SETTINGS.backoff..=SETTINGS.backoff_ceiling).contains(&wait),
+            "{wait}"
+        );
+        longest = longest.max(wait);
+        now += wait;
+    }
+    assert!(longest > SETTINGS.backoff_ceiling / 2);
+}
+
+#[test]
+fn a_failed_fetch_leaves_what_is_synced_alone() {
+    let (mut s, _) = prepared(vec![node("a", &[])]);
+    s.on(3, Event::Synced(app("a"), commit(1), Ok(())));
+    let due = s.wake_at(3).unwrap();
+    assert_eq!(s.on(due, Event::Tick), [Command::Fetch]);
+    assert_eq!(s.on(due, Event::Fetched(Err(Retry::OnChange))), []);
+}
+
+#[test]
+fn stopping_starts_nothing_and_waits_for_what_runs() {
+    let (mut s, _) = prepared(vec![node("a", &[]), node("b", &["a"])]);
+    assert_eq!(s.on(3, Event::Stopping), []);
+    assert_eq!(s.on(4, Event::Requested), []);
+    assert_eq!(
+        s.on(5, Event::Synced(app("a"), commit(1), Ok(()))),
+        [Command::Stopped]
+    );
+    assert_eq!(s.on(6, Event::Tick), [], "said once");
+    assert_eq!(s.wake_at(6), None);
+}
+
+#[test]
+fn an_app_that_left_is_run_no_more() {
+    let (mut s, _) = prepared(vec![node("a", &[]), node("b", &[])]);
+    s.on(3, Event::Synced(app("a"), commit(1), Ok(())));
+    s.on(3, Event::Synced(app("b"), commit(1), Ok(())));
+    s.on(4, Event::Requested);
+    s.on(5, Event::Fetched(Ok(commit(2))));
+    assert_eq!(
+        s.on(6, Event::Prepared(commit(2), Ok(vec![node("b", &[])]))),
+        [sync("b", 2)]
+    );
+}
