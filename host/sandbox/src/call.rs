@@ -17,7 +17,7 @@ use crate::bindings::types;
 use crate::error::{CallError, Diagnostic, Failure};
 use crate::load::{Plugin, Sandbox, World};
 use crate::state::State;
-use crate::values::{Call, Document, Finding, Params, Usage};
+use crate::values::{Call, Document, Finding, Level, Params, Usage};
 
 /// Documents, objects or findings that one call may return.
 const ITEMS: usize = 100_000;

@@ -137,7 +137,7 @@ impl Started {
         args: &FollowArgs,
         settings: Settings,
         once: bool,
-    ) -> Result<Started, Error> {
+    ) -> Result<(Started, ReadModel), Error> {
         let places: Places = global.places()?;
         let bindings = bindings(&args.targets)?;
         let from = engine::manifest_from(&args.repo)?;
@@ -165,12 +165,12 @@ impl Started {
             settings,
             once,
         };
-        Ok(Started {
+        let started = Started {
             follow,
             teller: Teller::new(publisher, metrics),
-            model,
             url,
-        })
+        };
+        Ok((started, model))
     }
 
     async fn run(mut self, signals: mpsc::Receiver<Signal>) -> Result<Ended, Error> {
