@@ -210,7 +210,7 @@ fn a_locked_digest_that_the_host_does_not_have_is_never_replaced() {
 
 #[test]
 fn an_object_that_moves_to_another_app_is_taken_and_never_gone() {
-    let manifest = "version: 1\napps:\n  - { name: a, path: a, target: { namespace: n } }\n  - { name: b, path: b, target: { namespace: n } }\n";
+    let manifest = "version: 1\napps:\n  - { name: a, path: a, target: { namespace: ns } }\n  - { name: b, path: b, target: { namespace: ns } }\n";
     let two = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: two }\n";
     let three = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: three }\n";
     let mut repo = repository(
@@ -227,7 +227,7 @@ fn an_object_that_moves_to_another_app_is_taken_and_never_gone() {
     run(&weir, &repo, "sync", &["--target", &bound])
         .success()
         .unwrap();
-    let file = live.join("n/configmap/two.yaml");
+    let file = live.join("ns/configmap/two.yaml");
     let before = std::fs::metadata(&file).unwrap().modified().unwrap();
     repo.rename("a/two.yaml", "b/two.yaml").unwrap();
     repo.commit("Move two from a to b").unwrap();
