@@ -1,9 +1,5 @@
 //! What a manifest and a lock ask for, through the real binary: globs, targets, order, pins, refusals.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what is wrong by failing"
-)]
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::path::Path;
 
