@@ -13,10 +13,15 @@ pub(crate) struct Run(Command);
 
 /// The same cargo that runs this task, in the workspace.
 pub(crate) fn cargo(dir: &Path) -> Run {
-    let mut run = program(
+    cargo_tool(
         std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
         dir,
-    );
+    )
+}
+
+/// A program that runs cargo in turn, in a folder.
+pub(crate) fn cargo_tool(name: impl AsRef<OsStr>, dir: &Path) -> Run {
+    let mut run = program(name, dir);
     // What `cargo run` sets for this task would look like a changed environment
     // to build scripts (ring's watches it) and rebuild them each time.
     for (name, _) in std::env::vars_os() {
