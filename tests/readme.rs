@@ -1,0 +1,1 @@
+//! What the README says is run: its manifest, its commands, its plugin, its exit codes.
