@@ -36,7 +36,8 @@ fn run(weir: &Weir, repo: &Repo, command: &str, more: &[&str]) -> String {
     let path = repo.path();
     let start = [command, "--repo", path.to_str().unwrap()];
     let ran = weir.run(start.iter().chain(more).copied()).unwrap();
-    ran.success().unwrap_or_else(|e| panic!("{command} {more:?}: {e}"))
+    ran.success()
+        .unwrap_or_else(|e| panic!("{command} {more:?}: {e}"))
 }
 
 /// The apps' names, as the binary itself lists them.
@@ -125,9 +126,16 @@ fn with_a_lock_an_example_renders_the_same_and_without_a_warning() {
         let without = rendered(&weir, &repo, &[]);
         run(&weir, &repo, "lock", &[]);
         repo.commit("Lock").unwrap();
-        assert_eq!(rendered(&weir, &repo, &[]), without, "{}", example.display());
+        assert_eq!(
+            rendered(&weir, &repo, &[]),
+            without,
+            "{}",
+            example.display()
+        );
         let path = repo.path();
-        let ran = weir.run(["render", "--repo", path.to_str().unwrap()]).unwrap();
+        let ran = weir
+            .run(["render", "--repo", path.to_str().unwrap()])
+            .unwrap();
         assert!(!ran.stderr.contains("weir.lock"), "{}", ran.stderr);
     }
 }
@@ -165,6 +173,11 @@ fn a_second_sync_of_an_example_changes_nothing() {
         run(&weir, &repo, "sync", &targets);
         let second = Listing::read(&live).unwrap();
         assert_eq!(first.differences(&second), "", "{}", example.display());
-        assert_eq!(written(&live), times, "{}: a file was written", example.display());
+        assert_eq!(
+            written(&live),
+            times,
+            "{}: a file was written",
+            example.display()
+        );
     }
 }
