@@ -232,7 +232,7 @@ fn crate_roots() -> Vec<PathBuf> {
     roots
 }
 
-/// The files that a file's `mod name;` lines mean, `#[path]` left out: nobody here uses it.
+/// The files that a file's `mod name;` and `#[path = "name"]` lines mean.
 fn modules_of(path: &Path) -> Vec<PathBuf> {
     let stem = path.file_stem().unwrap().to_str().unwrap();
     let parent = path.parent().unwrap();
@@ -250,10 +250,13 @@ fn modules_of(path: &Path) -> Vec<PathBuf> {
         let line = line.strip_prefix("pub(super) ").unwrap_or(line);
         line.strip_prefix("mod ")?.strip_suffix(';')
     });
-    names
-        .flat_map(|n| [dir.join(format!("{n}.rs")), dir.join(n).join("mod.rs")])
-        .filter(|file| file.exists())
-        .collect()
+    let files = names.flat_map(|n| [dir.join(format!("{n}.rs")), dir.join(n).join("mod.rs")]);
+    // Relative to the folder that the file lies in, whatever the file is called.
+    let named = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+    let named = named.map(|name| parent.join(name));
+    files.chain(named).filter(|file| file.exists()).collect()
 }
 
 #[test]
