@@ -10,7 +10,8 @@ struct Config {
     team: String,
 }
 
-fn add_team(mut objects: Vec<Object>, params: &Params) -> Result<Vec<Object>, Diagnostics> {
+/// Gives each object the label.
+pub fn add_team(mut objects: Vec<Object>, params: &Params) -> Result<Vec<Object>, Diagnostics> {
     let config: Config = params.config()?;
     for object in &mut objects {
         object.set_label("team", &config.team)?;
