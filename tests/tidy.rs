@@ -202,3 +202,222 @@ fn every_suite_is_listed_so_that_it_runs() {
         }
     }
 }
+
+/// Files that no `mod` line leads to, since Cargo or a test finds them by a path: crate roots.
+fn crate_roots() -> Vec<PathBuf> {
+    let mut roots: Vec<PathBuf> = rust_files()
+        .into_iter()
+        .filter(|path| {
+            let parts: Vec<&str> = path.iter().rev().filter_map(|p| p.to_str()).collect();
+            matches!(
+                parts[..],
+                ["lib.rs" | "main.rs", "src", ..] | [_, "examples", ..]
+            )
+        })
+        .collect();
+    for manifest in ["tests/Cargo.toml", "host/sandbox/Cargo.toml"] {
+        let text = read(manifest);
+        let dir = root().join(manifest).parent().unwrap().to_owned();
+        let paths = text.lines().filter_map(|l| l.strip_prefix("path = \""));
+        roots.extend(paths.map(|p| dir.join(p.trim_end_matches('"'))));
+    }
+    // Cargo finds a crate's own tests and benchmarks without being told, one folder deep.
+    roots.extend(rust_files().into_iter().filter(|path| {
+        let parent = path.parent().unwrap();
+        let found = ["tests", "benches"].iter().any(|d| parent.ends_with(d));
+        found
+            && parent.with_file_name("Cargo.toml").exists()
+            && parent.with_file_name("src").exists()
+    }));
+    roots
+}
+
+/// The files that a file's `mod name;` and `#[path = "name"]` lines mean.
+fn modules_of(path: &Path) -> Vec<PathBuf> {
+    let stem = path.file_stem().unwrap().to_str().unwrap();
+    let parent = path.parent().unwrap();
+    let is_root = ["lib", "main", "mod"].contains(&stem) || crate_roots().iter().any(|r| r == path);
+    let dir = if is_root {
+        parent.to_owned()
+    } else {
+        parent.join(stem)
+    };
+    let text = fs::read_to_string(path).unwrap();
+    let names = text.lines().filter_map(|line| {
+        let line = line.trim_start();
+        let line = line.strip_prefix("pub ").unwrap_or(line);
+        let line = line.strip_prefix("pub(crate) ").unwrap_or(line);
+        let line = line.strip_prefix("pub(super) ").unwrap_or(line);
+        line.strip_prefix("mod ")?.strip_suffix(';')
+    });
+    let files = names.flat_map(|n| [dir.join(format!("{n}.rs")), dir.join(n).join("mod.rs")]);
+    // Relative to the folder that the file lies in, whatever the file is called.
+    let named = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+    let named = named.map(|name| parent.join(name));
+    files.chain(named).filter(|file| file.exists()).collect()
+}
+
+#[test]
+fn every_file_is_compiled() {
+    let mut reached = std::collections::BTreeSet::new();
+    let mut next = crate_roots();
+    while let Some(path) = next.pop() {
+        if reached.insert(path.clone()) {
+            next.extend(modules_of(&path));
+        }
+    }
+    for path in rust_files() {
+        assert!(
+            reached.contains(&path),
+            "{}: no `mod` line leads here, so nobody compiles it",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn the_plugin_interface_is_the_one_that_its_page_pins() {
+    use sha2::{Digest as _, Sha256};
+    let mut files: Vec<PathBuf> = fs::read_dir(root().join("wit"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "wit"))
+        .collect();
+    files.sort();
+    let mut hasher = Sha256::new();
+    for file in &files {
+        hasher.update(file.file_name().unwrap().as_encoded_bytes());
+        hasher.update([0]);
+        hasher.update(fs::read(file).unwrap());
+        hasher.update([0]);
+    }
+    let digest = format!("digest: `sha256:{}`", hex::encode(hasher.finalize()));
+    assert!(
+        read("wit/README.md").contains(&digest),
+        "wit/*.wit changed: if that is meant, follow wit/README.md, then pin {digest} there"
+    );
+}
+
+#[test]
+fn every_example_says_what_it_is_and_what_it_renders_to() {
+    for entry in fs::read_dir(root().join("examples"))
+        .unwrap()
+        .map(Result::unwrap)
+    {
+        let path = entry.path();
+        if !path.is_dir() {
+            continue;
+        }
+        for part in ["weir.yaml", "README.md", "expected"] {
+            assert!(
+                path.join(part).exists(),
+                "{}: has no {part}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn every_exception_to_a_lint_has_its_reason() {
+    for path in rust_files().iter().filter(|p| !p.ends_with("tidy.rs")) {
+        let text = fs::read_to_string(path).unwrap();
+        for opening in ["[expect(", "[allow("] {
+            for (at, _) in text.match_indices(opening) {
+                let attribute = text[at..].split(")]").next().unwrap_or_default();
+                assert!(
+                    attribute.contains("reason = "),
+                    "{}: {attribute}: add reason = \"...\"",
+                    path.display()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_function_is_longer_than_a_reader_can_hold() {
+    let is_function = |line: &str| {
+        let words = line.trim_start().split(' ');
+        let mut words =
+            words.skip_while(|w| w.starts_with("pub") || ["const", "async", "unsafe"].contains(w));
+        words.next() == Some("fn")
+    };
+    for path in rust_files() {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate().filter(|(_, l)| is_function(l)) {
+            let indent = line.len() - line.trim_start().len();
+            let end = format!("{}}}", " ".repeat(indent));
+            let length = lines[at..].iter().take_while(|l| ***l != end).count() + 1;
+            let has_body = !line.ends_with(';') && !line.ends_with('}');
+            assert!(
+                !has_body || length <= 100,
+                "{}:{}: {length} lines; at most 100: split it",
+                path.display(),
+                at + 1
+            );
+        }
+    }
+}
+
+#[test]
+fn the_changelog_says_what_is_not_released_yet() {
+    let text = read("CHANGELOG.md");
+    let unreleased = text.split("\n## ").nth(1).unwrap_or_default();
+    assert!(
+        unreleased.starts_with("Unreleased"),
+        "the first heading is `## Unreleased`"
+    );
+    assert!(
+        unreleased.lines().any(|l| l.starts_with("- ")),
+        "nothing is listed under Unreleased"
+    );
+}
+
+/// The keys of a serde struct as they are written in a config: its fields, renamed as its attribute says.
+fn keys_of(source: &str, name: &str) -> Vec<String> {
+    let (before, after) = source.split_once(&format!("struct {name} {{")).unwrap();
+    let attributes = before.rsplit("\n\n").next().unwrap_or_default();
+    let body = after.split("\n}").next().unwrap_or_default();
+    let fields = body.lines().map(str::trim).filter(|l| !l.starts_with("//"));
+    let fields = fields.filter_map(|l| l.split_once(": ").map(|(field, _)| field));
+    fields
+        .map(|field| {
+            if attributes.contains("kebab-case") {
+                return field.replace('_', "-");
+            }
+            let mut parts = field.split('_');
+            let first = parts.next().unwrap_or_default().to_owned();
+            parts.fold(first, |name, part| {
+                let (head, tail) = part.split_at(1);
+                name + &head.to_uppercase() + tail
+            })
+        })
+        .collect()
+}
+
+#[test]
+fn each_bundled_plugins_page_lists_the_keys_that_it_takes() {
+    for (plugin, inner) in [
+        ("yaml", None),
+        ("metadata", Some(("select", "Select"))),
+        ("baseline", Some(("checks", "Checks"))),
+    ] {
+        let source = read(&format!("plugins/{plugin}/src/lib.rs"));
+        let page = read(&format!("plugins/{plugin}/README.md"));
+        let mut keys = keys_of(&source, "Config");
+        if let Some((key, name)) = inner {
+            keys.extend(keys_of(&source, name).iter().map(|k| format!("{key}.{k}")));
+        }
+        // The map of checks is listed by its keys only.
+        keys.retain(|key| key != "checks");
+        let rows = page.lines().filter_map(|l| l.strip_prefix("| `"));
+        let mut listed: Vec<&str> = rows.filter_map(|l| l.split('`').next()).collect();
+        keys.sort();
+        listed.sort_unstable();
+        assert_eq!(listed, keys, "plugins/{plugin}/README.md");
+    }
+}

@@ -13,7 +13,7 @@ use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Counts, Live, Others, Plan, plan};
 use weir_core::record::{Event, Problem, Record, SyncRecord};
 use weir_core::stake::{Applied, Outcome, Staked, stake};
-use weir_core::status::{AppStatus, State};
+use weir_core::status::{AppStatus, State, Status};
 
 use crate::crash::crash_point;
 use crate::error::Error;
@@ -197,9 +197,11 @@ impl Syncer {
         desired: &[Object],
     ) -> Result<Plan, Error> {
         let (inventory, others) = self.journal.status(|s| {
+            let here = neighbours(s, prepared, run.app);
             let inventories: BTreeMap<AppName, &Inventory> = s
                 .apps
                 .iter()
+                .filter(|(name, _)| here.contains(name))
                 .map(|(name, app)| (name.clone(), &app.inventory))
                 .collect();
             let own = s
@@ -207,7 +209,9 @@ impl Syncer {
                 .get(run.app)
                 .map(|a| a.inventory.clone())
                 .unwrap_or_default();
-            (own, Others::of(run.app, &inventories, &prepared.desired))
+            let mut wanted = prepared.desired.clone();
+            wanted.retain(|name, _| here.contains(name));
+            (own, Others::of(run.app, &inventories, &wanted))
         });
         let ids: BTreeSet<ResourceId> = desired
             .iter()
@@ -443,6 +447,24 @@ impl Run<'_> {
             is_news,
         }
     }
+}
+
+/// The apps that may have to do with the same objects: those that land where this one does, and those of which
+/// that is not known. One identity in two targets is two objects.
+fn neighbours<'s>(
+    status: &'s Status,
+    prepared: &'s Prepared,
+    app: &AppName,
+) -> BTreeSet<&'s AppName> {
+    let meant = |name: &AppName| prepared.apps.get(name).map(|a| &a.app.target);
+    let known = |name: &AppName| status.apps.get(name).and_then(|a| a.target.as_ref());
+    let own = meant(app);
+    let lands_here = |name: &AppName| match (meant(name), known(name)) {
+        (None, None) => true,
+        (meant, known) => meant == own || (known.is_some() && known == own),
+    };
+    let all = status.apps.keys().chain(prepared.apps.keys());
+    all.filter(|name| lands_here(name)).collect()
 }
 
 async fn observe(
