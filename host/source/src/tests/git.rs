@@ -147,7 +147,7 @@ pub(super) fn open(config: SourceConfig) -> Result<Source, SourceError> {
 }
 
 pub(super) fn fetch(source: &Source) -> Result<Fetched, SourceError> {
-    source.fetch(&AtomicBool::new(false), &|_| {})
+    source.fetch(&Arc::default(), &|_| {})
 }
 
 pub(super) fn path(text: &str) -> RepoPath {

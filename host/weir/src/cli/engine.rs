@@ -74,7 +74,7 @@ pub(super) async fn fetched(
         let source = args.open(&places, &reference)?;
         if !matches!(args.url()?, RepoUrl::Local(_)) {
             source
-                .fetch(&AtomicBool::new(false), &|p| progress.fetch(&p))
+                .fetch(&Arc::default(), &|p| progress.fetch(&p))
                 .map_err(|e| Error::stage("fetch", &e))?;
         }
         Ok(Arc::new(source))
