@@ -76,7 +76,10 @@ impl<In: Transport> Transport for Turns<In> {
         loop {
             if self.stop.is_set() {
                 let why = "told to stop";
-                return Err(ureq::Error::Io(io::Error::new(io::ErrorKind::Interrupted, why)));
+                return Err(ureq::Error::Io(io::Error::new(
+                    io::ErrorKind::Interrupted,
+                    why,
+                )));
             }
             let left = whole.after.saturating_sub(start.elapsed());
             if left.is_zero() {

@@ -26,7 +26,14 @@ fn a_stop_ends_a_fetch_from_a_silent_server_and_the_last_good_commit_stays() {
     let start = Instant::now();
     let error = std::thread::scope(|scope| {
         let fetching = scope.spawn(|| source.fetch(&stop, &|_: FetchProgress| {}));
-        while rig.server.seen.lock().unwrap().last().is_none_or(|r| r.method != "GET") {
+        while rig
+            .server
+            .seen
+            .lock()
+            .unwrap()
+            .last()
+            .is_none_or(|r| r.method != "GET")
+        {
             std::thread::yield_now();
         }
         stop.store(true, Ordering::Relaxed);
@@ -35,6 +42,7 @@ fn a_stop_ends_a_fetch_from_a_silent_server_and_the_last_good_commit_stays() {
     assert!(matches!(error, SourceError::Stopped { .. }), "{error}");
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
     assert_eq!(source.last_good(), Some(first));
-    rig.server.answer(move |request| super::server::backend(&root, request));
+    rig.server
+        .answer(move |request| super::server::backend(&root, request));
     assert_eq!(fetch(&source).unwrap().commit, first, "the next one works");
 }

@@ -1,7 +1,6 @@
 //! What commands that render share: the host's sandbox and plugins, and the snapshot they look at.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use weir_core::grant::Limits;
 use weir_core::tree::Snapshot;
