@@ -11,7 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// The most bytes of a request's head. Ours are far smaller.
 const HEAD_BYTES: usize = 16 << 10;
@@ -27,8 +27,10 @@ pub struct ApiLimits {
     pub connections: usize,
     /// From a connection's start, or its last answer, to the end of a request's head.
     pub head_time: Duration,
-    /// A connection's whole life, so that slow readers make room, too.
+    /// How long a connection may be used: then the answer under way is finished, and no other begun.
     pub connection_time: Duration,
+    /// How long that last answer may take, so that slow readers make room, too.
+    pub last_answer_time: Duration,
     /// How long a stop waits for answers under way.
     pub stop_time: Duration,
 }
@@ -39,6 +41,7 @@ impl ApiLimits {
         connections: 256,
         head_time: Duration::from_secs(10),
         connection_time: Duration::from_secs(300),
+        last_answer_time: Duration::from_secs(30),
         stop_time: Duration::from_secs(5),
     };
 }
@@ -79,7 +82,7 @@ pub async fn serve(
             Err(error) => {
                 // Out of file descriptors, or the caller hung up: neither is a reason to stop.
                 tracing::warn!(%error, "the API could not take a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
         while connections.try_join_next().is_some() {}
@@ -109,18 +112,22 @@ async fn answer(
         .max_headers(HEADERS)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     let mut connection = std::pin::pin!(connection);
-    let life = async {
-        tokio::select! {
-            result = &mut connection => return result,
-            _ = stopping.wait_for(|stop| *stop) => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        connection.await
+    let ended = tokio::select! {
+        result = &mut connection => Some(result),
+        _ = stopping.wait_for(|stop| *stop) => None,
+        () = sleep(limits.connection_time) => None,
     };
-    match timeout(limits.connection_time, life).await {
+    let ended = match ended {
+        Some(result) => Ok(result),
+        None => {
+            connection.as_mut().graceful_shutdown();
+            timeout(limits.last_answer_time, connection).await
+        }
+    };
+    match ended {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a connection to the API ended badly"),
-        Err(_) => tracing::debug!("a connection to the API took too long"),
+        Err(_) => tracing::debug!("a connection to the API took too long for its last answer"),
     }
 }
 
@@ -135,6 +142,15 @@ mod tests {
         connections: 1,
         head_time: Duration::from_millis(50),
         connection_time: Duration::from_secs(30),
+        last_answer_time: Duration::from_secs(30),
+        stop_time: Duration::from_secs(5),
+    };
+
+    const SHORT: ApiLimits = ApiLimits {
+        connections: 1,
+        head_time: Duration::from_secs(30),
+        connection_time: Duration::from_millis(50),
+        last_answer_time: Duration::from_secs(30),
         stop_time: Duration::from_secs(5),
     };
 
@@ -148,7 +164,15 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
-        let router = Router::new().route("/", axum::routing::get(|| async { "here" }));
+        let slow = || async {
+            sleep(4 * SHORT.connection_time).await;
+            "at last"
+        };
+        let large = || async { vec![b'x'; 64 << 20] };
+        let router = Router::new()
+            .route("/", axum::routing::get(|| async { "here" }))
+            .route("/slow", axum::routing::get(slow))
+            .route("/large", axum::routing::get(large));
         let served = tokio::spawn(serve(listener, router, limits, async move {
             let _ = stopped.await;
         }));
@@ -220,6 +244,64 @@ mod tests {
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
+        stop.send(()).unwrap();
+        served.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_under_way_is_finished_when_its_connection_has_lived_long_enough() {
+        let (address, stop, served) = started(SHORT).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        // Ends: nobody asked for a close, the server hangs up after this answer.
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.ends_with("at last"), "{answer}");
+        stop.send(()).unwrap();
+        served.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_never_reads_its_answer_makes_room_for_the_next() {
+        let limits = ApiLimits {
+            last_answer_time: Duration::from_millis(50),
+            ..SHORT
+        };
+        let (address, stop, served) = started(limits).await;
+        let mut deaf = TcpStream::connect(address).await.unwrap();
+        deaf.write_all(b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n")
+            .await
+            .unwrap();
+        assert!(
+            ask(address).await.ends_with("here"),
+            "the only slot is free again"
+        );
+        drop(deaf);
+        stop.send(()).unwrap();
+        served.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_head_that_trickles_is_given_up_as_one_that_never_comes() {
+        let (address, stop, served) = started(QUICK).await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (mut answer, mut trickle) = stream.into_split();
+        let trickling = tokio::spawn(async move {
+            let _ = trickle.write_all(b"GET / HTTP/1.1\r\nx: ").await;
+            // Far faster than the limit, and without an end.
+            while trickle.write_all(b"y").await.is_ok() {
+                sleep(QUICK.head_time / 10).await;
+            }
+        });
+        let mut text = Vec::new();
+        let _ = answer.read_to_end(&mut text).await;
+        assert!(!String::from_utf8_lossy(&text).contains("200 OK"));
+        drop(answer);
+        trickling.await.unwrap();
         stop.send(()).unwrap();
         served.await.unwrap().unwrap();
     }

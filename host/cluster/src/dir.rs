@@ -76,7 +76,7 @@ impl DirTarget {
         // While another process writes there its temporary files are alive: leave them.
         match root.lock(Duration::ZERO) {
             Ok(_lock) => {
-                let swept = root.sweep()?;
+                let swept = root.sweep();
                 if swept > 0 {
                     tracing::info!(target = %root.path().display(), swept, "removed temporary files of an interrupted run");
                 }

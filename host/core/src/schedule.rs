@@ -13,6 +13,10 @@ use crate::name::AppName;
 /// A point in time, in milliseconds since the host started.
 pub type Now = u64;
 
+/// How long a commit that was refused is left alone, in milliseconds. The same commit gives the same error,
+/// but for what the host brings: a plugin that was put into its folder, a lock that resolves by now.
+pub const RECHECK: u64 = 600_000;
+
 /// How a repository is followed.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -76,6 +80,8 @@ pub struct Schedule {
     head: Option<CommitId>,
     prepare: Work,
     prepared: Option<CommitId>,
+    /// The head was refused: polls that find it again change nothing before this.
+    recheck_at: Option<Now>,
     apps: BTreeMap<AppName, AppWork>,
 }
 
@@ -125,6 +131,7 @@ impl Schedule {
             head: None,
             prepare: Work::default(),
             prepared: None,
+            recheck_at: None,
             apps: BTreeMap::new(),
         }
     }
@@ -147,7 +154,11 @@ impl Schedule {
     pub fn on(&mut self, now: Now, event: Event) -> Vec<Command> {
         match event {
             Event::Tick => {}
-            Event::Requested => self.fetch.want(now),
+            Event::Requested => {
+                // Whoever asks may have mended what the commit was refused for.
+                self.recheck_at = None;
+                self.fetch.want(now);
+            }
             Event::Fetched(result) => self.fetched(now, result),
             Event::Prepared(commit, result) => self.prepared(now, commit, result),
             Event::Synced(app, commit, result) => self.synced(now, &app, commit, result),
@@ -171,6 +182,7 @@ impl Schedule {
         let Ok(commit) = result else { return };
         if self.head != Some(commit) {
             self.head = Some(commit);
+            self.recheck_at = None;
             self.prepare.failures = 0;
             self.prepare.want(now);
         } else if self.prepared == Some(commit) {
@@ -182,7 +194,10 @@ impl Schedule {
             {
                 app.work.want(now);
             }
-        } else if !self.prepare.running && !self.prepare.wanted {
+        } else if !self.prepare.running
+            && !self.prepare.wanted
+            && self.recheck_at.is_none_or(|at| at <= now)
+        {
             self.prepare.want(now);
         }
     }
@@ -191,8 +206,13 @@ impl Schedule {
         self.prepare.running = false;
         let nodes = match result {
             Ok(nodes) => nodes,
-            // The next poll tries again; what was synced before stays.
-            Err(Retry::OnChange) => return,
+            // A new commit, a request or the slow re-check tries again; what was synced before stays.
+            Err(Retry::OnChange) => {
+                if self.head == Some(commit) {
+                    self.recheck_at = Some(now + RECHECK);
+                }
+                return;
+            }
             Err(retry) => {
                 let wait = self.wait(retry, |s| &mut s.prepare);
                 if !self.prepare.wanted {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::error::Error as _;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -31,7 +32,7 @@ pub(crate) struct Job<'a> {
     pub(crate) reference: &'a RefName,
     pub(crate) limits: FetchLimits,
     pub(crate) tree_limits: TreeLimits,
-    pub(crate) stop: &'a AtomicBool,
+    pub(crate) stop: &'a Arc<AtomicBool>,
     pub(crate) progress: &'a dyn Fn(FetchProgress),
 }
 
@@ -48,6 +49,7 @@ impl Job<'_> {
         damaged: &AtomicBool,
     ) -> Result<(Fetched, ThreadSafeRepository), SourceError> {
         let lock = self.cache.lock()?;
+        self.client.follow(self.stop);
         let current = self.cache.current()?;
         let had = current.as_ref().map(|(_, head)| *head);
         let exchange = self.exchange();

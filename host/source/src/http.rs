@@ -11,6 +11,7 @@ use crate::error::{SourceError, printable};
 use crate::secret::{Credentials, Secret};
 use crate::url::{HttpUrl, Origin, without_userinfo};
 
+mod stoppable;
 pub(crate) mod transport;
 
 /// How to talk to a Git server.
@@ -55,6 +56,7 @@ pub(crate) struct Client {
     /// The server asked for `Basic` where a token was sent as `Bearer`.
     token_as_basic: AtomicBool,
     user_agent: String,
+    stop: stoppable::Stop,
 }
 
 impl Client {
@@ -88,7 +90,10 @@ impl Client {
             .timeout_per_write(Some(options.read_timeout))
             .user_agent(options.user_agent.clone())
             .build();
-        let agent = config.new_agent();
+        let stop = stoppable::Stop::default();
+        let resolver = ureq::unversioned::resolver::DefaultResolver::default();
+        let connector = stoppable::connector(stop.clone());
+        let agent = ureq::Agent::with_parts(config, connector, resolver);
         let user_agent = options.user_agent.clone();
         Ok(Client {
             agent,
@@ -96,7 +101,13 @@ impl Client {
             credentials,
             token_as_basic: AtomicBool::new(false),
             user_agent,
+            stop,
         })
+    }
+
+    /// What tells the fetch that begins now to stop.
+    pub(crate) fn follow(&self, stop: &std::sync::Arc<AtomicBool>) {
+        self.stop.follow(stop);
     }
 
     /// The repository's URL, fit for error texts.
@@ -169,7 +180,12 @@ impl Client {
         if left.is_zero() {
             return Err(self.unreachable("the fetch took longer than its deadline"));
         }
-        let failed = |e: ureq::Error| self.unreachable(reason(&e));
+        let failed = |e: ureq::Error| {
+            if self.stop.is_set() {
+                return SourceError::Stopped { url: self.url() };
+            }
+            self.unreachable(reason(&e))
+        };
         if get {
             let request = request.body(()).map_err(|e| failed(e.into()))?;
             self.agent

@@ -201,14 +201,14 @@ impl Source {
 
     /// Looks where the ref points, and brings what is missing. Where it has not moved, that is one small request.
     ///
-    /// Whatever fails, the last good commit stays readable. `stop` is looked at whenever bytes arrive; a silent server
-    /// is given up after the read time-out.
+    /// Whatever fails, the last good commit stays readable. `stop` is looked at several times a second, also
+    /// while the server is silent; only a name look-up and a connection being made are waited for.
     ///
     /// # Errors
     /// All of [`SourceError`] but `Refused`.
     pub fn fetch(
         &self,
-        stop: &AtomicBool,
+        stop: &Arc<AtomicBool>,
         progress: &dyn Fn(FetchProgress),
     ) -> Result<Fetched, SourceError> {
         match &self.place {

@@ -7,5 +7,6 @@ mod local;
 mod refusals;
 mod remote;
 mod server;
+mod stop;
 mod tls;
 mod worktree;

@@ -214,11 +214,7 @@ impl<'a> Run<'a> {
         if touched.len() > SYNC_EACH {
             return self.root.sync_all();
         }
-        let mut folders: Vec<&Place> = touched.iter().collect();
-        folders.dedup_by(|a, b| (&a.space, &a.kind) == (&b.space, &b.kind));
-        folders
-            .into_iter()
-            .try_for_each(|place| self.root.sync_folders(place))
+        self.root.sync_folders(touched)
     }
 
     fn end(&mut self, step: &Step, ended: Ended) {

@@ -1,6 +1,7 @@
 //! The directory and what Weir does in it: every step down is an `openat` that follows no symbolic link, so
 //! nothing outside can be read or written.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -262,58 +263,84 @@ impl Root {
             .map_err(|e| self.io("write to the disk below", self.path.clone(), e))
     }
 
-    /// Makes the names in a place's folder, and the folders above, durable.
-    pub(super) fn sync_folders(&self, place: &Place) -> Result<(), TargetError> {
+    /// Makes the names in the folders of places, and the folders above, durable; each folder once.
+    pub(super) fn sync_folders(&self, places: &[Place]) -> Result<(), TargetError> {
         let failed = |e| self.io("write to the disk below", self.path.clone(), e);
-        if let Some(folder) = self.folder(place)? {
-            rustix::fs::fsync(&folder).map_err(failed)?;
+        let folders: BTreeMap<_, _> = places.iter().map(|p| ((&p.space, &p.kind), p)).collect();
+        for place in folders.values() {
+            if let Some(folder) = self.folder(place)? {
+                rustix::fs::fsync(&folder).map_err(failed)?;
+            }
         }
-        let space = self.down(&self.fd, &place.space).map_err(failed)?;
-        rustix::fs::fsync(&space).map_err(failed)?;
+        let spaces: BTreeSet<_> = folders.keys().map(|(space, _)| *space).collect();
+        for space in spaces {
+            let space = self.down(&self.fd, space).map_err(failed)?;
+            rustix::fs::fsync(&space).map_err(failed)?;
+        }
+        if places.is_empty() {
+            return Ok(());
+        }
         rustix::fs::fsync(&self.fd).map_err(failed)
     }
 
     /// Removes what a killed run left: regular files with exactly our temporary names, in folders where
-    /// objects lie. The caller holds the lock.
-    pub(super) fn sweep(&self) -> Result<usize, TargetError> {
+    /// objects lie. A folder that cannot be read is said and passed over: what lies there may not be ours.
+    /// The caller holds the lock.
+    pub(super) fn sweep(&self) -> usize {
         let mut swept = 0;
-        for space in self.names(&self.fd, FileType::Directory)? {
-            let Ok(space) = self.down(&self.fd, &space) else {
+        for space in self.names_or_warn(&self.fd, &self.path, FileType::Directory) {
+            let path = self.path.join(&space);
+            let Some(folder) = self.down_or_warn(&self.fd, &space, &path) else {
                 continue;
             };
-            for kind in self.names(&space, FileType::Directory)? {
-                let Ok(folder) = self.down(&space, &kind) else {
-                    continue;
-                };
-                for name in self
-                    .names(&folder, FileType::RegularFile)?
-                    .iter()
-                    .filter(|name| is_temporary(name))
-                {
-                    let removed = rustix::fs::unlinkat(&folder, name, AtFlags::empty());
-                    removed.map_err(|e| {
-                        self.io("remove a temporary file below", self.path.clone(), e)
-                    })?;
-                    swept += 1;
+            for kind in self.names_or_warn(&folder, &path, FileType::Directory) {
+                let path = path.join(&kind);
+                if let Some(folder) = self.down_or_warn(&folder, &kind, &path) {
+                    swept += self.sweep_folder(&folder, &path);
                 }
             }
         }
-        Ok(swept)
+        swept
     }
 
-    fn names(&self, folder: impl AsFd, kind: FileType) -> Result<Vec<String>, TargetError> {
-        let failed = |e| self.io("list a folder below", self.path.clone(), e);
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&folder).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let Ok(name) = entry.file_name().to_str() else {
-                continue;
-            };
-            if name != "." && name != ".." && entry.file_type() == kind {
-                names.push(name.to_owned());
+    fn sweep_folder(&self, folder: &OwnedFd, path: &Path) -> usize {
+        let mut swept = 0;
+        let names = self.names_or_warn(folder, path, FileType::RegularFile);
+        for name in names.iter().filter(|name| is_temporary(name)) {
+            match rustix::fs::unlinkat(folder, name, AtFlags::empty()) {
+                Ok(()) => swept += 1,
+                Err(error) => {
+                    tracing::warn!(path = %path.join(name).display(), %error, "what an earlier run left cannot be removed");
+                }
             }
         }
-        Ok(names)
+        swept
+    }
+
+    /// The names in a folder that are of a kind; those that were read before an error.
+    fn names_or_warn(&self, folder: impl AsFd, path: &Path, kind: FileType) -> Vec<String> {
+        let mut names = Vec::new();
+        let listed = Dir::read_from(&folder).and_then(|entries| {
+            for entry in entries {
+                let entry = entry?;
+                let Ok(name) = entry.file_name().to_str() else {
+                    continue;
+                };
+                if name != "." && name != ".." && entry.file_type() == kind {
+                    names.push(name.to_owned());
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = listed {
+            not_swept(path, error);
+        }
+        names
+    }
+
+    fn down_or_warn(&self, above: impl AsFd, name: &str, path: &Path) -> Option<OwnedFd> {
+        let opened = self.down(above, name);
+        opened.inspect_err(|error| not_swept(path, *error)).ok()
     }
 
     fn down(&self, above: impl AsFd, name: &str) -> rustix::io::Result<OwnedFd> {
@@ -376,6 +403,10 @@ impl Root {
     }
 }
 
+fn not_swept(path: &Path, error: Errno) {
+    tracing::warn!(path = %path.display(), %error, "this folder cannot be read: temporary files of an earlier run may stay in it");
+}
+
 fn foreign(path: PathBuf, found: &'static str, expected: &'static str) -> TargetError {
     TargetError::Foreign {
         path,
@@ -387,4 +418,36 @@ fn foreign(path: PathBuf, found: &'static str, expected: &'static str) -> Target
 fn is_temporary(name: &str) -> bool {
     name.strip_prefix(TEMPORARY)
         .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_listed_does_not_stop_the_sweep_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = format!("{TEMPORARY}{}", "0".repeat(32));
+        for folder in ["a/configmap", "b/configmap"] {
+            std::fs::create_dir_all(dir.path().join(folder)).unwrap();
+            std::fs::write(dir.path().join(folder).join(&left), "half").unwrap();
+        }
+        let closed = dir.path().join("a");
+        let root = Root::open(dir.path(), 1024).unwrap();
+        let mode = |mode| {
+            std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(0o000);
+        let readable = std::fs::read_dir(&closed).is_ok();
+        let swept = root.sweep();
+        mode(0o755);
+        // The super user reads every folder.
+        assert_eq!(swept, if readable { 2 } else { 1 });
+        assert!(!dir.path().join("b/configmap").join(&left).exists());
+        // For the super user, too: a listing that fails is passed over.
+        let file = File::open("/dev/null").unwrap();
+        assert_eq!(root.sweep_folder(&file.into(), &closed), 0);
+    }
 }

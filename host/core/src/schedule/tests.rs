@@ -172,3 +172,78 @@ fn an_app_that_left_is_run_no_more() {
         [sync("b", 2)]
     );
 }
+
+/// Commit 1 was refused at time 2.
+fn refused() -> Schedule {
+    let mut s = Schedule::new(SETTINGS, 7);
+    s.on(0, Event::Tick);
+    s.on(1, Event::Fetched(Ok(commit(1))));
+    assert_eq!(
+        s.on(2, Event::Prepared(commit(1), Err(Retry::OnChange))),
+        []
+    );
+    s
+}
+
+/// All that polls of commit 1 cause up to a point in time, fetches left out.
+fn polls(s: &mut Schedule, from: Now, until: Now) -> Vec<Command> {
+    let (mut now, mut out) = (from, Vec::new());
+    while let Some(due) = s.wake_at(now).filter(|due| *due < until) {
+        now = due;
+        if s.on(now, Event::Tick) == [Command::Fetch] {
+            out.extend(s.on(now, Event::Fetched(Ok(commit(1)))));
+        }
+    }
+    out
+}
+
+#[test]
+fn a_refused_commit_is_not_prepared_again_at_each_poll_but_after_a_long_while() {
+    let mut s = refused();
+    assert_eq!(polls(&mut s, 2, RECHECK), [], "polls find the same commit");
+    let until = RECHECK + 2 + 3 * SETTINGS.interval;
+    assert_eq!(
+        polls(&mut s, RECHECK, until),
+        [Command::Prepare(commit(1))],
+        "the host may have got a plugin since"
+    );
+    assert_eq!(
+        s.on(until, Event::Prepared(commit(1), Err(Retry::OnChange))),
+        []
+    );
+    assert_eq!(
+        polls(&mut s, until, until + RECHECK / 2),
+        [],
+        "refused again, left alone again"
+    );
+}
+
+#[test]
+fn a_new_commit_or_a_request_tries_a_refused_one_at_once() {
+    let mut s = refused();
+    assert_eq!(s.on(3, Event::Requested), [Command::Fetch]);
+    assert_eq!(
+        s.on(4, Event::Fetched(Ok(commit(1)))),
+        [Command::Prepare(commit(1))]
+    );
+    s.on(5, Event::Prepared(commit(1), Err(Retry::OnChange)));
+    let due = s.wake_at(5).unwrap();
+    assert_eq!(s.on(due, Event::Tick), [Command::Fetch]);
+    assert_eq!(
+        s.on(due, Event::Fetched(Ok(commit(2)))),
+        [Command::Prepare(commit(2))]
+    );
+}
+
+#[test]
+fn a_commit_that_is_refused_after_a_newer_one_came_holds_nothing_up() {
+    let mut s = Schedule::new(SETTINGS, 7);
+    s.on(0, Event::Tick);
+    s.on(1, Event::Fetched(Ok(commit(1))));
+    s.on(2, Event::Requested);
+    assert_eq!(s.on(3, Event::Fetched(Ok(commit(2)))), []);
+    assert_eq!(
+        s.on(4, Event::Prepared(commit(1), Err(Retry::OnChange))),
+        [Command::Prepare(commit(2))]
+    );
+}

@@ -198,6 +198,11 @@ impl Read for Counted<'_> {
             }));
         }
         let n = self.body.read(buf).map_err(|e| {
+            if exchange.stop.load(Ordering::Relaxed) {
+                return exchange.fail(SourceError::Stopped {
+                    url: exchange.client.url(),
+                });
+            }
             let why = format!(
                 "the answer broke off or stalled: {}",
                 crate::error::printable(&e.to_string())

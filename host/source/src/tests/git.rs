@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicBool;
+use std::sync::Arc;
 
 use gix::objs::{Kind, Write as _};
 use tempfile::TempDir;
@@ -147,7 +147,7 @@ pub(super) fn open(config: SourceConfig) -> Result<Source, SourceError> {
 }
 
 pub(super) fn fetch(source: &Source) -> Result<Fetched, SourceError> {
-    source.fetch(&AtomicBool::new(false), &|_| {})
+    source.fetch(&Arc::default(), &|_| {})
 }
 
 pub(super) fn path(text: &str) -> RepoPath {

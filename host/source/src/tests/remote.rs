@@ -387,11 +387,13 @@ fn what_a_crash_left_behind_is_swept_at_open() {
 fn a_fetch_stops_when_told_to_and_shows_progress_until_then() {
     let rig = Rig::with(&[("a", "1")]);
     let source = rig.source();
-    let error = source.fetch(&AtomicBool::new(true), &|_| {}).unwrap_err();
+    let error = source
+        .fetch(&Arc::new(AtomicBool::new(true)), &|_| {})
+        .unwrap_err();
     assert!(matches!(error, SourceError::Stopped { .. }), "{error}");
     let seen = Mutex::new(Vec::new());
     source
-        .fetch(&AtomicBool::new(false), &|p| seen.lock().unwrap().push(p))
+        .fetch(&Arc::default(), &|p| seen.lock().unwrap().push(p))
         .unwrap();
     let seen = seen.into_inner().unwrap();
     assert_eq!(seen.first(), Some(&FetchProgress::Connecting));

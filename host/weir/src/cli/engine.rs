@@ -1,7 +1,6 @@
 //! What commands that render share: the host's sandbox and plugins, and the snapshot they look at.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use weir_core::grant::Limits;
 use weir_core::tree::Snapshot;
@@ -74,7 +73,7 @@ pub(super) async fn fetched(
         let source = args.open(&places, &reference)?;
         if !matches!(args.url()?, RepoUrl::Local(_)) {
             source
-                .fetch(&AtomicBool::new(false), &|p| progress.fetch(&p))
+                .fetch(&Arc::default(), &|p| progress.fetch(&p))
                 .map_err(|e| Error::stage("fetch", &e))?;
         }
         Ok(Arc::new(source))
