@@ -102,6 +102,38 @@ fn a_target_that_no_flag_binds_is_said_and_never_passed_over_in_silence() {
 }
 
 #[test]
+fn an_app_that_names_another_target_is_held_and_nothing_is_left_behind() {
+    let manifest = |target: &str| {
+        format!(
+            "version: 1\ntargets: {{ red: {{}}, blue: {{}} }}\napps:\n  - {{ name: a, path: a, target: {{ name: {target} }} }}\n"
+        )
+    };
+    let mut repo = repository(&manifest("red"), &[("a/a.yaml", MAP)]);
+    let weir = Weir::new().unwrap();
+    let (red, blue) = (weir.path("red"), weir.path("blue"));
+    let flags = [
+        "--target",
+        &target("red", &red),
+        "--target",
+        &target("blue", &blue),
+    ];
+    run(&weir, &repo, "sync", &flags).success().unwrap();
+    repo.write("weir.yaml", &manifest("blue")).unwrap();
+    repo.commit("Move to blue").unwrap();
+    let ran = run(&weir, &repo, "sync", &flags).code(4).unwrap();
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    for part in ["app a has 1 objects in target red", "now names target blue"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let file = "default/configmap/one.yaml";
+    assert!(red.join(file).is_file() && !blue.join(file).exists());
+    repo.write("weir.yaml", &manifest("red")).unwrap();
+    repo.commit("Back to red").unwrap();
+    run(&weir, &repo, "sync", &flags).success().unwrap();
+    assert!(red.join(file).is_file());
+}
+
+#[test]
 fn what_is_wrong_is_refused_at_its_place_with_exit_code_two() {
     let weir = Weir::new().unwrap();
     for (app, place) in [

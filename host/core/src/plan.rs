@@ -124,6 +124,7 @@ pub struct Plan {
     apply: Vec<Wave>,
     prune: Vec<Wave>,
     taken: BTreeMap<ResourceId, AppName>,
+    found: BTreeMap<ResourceId, Digest>,
     refused: Vec<(ResourceId, Refusal)>,
     unchanged: usize,
 }
@@ -144,6 +145,11 @@ impl Plan {
     /// Objects that come over from another app of the repository.
     pub fn taken(&self) -> &BTreeMap<ResourceId, AppName> {
         &self.taken
+    }
+    /// Objects to update that were seen with just what an interrupted run had staked, with that content: its
+    /// write did happen, so they are ours, whatever comes now.
+    pub fn found(&self) -> &BTreeMap<ResourceId, Digest> {
+        &self.found
     }
     /// Objects that may not be touched, and why.
     pub fn refused(&self) -> &[(ResourceId, Refusal)] {
@@ -224,7 +230,12 @@ pub fn plan(
         // It moves here: what the other app held, we hold, and no more surely.
         let holding = held.map_or_else(|| inventory.get(id), |held| Some(held.holding));
         match step(object, holding, live.get(id).unwrap_or(&unknown)) {
-            Ok(Some(step)) => apply.entry(wave(id)).or_default().push(step),
+            Ok(Some(step)) => {
+                if let (Step::Update { .. }, Some(Holding::Intended(staked))) = (&step, holding) {
+                    plan.found.insert(id.clone(), staked);
+                }
+                apply.entry(wave(id)).or_default().push(step);
+            }
             Ok(None) => plan.unchanged += 1,
             Err(refusal) => {
                 plan.refused.push((id.clone(), refusal));
@@ -346,75 +357,4 @@ impl Others {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::object::Origin;
-    use serde_json::json;
-
-    fn object(value: &str) -> Object {
-        let body = json!({
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"v": value},
-        });
-        let origin = Origin {
-            path: "a.yaml".into(),
-            line: 1,
-        };
-        Object::new(body, origin).unwrap()
-    }
-
-    /// The plan for one object that another app holds and no longer wants.
-    fn taking(wanted: &Object, holding: Holding, content: Digest) -> Plan {
-        let id = wanted.id().clone();
-        let app = "other".parse().unwrap();
-        let held = Held {
-            app,
-            holding,
-            wants: false,
-        };
-        let others = Others {
-            holds: [(id.clone(), held)].into(),
-            ..Others::default()
-        };
-        let version = Version(content.to_string());
-        let live = [(id, Live::Present { version, content })].into();
-        plan(
-            std::slice::from_ref(wanted),
-            &Inventory::default(),
-            &live,
-            &others,
-        )
-    }
-
-    #[test]
-    fn a_taken_object_is_held_no_more_surely_than_before() {
-        let (wanted, staked, foreign) = (object("new"), object("old"), Digest::of(b"foreign"));
-        let plan = taking(&wanted, Holding::Intended(staked.digest()), foreign);
-        assert_eq!(plan.refused(), [(wanted.id().clone(), Refusal::NotOurs)]);
-        assert!(plan.is_empty(), "nothing is written and nothing is taken");
-    }
-
-    #[test]
-    fn an_object_that_moves_here_is_taken_and_updated() {
-        let (wanted, old) = (object("new"), object("old"));
-        for holding in [
-            Holding::Intended(old.digest()),
-            Holding::Confirmed(old.digest()),
-        ] {
-            let plan = taking(&wanted, holding, old.digest());
-            assert!(matches!(plan.steps().next(), Some(Step::Update { .. })));
-            assert_eq!(plan.taken().len(), 1);
-        }
-    }
-
-    #[test]
-    fn unknown_live_state_is_never_a_create() {
-        let wanted = object("new");
-        let plan = plan(
-            &[wanted],
-            &Inventory::default(),
-            &BTreeMap::new(),
-            &Others::default(),
-        );
-        assert!(plan.is_empty() && plan.refused().len() == 1);
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{CommitId, Digest};
-use crate::name::{AppName, RepositoryName};
+use crate::name::{AppName, RepositoryName, TargetName};
 use crate::object::ResourceId;
 use crate::plan::{Plan, Step};
 
@@ -13,6 +13,8 @@ use crate::plan::{Plan, Step};
 pub struct Stake {
     /// The commit that is synced; `None` for a work tree.
     pub commit: Option<CommitId>,
+    /// Where it lands.
+    pub target: TargetName,
     /// The digest of the whole render.
     pub output: Digest,
     /// Objects that will be written, with the digest of their content.
@@ -21,17 +23,26 @@ pub struct Stake {
     pub prunes: Vec<ResourceId>,
     /// Objects that come over from other apps.
     pub taken: Vec<(ResourceId, AppName)>,
+    /// Objects that an interrupted run wrote, as was seen now, with the content that it wrote.
+    #[serde(default)]
+    pub found: Vec<(ResourceId, Digest)>,
 }
 
 impl Stake {
     /// What this plan intends.
-    pub fn of(plan: &Plan, commit: Option<CommitId>, output: Digest) -> Stake {
+    pub fn of(plan: &Plan, target: &TargetName, commit: Option<CommitId>, output: Digest) -> Stake {
         let mut stake = Stake {
             commit,
+            target: target.clone(),
             output,
             writes: Vec::new(),
             prunes: Vec::new(),
             taken: Vec::new(),
+            found: plan
+                .found()
+                .iter()
+                .map(|(id, d)| (id.clone(), *d))
+                .collect(),
         };
         for step in plan.steps() {
             match step {
@@ -94,11 +105,12 @@ pub async fn stake<L: StakeLog>(
     repository: &RepositoryName,
     app: &AppName,
     plan: Plan,
+    target: &TargetName,
     commit: Option<CommitId>,
     output: Digest,
 ) -> Result<Staked<Plan>, L::Error> {
     let stake = log
-        .append_stake(repository, app, Stake::of(&plan, commit, output))
+        .append_stake(repository, app, Stake::of(&plan, target, commit, output))
         .await?;
     Ok(Staked { inner: plan, stake })
 }

@@ -122,6 +122,12 @@ impl Status {
         }
         let status = self.app(app);
         status.become_state(at, State::Pending);
+        // From now on something of it may be there, also when nobody learns how this ends.
+        status.target = Some(stake.target.clone());
+        // What was written is known now: a new intention must not make it a stranger's.
+        for (id, digest) in &stake.found {
+            status.inventory.confirm(id.clone(), *digest);
+        }
         for (id, digest) in &stake.writes {
             status.inventory.stake(id.clone(), *digest);
         }

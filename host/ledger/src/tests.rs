@@ -230,10 +230,12 @@ async fn a_stake_is_a_record_that_the_status_knows() {
     let digest = Digest::of(b"a");
     let stake = Stake {
         commit: None,
+        target: weir_core::name::TargetName::default_target(),
         output: digest,
         writes: vec![(id.clone(), digest)],
         prunes: Vec::new(),
         taken: Vec::new(),
+        found: Vec::new(),
     };
     let web: AppName = "web".parse().unwrap();
     assert_eq!(

@@ -13,13 +13,14 @@ use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Counts, Live, Others, Plan, plan};
 use weir_core::record::{Event, Problem, Record, SyncRecord};
 use weir_core::stake::{Applied, Outcome, Staked, stake};
-use weir_core::status::{AppStatus, State, Status};
+use weir_core::status::{State, Status};
 
 use crate::crash::crash_point;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::prepare::{Prepared, PreparedApp, Rendered};
 
+mod leave;
 mod outcome;
 use outcome::{failed, recount, refusal, step_of};
 
@@ -120,6 +121,9 @@ impl Syncer {
         prune_on_removal: bool,
     ) -> Result<Report, Error> {
         run.micros.clone_from(&rendered.micros);
+        if let Some(why) = self.left_behind(run.app, target_name) {
+            return self.hold(run, why).await;
+        }
         let target = match self.target(target_name) {
             Ok(target) => target,
             Err(e) => return self.fail(run, &e).await,
@@ -149,7 +153,10 @@ impl Syncer {
         let applied = if plan.is_empty() {
             Vec::new()
         } else {
-            match self.change(&mut run, &target, plan, output).await? {
+            match self
+                .change(&mut run, target_name, &target, plan, output)
+                .await?
+            {
                 Ok(applied) => applied.outcomes,
                 Err(e) => return self.fail(run, &e).await,
             }
@@ -168,12 +175,7 @@ impl Syncer {
             problem: problem.clone(),
             micros: run.micros.clone(),
         };
-        self.journal
-            .append(vec![Record {
-                app: Some(run.app.clone()),
-                event: Event::Synced(record),
-            }])
-            .await?;
+        self.keep(run.app, Event::Synced(record)).await?;
         crash_point("after-record");
         let state = if problem.is_some() {
             State::Failed
@@ -229,6 +231,7 @@ impl Syncer {
     async fn change(
         &self,
         run: &mut Run<'_>,
+        target_name: &TargetName,
         target: &Arc<DirTarget>,
         plan: Plan,
         output: Digest,
@@ -239,6 +242,7 @@ impl Syncer {
             self.journal.repository(),
             run.app,
             plan,
+            target_name,
             run.commit,
             output,
         )
@@ -259,125 +263,6 @@ impl Syncer {
         })
     }
 
-    /// An app that is no longer in the manifest: held, or pruned where it said so while it was there.
-    async fn remove(&self, mut run: Run<'_>, prepared: &Prepared) -> Result<Report, Error> {
-        let Some(known) = self.journal.status(|s| s.apps.get(run.app).cloned()) else {
-            return Ok(run.report(
-                vec![],
-                Counts::default(),
-                State::Synced,
-                None,
-                Retry::OnChange,
-                false,
-            ));
-        };
-        if known.inventory.is_empty() {
-            return self.removed(run, vec![]).await;
-        }
-        if !known.prune_on_removal {
-            return self.hold(run, &known).await;
-        }
-        let target_name = known.target.unwrap_or_else(TargetName::default_target);
-        let looked = match self.target(&target_name) {
-            Ok(target) => self
-                .look(&mut run, prepared, &target, &[])
-                .await
-                .map(|plan| (target, plan)),
-            Err(e) => Err(e),
-        };
-        let (target, plan) = match looked {
-            Ok(both) => both,
-            Err(e) => return self.fail(run, &e).await,
-        };
-        if let Some(problem) = refusal(run.app, &plan) {
-            let e = Error::Stage {
-                stage: "plan",
-                fault: problem.fault,
-                retry: Retry::Backoff,
-                message: problem.message,
-            };
-            return self.fail(run, &e).await;
-        }
-        let output = known.output.unwrap_or_else(|| Digest::of(b""));
-        let applied = match self.change(&mut run, &target, plan, output).await? {
-            Ok(applied) => applied.outcomes,
-            Err(e) => return self.fail(run, &e).await,
-        };
-        let counts = recount(Counts::default(), &applied);
-        let problem = failed(run.app, &applied);
-        let record = SyncRecord {
-            commit: run.commit,
-            output,
-            plugins: BTreeMap::new(),
-            target: target_name,
-            prune_on_removal: true,
-            outcomes: applied.clone(),
-            counts,
-            problem: problem.clone(),
-            micros: run.micros.clone(),
-        };
-        self.journal
-            .append(vec![Record {
-                app: Some(run.app.clone()),
-                event: Event::Synced(record),
-            }])
-            .await?;
-        let left = self
-            .journal
-            .status(|s| s.apps.get(run.app).map_or(0, |a| a.inventory.len()));
-        if problem.is_some() || left > 0 {
-            // What is left moves to another app, which takes it when it syncs.
-            let state = if problem.is_some() {
-                State::Failed
-            } else {
-                State::Pending
-            };
-            return Ok(run.report(applied, counts, state, problem, Retry::Backoff, true));
-        }
-        self.removed(run, applied).await
-    }
-
-    async fn removed(&self, run: Run<'_>, outcomes: Vec<Outcome>) -> Result<Report, Error> {
-        self.journal
-            .append(vec![Record {
-                app: Some(run.app.clone()),
-                event: Event::Removed,
-            }])
-            .await?;
-        let counts = recount(Counts::default(), &outcomes);
-        Ok(run.report(outcomes, counts, State::Synced, None, Retry::OnChange, true))
-    }
-
-    async fn hold(&self, run: Run<'_>, known: &AppStatus) -> Result<Report, Error> {
-        let why = format!(
-            "app {} left the manifest and still has {} objects: they stay. Put it back with `remove: prune`, sync, and take it out again to have them pruned",
-            run.app,
-            known.inventory.len()
-        );
-        let is_news =
-            known.state != State::Held || known.problem.as_ref().is_none_or(|p| p.message != why);
-        if is_news {
-            let record = Record {
-                app: Some(run.app.clone()),
-                event: Event::Held { why: why.clone() },
-            };
-            self.journal.append(vec![record]).await?;
-        }
-        let problem = Problem {
-            stage: "manifest".to_owned(),
-            fault: Fault::Repository,
-            message: why,
-        };
-        Ok(run.report(
-            vec![],
-            Counts::default(),
-            State::Held,
-            Some(problem),
-            Retry::OnChange,
-            is_news,
-        ))
-    }
-
     async fn fail(&self, run: Run<'_>, error: &Error) -> Result<Report, Error> {
         let problem = error.problem();
         let known = self.journal.status(|s| {
@@ -390,12 +275,7 @@ impl Syncer {
                 commit: run.commit,
                 problem: problem.clone(),
             };
-            self.journal
-                .append(vec![Record {
-                    app: Some(run.app.clone()),
-                    event,
-                }])
-                .await?;
+            self.keep(run.app, event).await?;
         }
         Ok(run.report(
             vec![],
@@ -405,6 +285,12 @@ impl Syncer {
             error.retry(),
             !known,
         ))
+    }
+
+    /// Writes what happened to the app into the ledger.
+    async fn keep(&self, app: &AppName, event: Event) -> Result<(), Error> {
+        let app = Some(app.clone());
+        self.journal.append(vec![Record { app, event }]).await
     }
 
     fn target(&self, name: &TargetName) -> Result<Arc<DirTarget>, Error> {
@@ -458,7 +344,7 @@ fn neighbours<'s>(
 ) -> BTreeSet<&'s AppName> {
     let meant = |name: &AppName| prepared.apps.get(name).map(|a| &a.app.target);
     let known = |name: &AppName| status.apps.get(name).and_then(|a| a.target.as_ref());
-    let own = meant(app);
+    let own = meant(app).or(known(app));
     let lands_here = |name: &AppName| match (meant(name), known(name)) {
         (None, None) => true,
         (meant, known) => meant == own || (known.is_some() && known == own),

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use serde_json::json;
 use weir_core::digest::Digest;
 use weir_core::inventory::Inventory;
-use weir_core::name::{AppName, RepositoryName};
+use weir_core::name::{AppName, RepositoryName, TargetName};
 use weir_core::object::{Object, Origin};
 use weir_core::plan::{Others, plan};
 use weir_core::stake::{Ended, Stake, StakeId, StakeLog, stake};
@@ -77,11 +77,22 @@ impl Rig {
         ids.extend(self.inventory.iter().map(|(id, _)| id.clone()));
         let live = target.observe(&ids.into_iter().collect::<Vec<_>>());
         let plan = plan(desired, &self.inventory, &live, &Others::default());
-        for (id, digest) in Stake::of(&plan, None, Digest::of(b"")).writes {
+        for (id, digest) in
+            Stake::of(&plan, &TargetName::default_target(), None, Digest::of(b"")).writes
+        {
             self.inventory.stake(id, digest);
         }
         let (repository, app) = ("shop".parse().unwrap(), "web".parse().unwrap());
-        let staked = pin!(stake(&Log, &repository, &app, plan, None, Digest::of(b"")));
+        let name = TargetName::default_target();
+        let staked = pin!(stake(
+            &Log,
+            &repository,
+            &app,
+            plan,
+            &name,
+            None,
+            Digest::of(b"")
+        ));
         match staked.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(staked)) => staked,
             Poll::Ready(Err(never)) => match never {},

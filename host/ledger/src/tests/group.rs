@@ -97,6 +97,7 @@ fn any_record() -> impl Strategy<Value = Record> {
     let stake = proptest::collection::vec("[a-d]", 0..4).prop_map(move |names| {
         Event::Staked(Stake {
             commit: None,
+            target: weir_core::name::TargetName::default_target(),
             output: Digest::of(b"o"),
             writes: names
                 .into_iter()
@@ -104,6 +105,7 @@ fn any_record() -> impl Strategy<Value = Record> {
                 .collect(),
             prunes: Vec::new(),
             taken: vec![(id("a".into()), "db".parse().unwrap())],
+            found: Vec::new(),
         })
     });
     let event = prop_oneof![

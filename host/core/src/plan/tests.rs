@@ -1,0 +1,74 @@
+//! One object at a time: what is taken, what is refused.
+
+mod properties;
+
+use super::*;
+use crate::object::Origin;
+use serde_json::json;
+
+fn object(value: &str) -> Object {
+    let body = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"v": value},
+    });
+    let origin = Origin {
+        path: "a.yaml".into(),
+        line: 1,
+    };
+    Object::new(body, origin).unwrap()
+}
+
+/// The plan for one object that another app holds and no longer wants.
+fn taking(wanted: &Object, holding: Holding, content: Digest) -> Plan {
+    let id = wanted.id().clone();
+    let app = "other".parse().unwrap();
+    let held = Held {
+        app,
+        holding,
+        wants: false,
+    };
+    let others = Others {
+        holds: [(id.clone(), held)].into(),
+        ..Others::default()
+    };
+    let version = Version(content.to_string());
+    let live = [(id, Live::Present { version, content })].into();
+    plan(
+        std::slice::from_ref(wanted),
+        &Inventory::default(),
+        &live,
+        &others,
+    )
+}
+
+#[test]
+fn a_taken_object_is_held_no_more_surely_than_before() {
+    let (wanted, staked, foreign) = (object("new"), object("old"), Digest::of(b"foreign"));
+    let plan = taking(&wanted, Holding::Intended(staked.digest()), foreign);
+    assert_eq!(plan.refused(), [(wanted.id().clone(), Refusal::NotOurs)]);
+    assert!(plan.is_empty(), "nothing is written and nothing is taken");
+}
+
+#[test]
+fn an_object_that_moves_here_is_taken_and_updated() {
+    let (wanted, old) = (object("new"), object("old"));
+    for holding in [
+        Holding::Intended(old.digest()),
+        Holding::Confirmed(old.digest()),
+    ] {
+        let plan = taking(&wanted, holding, old.digest());
+        assert!(matches!(plan.steps().next(), Some(Step::Update { .. })));
+        assert_eq!(plan.taken().len(), 1);
+    }
+}
+
+#[test]
+fn unknown_live_state_is_never_a_create() {
+    let wanted = object("new");
+    let plan = plan(
+        &[wanted],
+        &Inventory::default(),
+        &BTreeMap::new(),
+        &Others::default(),
+    );
+    assert!(plan.is_empty() && plan.refused().len() == 1);
+}
