@@ -52,10 +52,7 @@ fn outcome(path: &Path) -> Result<Value, ManifestErrors> {
     let resolved = Manifest::parse(&text, &file, &tree)?;
     let beside = path.with_extension("lock");
     if beside.exists() {
-        let read = Lock::parse(
-            &std::fs::read(beside).unwrap(),
-            &LOCK_FILE.parse().unwrap(),
-        )?;
+        let read = Lock::parse(&std::fs::read(beside).unwrap(), &LOCK_FILE.parse().unwrap())?;
         lock::check(&resolved.manifest, Some(&read), &file)?;
     }
     let warnings: Vec<String> = resolved.warnings.iter().map(ToString::to_string).collect();
@@ -87,11 +84,9 @@ fn check(path: &Path) -> Result<(), Failed> {
             expected.display()
         )
         .into()),
-        Err(error) => Err(format!(
-            "{}: {error}; this was seen:\n{seen}",
-            expected.display()
-        )
-        .into()),
+        Err(error) => {
+            Err(format!("{}: {error}; this was seen:\n{seen}", expected.display()).into())
+        }
     }
 }
 

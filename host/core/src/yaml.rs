@@ -10,6 +10,7 @@ mod emit;
 mod mapping;
 mod parse;
 mod resolve;
+mod strict;
 #[cfg(test)]
 mod tests;
 
