@@ -11,6 +11,7 @@ mod mapping;
 mod parse;
 mod resolve;
 mod strict;
+mod tabs;
 #[cfg(test)]
 mod tests;
 

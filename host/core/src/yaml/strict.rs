@@ -8,8 +8,9 @@ use std::ops::Range;
 use granit_parser::{Event, ScalarStyle, Span, StructureStyle};
 use serde::de::IgnoredAny;
 
+use super::YamlError;
 use super::parse::mark;
-use super::{Mark, YamlError};
+use super::tabs::Tabs;
 
 /// What is known of the stream so far.
 pub(super) struct Strict<'t> {
@@ -18,11 +19,8 @@ pub(super) struct Strict<'t> {
     json: Option<bool>,
     documents: usize,
     open: Vec<Level>,
-    /// All scalars, where the stream has tabs; empty otherwise.
-    scalars: Vec<Seen>,
-    /// Lists and maps in brackets that lie in no other, where the stream has tabs.
-    brackets: Vec<Range<usize>>,
-    has_tabs: bool,
+    /// Where tabs may stand; `None` where the stream has none.
+    tabs: Option<Tabs<'t>>,
 }
 
 /// A list or map that is not closed.
@@ -33,13 +31,6 @@ struct Level {
     start: usize,
 }
 
-/// A scalar, where it lies and how far in its lines have to stand, from 0.
-struct Seen {
-    range: Range<usize>,
-    style: ScalarStyle,
-    indent: usize,
-}
-
 impl<'t> Strict<'t> {
     pub(super) fn new(text: &'t str) -> Strict<'t> {
         Strict {
@@ -47,9 +38,7 @@ impl<'t> Strict<'t> {
             json: None,
             documents: 0,
             open: Vec::new(),
-            scalars: Vec::new(),
-            brackets: Vec::new(),
-            has_tabs: text.as_bytes().contains(&b'\t'),
+            tabs: text.contains('\t').then(|| Tabs::new(text)),
         }
     }
 
@@ -96,11 +85,11 @@ impl<'t> Strict<'t> {
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 if let Some(level) = self.open.pop()
-                    && self.has_tabs
                     && level.flow
                     && !self.in_brackets()
+                    && let Some(tabs) = &mut self.tabs
                 {
-                    self.brackets.push(level.start..range.end);
+                    tabs.brackets(level.start..range.end);
                 }
             }
             Event::Anchor(_, name) => {
@@ -124,20 +113,21 @@ impl<'t> Strict<'t> {
                     is_key,
                 )
                 .or_else(|message| refuse(&message))?;
-                if self.has_tabs && !range.is_empty() {
-                    let style = *style;
+                if let Some(tabs) = &mut self.tabs
+                    && !range.is_empty()
+                {
                     let block = self.open.iter().rfind(|level| !level.flow);
-                    let indent = block.map_or(0, |level| level.column + 1);
-                    self.scalars.push(Seen {
-                        range,
-                        style,
-                        indent,
-                    });
+                    tabs.scalar(range, *style, block.map_or(0, |level| level.column + 1));
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Refuses the first tab that only YAML 1.2 takes. To be called behind the last event.
+    pub(super) fn tabs(self) -> Result<(), YamlError> {
+        self.tabs.map_or(Ok(()), Tabs::check)
     }
 
     /// A scalar that YAML 1.1 does not read, or reads as something else.
@@ -192,88 +182,6 @@ impl<'t> Strict<'t> {
         })
     }
 
-    /// Refuses the first tab that only YAML 1.2 takes. To be called behind the last event.
-    pub(super) fn tabs(&self) -> Result<(), YamlError> {
-        for (at, _) in self.text.match_indices('\t') {
-            let line_start = self.text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-            if !self.tab_is_fine(at, line_start) {
-                let before = &self.text[..at];
-                let limit = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-                let mark = Mark {
-                    line: limit(before.matches('\n').count() + 1),
-                    column: limit(self.text[line_start..at].chars().count() + 1),
-                };
-                let message =
-                    "a tab stands where Kubernetes takes only blanks: replace it".to_owned();
-                return Err(YamlError { mark, message });
-            }
-        }
-        Ok(())
-    }
-
-    fn tab_is_fine(&self, at: usize, line_start: usize) -> bool {
-        let next = self.scalars.partition_point(|seen| seen.range.start <= at);
-        let last = next.checked_sub(1).map(|n| &self.scalars[n]);
-        let line = &self.text[line_start..at];
-        let leads = line.bytes().all(|byte| matches!(byte, b' ' | b'\t'));
-        let blanks = line.bytes().take_while(|byte| *byte == b' ').count();
-        if let Some(seen) = last.filter(|seen| at < seen.range.end) {
-            return match seen.style {
-                ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => true,
-                ScalarStyle::Plain => !leads || blanks >= seen.indent,
-                ScalarStyle::Literal | ScalarStyle::Folded => {
-                    blanks < line.len() || self.tab_in_block(seen, line_start, blanks)
-                }
-            };
-        }
-        if self.brackets.iter().any(|range| range.contains(&at)) {
-            return true;
-        }
-        // The reader takes what follows plain text up to the next token or comment for a part of it.
-        let follows_plain = last.is_some_and(|seen| {
-            seen.style == ScalarStyle::Plain && self.text[seen.range.end..at].trim().is_empty()
-        });
-        if leads {
-            return follows_plain && last.is_some_and(|seen| blanks >= seen.indent);
-        }
-        if is_comment(line) || last.is_some_and(|seen| seen.range.end > line_start && follows_plain)
-        {
-            return true;
-        }
-        let shown = line.trim_end();
-        let indicator = |c: char| {
-            shown
-                .strip_suffix(c)
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with([' ', '\t']))
-        };
-        !(indicator('-') || indicator('?') || shown.trim_start() == ":")
-    }
-
-    /// Whether a tab among the leading blanks of a literal or folded text's line is a part of the text.
-    fn tab_in_block(&self, seen: &Seen, line_start: usize, blanks: usize) -> bool {
-        // The event starts at the text, the header is the last line with anything on it before that.
-        let first = self.text[..seen.range.start].rfind('\n').unwrap_or(0);
-        let above = self.text[..first].trim_end();
-        let header = above.rsplit('\n').next().unwrap_or_default();
-        let header = header.split(" #").next().unwrap_or_default();
-        let indicators = header.rsplit(['|', '>']).next().unwrap_or_default();
-        if let Some(digit) = indicators.bytes().find(u8::is_ascii_digit) {
-            return blanks >= seen.indent.saturating_sub(1) + usize::from(digit - b'0');
-        }
-        // The first line that holds more than blanks gives the indent: none above it may have a tab there.
-        let mut start = self.text[above.len()..]
-            .find('\n')
-            .map_or(self.text.len(), |end| above.len() + end + 1);
-        for line in self.text[start..].split_inclusive('\n') {
-            let indent = line.len() - line.trim_start_matches(' ').len();
-            if !line[indent..].trim_end_matches(['\r', '\n']).is_empty() {
-                return start < line_start && blanks >= indent;
-            }
-            start += line.len();
-        }
-        false
-    }
-
     fn in_brackets(&self) -> bool {
         self.open.last().is_some_and(|level| level.flow)
     }
@@ -312,9 +220,4 @@ fn json_escape(source: &str) -> Option<&str> {
         at += 2;
     }
     None
-}
-
-/// Whether a comment starts on this part of a line, outside of texts.
-fn is_comment(line: &str) -> bool {
-    line.trim_start().starts_with('#') || line.contains(" #") || line.contains("\t#")
 }

@@ -233,6 +233,26 @@ fn what_only_yaml_1_2_reads_is_refused_where_it_stands() {
 }
 
 #[test]
+fn many_tabs_are_looked_at_once() {
+    let start = std::time::Instant::now();
+    let many = 100_000;
+    for text in [
+        format!("a: |\n  x\n{}", "  \ty\n".repeat(many)),
+        format!("a: \"{}\"\n", "\t".repeat(many)),
+        format!("a: 'x\n{}'\n", " -\t\n".repeat(many)),
+        format!("a # {}\n", "-\t".repeat(many)),
+        format!("a{}\n", "\n\t".repeat(many)),
+        format!("[{}]\n", "a,\n\t".repeat(many)),
+        "- [\ta]\n".repeat(many),
+        format!("'x\n{}{}'\n", " ".repeat(many), ":\t".repeat(many)),
+    ] {
+        read(&text);
+    }
+    let took = start.elapsed().as_secs();
+    assert!(took < 60, "reading eight streams of tabs took {took} s");
+}
+
+#[test]
 fn documents_that_are_no_maps_are_read() {
     assert_eq!(
         read("12\n---\n[a]\n--- # text\ntext\n"),
