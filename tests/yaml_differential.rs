@@ -19,6 +19,9 @@ use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 use weir_core::yaml::{self, Budget};
 
+#[path = "yaml-differential/combined.rs"]
+mod combined;
+
 #[test]
 fn weir_reads_every_stream_of_the_corpus_as_kubernetes_does() {
     let streams = corpus();
@@ -54,6 +57,48 @@ fn weir_reads_every_stream_of_the_corpus_as_kubernetes_does() {
         "{} differences:\n{}",
         differences.len(),
         differences.join("\n")
+    );
+}
+
+/// `combined.txt` lists, as `kind: stream` with the stream as Rust writes it, where the two differ.
+#[test]
+fn weir_and_kubernetes_agree_on_tricky_scalars_at_every_place() {
+    let streams = combined::streams();
+    let answers = ask_oracle(streams.iter().map(String::as_bytes));
+    let mut seen = BTreeMap::new();
+    for (stream, answer) in streams.iter().zip(&answers) {
+        if let Some((kind, text)) = compare(stream.as_bytes(), answer) {
+            seen.insert(format!("{kind}: {stream:?}"), text);
+        }
+    }
+    let file = oracle_source().join("combined.txt");
+    let text = std::fs::read_to_string(&file).expect("combined.txt can be read");
+    let mut listed: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let mut wrong: Vec<String> = listed
+        .iter()
+        .filter(|line| line.starts_with("different"))
+        .map(|line| format!("{line}: a difference in values cannot be listed"))
+        .collect();
+    for (line, text) in &seen {
+        match listed.iter().position(|known| known == line) {
+            Some(at) => drop(listed.swap_remove(at)),
+            None => wrong.push(format!("{line}: {text}")),
+        }
+    }
+    wrong.extend(
+        listed
+            .iter()
+            .map(|line| format!("{line}: listed, but both agree")),
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} of {} streams:\n{}",
+        wrong.len(),
+        streams.len(),
+        wrong.join("\n")
     );
 }
 

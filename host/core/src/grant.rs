@@ -1,24 +1,26 @@
 //! What a plugin may spend. Every limit is always present; the manifest can only narrow what the host allows.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Bytes, as text with the suffixes of Kubernetes quantities: `64Mi`, `2Gi`, `500k`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct Bytes(pub u64);
 
 /// Units of Wasmtime fuel: roughly one for each Wasm instruction. As text `200M`, `5G`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct Fuel(pub u64);
 
 /// Wall time in whole milliseconds, as text `5s`, `250ms`, `2m`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct Millis(pub u64);
 
 /// What one call of a plugin may spend. There is no `Default`: whoever calls says it.
@@ -96,6 +98,21 @@ impl Millis {
 #[error("{0:?}: expected {1}")]
 pub struct AmountError(String, &'static str);
 
+/// Reads an amount as text, so that a refusal of something else says which amount is expected.
+struct Amount<T>(&'static str, PhantomData<T>);
+
+impl<T: FromStr<Err = AmountError>> Visitor<'_> for Amount<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "text with {}", self.0)
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 type Units = [(&'static str, u64)];
 const BYTES: &Units = &[
     ("Gi", 1 << 30),
@@ -142,10 +159,9 @@ macro_rules! amount {
                 write(self.0, $units, f)
             }
         }
-        impl TryFrom<String> for $type {
-            type Error = AmountError;
-            fn try_from(s: String) -> Result<Self, AmountError> {
-                s.parse()
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(Amount($expected, PhantomData))
             }
         }
         impl From<$type> for String {

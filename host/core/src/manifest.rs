@@ -313,6 +313,9 @@ impl fmt::Display for ManifestErrors {
             }
             write!(f, "{error}")?;
         }
+        if self.0.len() >= MAX_ERRORS {
+            write!(f, "\nonly the first {MAX_ERRORS} errors are shown")?;
+        }
         Ok(())
     }
 }

@@ -10,6 +10,8 @@ mod emit;
 mod mapping;
 mod parse;
 mod resolve;
+mod strict;
+mod tabs;
 #[cfg(test)]
 mod tests;
 

@@ -144,11 +144,11 @@ impl Part {
 /// A text for the author when a brace is not closed or there is no such star.
 pub(super) fn expand(text: &str, captures: &[String]) -> Result<String, String> {
     let wrong = |what: &str| {
-        let stars = captures.len();
-        format!(
-            "{}: {what}; expected {{1}} to {{{stars}}}, since the glob has {stars} *",
-            quote(text)
-        )
+        let expected = match captures.len() {
+            1 => "{1}, since the glob has one *".to_owned(),
+            stars => format!("{{1}} to {{{stars}}}, since the glob has {stars} *"),
+        };
+        format!("{}: {what}; expected {expected}", quote(text))
     };
     let mut out = String::new();
     let mut rest = text;

@@ -56,17 +56,15 @@ impl serde::de::Error for Refusal {
 
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Refusal {
         let expected = expectation(expected);
-        let unquoted = matches!(
-            found,
-            Unexpected::Bool(_)
-                | Unexpected::Signed(_)
-                | Unexpected::Unsigned(_)
-                | Unexpected::Float(_)
-        );
-        let hint = if unquoted && expected.contains("string") {
-            "; put it in quotes"
-        } else {
-            ""
+        let hint = match found {
+            _ if expected != "text" => "",
+            Unexpected::Bool(_) => {
+                "; put it in quotes (YAML reads y, yes, on, n, no and off without quotes as true or false)"
+            }
+            Unexpected::Signed(_) | Unexpected::Unsigned(_) | Unexpected::Float(_) => {
+                "; put it in quotes"
+            }
+            _ => "",
         };
         Refusal::custom(format_args!(
             "expected {expected}, found {}{hint}",
@@ -136,6 +134,7 @@ fn expectation(expected: &dyn Expected) -> String {
         return "a map".to_owned();
     }
     match text.as_str() {
+        "a string" => "text".to_owned(),
         "a sequence" => "a list".to_owned(),
         "a boolean" => "true or false".to_owned(),
         "unit" => "nothing".to_owned(),
@@ -234,7 +233,7 @@ impl<'de> Deserializer<'de> for Place<'de> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         match &self.0.kind {
@@ -254,7 +253,11 @@ impl<'de> Deserializer<'de> for Place<'de> {
                     entries.len()
                 ))),
             },
-            _ => Err(Refusal::invalid_type(unexpected(self.0), &"text")),
+            _ => Err(Refusal::custom(format_args!(
+                "expected one of {}, found {}",
+                variants.join(", "),
+                Found(unexpected(self.0))
+            ))),
         }
         .map_err(|refusal| refusal.at(self.0.mark))
     }

@@ -8,6 +8,7 @@ use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Sp
 use super::characters::{allow_in_double_quotes, characters, odd_break, odd_breaks};
 use super::mapping::MapBuilder;
 use super::resolve::{self, Scalar};
+use super::strict::Strict;
 use super::{Budget, Mark, Node, NodeKind, YamlError};
 
 /// All documents of a stream that are not null.
@@ -30,15 +31,20 @@ pub(super) fn stream(text: &[u8], budget: &Budget) -> Result<Vec<Node>, YamlErro
         block_scalar_eof_without_line_feed: true,
         flow_nesting_limit: budget.depth,
         block_nesting_limit: budget.depth,
+        disallow_directives: true,
+        emit_anchor_events: true,
     };
     let mut builder = Builder::new(budget);
+    let mut strict = Strict::new(text);
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| scan_error(&error, budget))?;
         if !odd_breaks.is_empty() {
             allow_in_double_quotes(&mut odd_breaks, &event, &span);
         }
+        strict.event(&event, &span, builder.wants_key())?;
         builder.event(event, &span)?;
     }
+    strict.tabs()?;
     match odd_breaks.first() {
         Some(at) => Err(odd_break(text, *at)),
         None => Ok(builder.documents),
@@ -141,10 +147,11 @@ impl<'b> Builder<'b> {
         self.anchors.clear();
         self.documents_seen += 1;
         if self.documents_seen > self.budget.documents {
-            let message = format!(
-                "the stream has more than {} documents, which is the limit",
-                self.budget.documents
-            );
+            let message = match self.budget.documents {
+                1 => "a second document starts here, but the file holds one: take the `---` away"
+                    .to_owned(),
+                limit => format!("the stream has more than {limit} documents, which is the limit"),
+            };
             return Err(YamlError { mark, message });
         }
         Ok(())
@@ -414,6 +421,21 @@ fn scan_error(error: &ScanError, budget: &Budget) -> YamlError {
     let message = match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(budget),
         ErrorKind::UnknownAnchor => "the alias names an anchor that is not there".to_owned(),
+        ErrorKind::DirectiveDisallowed => {
+            "a line such as %YAML or %TAG is not read: take it away".to_owned()
+        }
+        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
+            "a tab cannot indent YAML: use blanks".to_owned()
+        }
+        ErrorKind::ExpectedBlockSequenceEntry
+        | ErrorKind::ExpectedBlockMappingKey
+        | ErrorKind::InvalidIndentation => {
+            "this line does not line up with the lines above it: check how far it is indented".to_owned()
+        }
+        ErrorKind::SimpleKeyExpected => {
+            "this line is neither `key: value` nor part of the value above it: a `:` is missing, or it is not indented enough".to_owned()
+        }
+        ErrorKind::UnclosedQuotedScalar => "the quote that starts here is not closed".to_owned(),
         _ => error.info(),
     };
     YamlError {
@@ -422,7 +444,7 @@ fn scan_error(error: &ScanError, budget: &Budget) -> YamlError {
     }
 }
 
-fn mark(marker: &Marker) -> Mark {
+pub(super) fn mark(marker: &Marker) -> Mark {
     let limit = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
     Mark {
         line: limit(marker.line()).max(1),

@@ -204,9 +204,58 @@ fn broken_text_is_refused_with_its_line() {
 }
 
 #[test]
+fn what_only_yaml_1_2_reads_is_refused_where_it_stands() {
+    for (text, place, says) in [
+        ("a: &x.y 1\n", "1:4", "the name of an anchor"),
+        ("[!!str]\n", "1:7", "a tag needs a blank"),
+        ("{a\nb: c}\n", "1:2", "a key has to stand on one line"),
+        ("%YAML 1.2\n---\na: 1\n", "1:1", "%YAML"),
+        ("-\ta\n", "1:2", "a tab"),
+        ("a: 1\n\t\nb: 2\n", "2:1", "a tab"),
+        ("a: |\n  \tx\n", "2:3", "a tab"),
+        ("a: \"\\/\"\n", "1:4", "the escape \\/"),
+        ("[?a]\n", "1:2", "in brackets"),
+        ("[a:]\n", "1:2", "the : needs a blank"),
+        ("a: 1\n--- b\n", "2:1", "passes over"),
+    ] {
+        let refusal = refusal(text);
+        assert!(
+            refusal.starts_with(&format!("{place}: ")) && refusal.contains(says),
+            "{text:?}: {refusal}"
+        );
+    }
+    assert_eq!(
+        read("{\"a\": \"\\/\\ud83d\\ude00\"}"),
+        [json!({"a": "/\u{1f600}"})]
+    );
+    assert_eq!(read("a:\tb\t# c\n"), [json!({"a": "b"})]);
+    assert_eq!(read("a: |\n  x\n  \ty\n"), [json!({"a": "x\n\ty\n"})]);
+}
+
+#[test]
+fn many_tabs_are_looked_at_once() {
+    let start = std::time::Instant::now();
+    let many = 100_000;
+    for text in [
+        format!("a: |\n  x\n{}", "  \ty\n".repeat(many)),
+        format!("a: \"{}\"\n", "\t".repeat(many)),
+        format!("a: 'x\n{}'\n", " -\t\n".repeat(many)),
+        format!("a # {}\n", "-\t".repeat(many)),
+        format!("a{}\n", "\n\t".repeat(many)),
+        format!("[{}]\n", "a,\n\t".repeat(many)),
+        "- [\ta]\n".repeat(many),
+        format!("'x\n{}{}'\n", " ".repeat(many), ":\t".repeat(many)),
+    ] {
+        read(&text);
+    }
+    let took = start.elapsed().as_secs();
+    assert!(took < 60, "reading eight streams of tabs took {took} s");
+}
+
+#[test]
 fn documents_that_are_no_maps_are_read() {
     assert_eq!(
-        read("12\n--- [a]\n--- text\n"),
+        read("12\n---\n[a]\n--- # text\ntext\n"),
         [json!(12), json!(["a"]), json!("text")]
     );
 }
@@ -276,11 +325,11 @@ fn an_unknown_key_names_the_nearest_known_one() {
 fn wrong_types_say_what_was_expected_and_found() {
     assert_eq!(
         app_refusal("name: 12\n"),
-        "1:7: expected a string, found the number 12; put it in quotes"
+        "1:7: expected text, found the number 12; put it in quotes"
     );
     assert_eq!(
         app_refusal("name: on\n"),
-        "1:7: expected a string, found true; put it in quotes"
+        "1:7: expected text, found true; put it in quotes (YAML reads y, yes, on, n, no and off without quotes as true or false)"
     );
     assert_eq!(
         app_refusal("name: a\nreplicas: x\n"),
@@ -292,7 +341,7 @@ fn wrong_types_say_what_was_expected_and_found() {
     );
     assert_eq!(
         app_refusal("name: a\nrender: [x]\n"),
-        "2:9: expected text, found a list"
+        "2:9: expected one of helm, plain, found a list"
     );
     for list in ["- a\n- b\n- c\n- d\n", "- a\n"] {
         assert_eq!(app_refusal(list), "1:1: expected a map, found a list");
