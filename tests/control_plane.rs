@@ -69,7 +69,13 @@ fn a_deployment_becomes_available_and_a_job_completes() {
     let plane = ControlPlane::shared().unwrap();
     let namespace = plane.namespace("rollouts").unwrap();
     let admin = plane.admin();
-    let inside = ["apply", "--server-side", "--filename=-", "--namespace", &namespace];
+    let inside = [
+        "apply",
+        "--server-side",
+        "--filename=-",
+        "--namespace",
+        &namespace,
+    ];
     let answer = admin
         .run_with(&inside, &format!("{DEPLOYMENT}---{JOB}"))
         .unwrap();
@@ -131,7 +137,10 @@ fn a_server_whose_authority_the_client_does_not_know_is_refused() {
         .admin()
         .run(&["get", "namespaces", "--server", &other.url()])
         .unwrap();
-    assert!(!answer.ok && answer.stderr.contains("certificate"), "{answer:?}");
+    assert!(
+        !answer.ok && answer.stderr.contains("certificate"),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -156,8 +165,13 @@ fn a_user_may_do_what_rbac_says_and_no_more() {
     plane
         .admin()
         .text(&[
-            "create", "rolebinding", "readers", "--clusterrole=view", "--group=readers",
-            "--namespace", &namespace,
+            "create",
+            "rolebinding",
+            "readers",
+            "--clusterrole=view",
+            "--group=readers",
+            "--namespace",
+            &namespace,
         ])
         .unwrap();
     wait::until(SOON, "the binding is seen", || {
@@ -231,7 +245,7 @@ fn nothing_is_left_when_a_control_plane_is_dropped() {
 #[test]
 fn nothing_is_left_when_the_process_that_holds_one_is_killed() {
     #[expect(clippy::disallowed_methods, reason = "the process to kill")]
-    let mut holder = Command::new(env!("CARGO_BIN_EXE_control-plane"))
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_controlplane"))
         .arg("hold")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -263,7 +263,11 @@ impl ControlPlane {
             self.launch_api_server()?;
             match self.wait_for_api_server() {
                 Ok(()) => return Ok(()),
-                Err(error) if self.log(parts::API_SERVER).contains("address already in use") => {
+                Err(error)
+                    if self
+                        .log(parts::API_SERVER)
+                        .contains("address already in use") =>
+                {
                     last = Some(error);
                     self.api_server_down()?;
                     fs::remove_file(self.log_path(parts::API_SERVER))?;

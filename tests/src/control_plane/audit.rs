@@ -90,7 +90,10 @@ impl Audit {
             file.seek(SeekFrom::Start(mark.0))?;
             let mut bytes = Vec::new();
             file.read_to_end(&mut bytes)?;
-            let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+            let whole = bytes
+                .iter()
+                .rposition(|b| *b == b'\n')
+                .map_or(0, |at| at + 1);
             bytes.truncate(whole);
             let text = String::from_utf8(bytes).context("the audit log is not UTF-8")?;
             let end = Mark(mark.0 + whole as u64);
@@ -117,7 +120,9 @@ fn entry(line: &str) -> Result<Option<AuditEntry>> {
     if !subresource.is_empty() {
         resource = format!("{resource}/{subresource}");
     }
-    let code = event.pointer("/responseStatus/code").and_then(Value::as_u64);
+    let code = event
+        .pointer("/responseStatus/code")
+        .and_then(Value::as_u64);
     Ok(Some(AuditEntry {
         verb,
         resource,

@@ -25,7 +25,10 @@ impl Authority {
     pub(super) fn new() -> Result<Authority> {
         let mut params = CertificateParams::new(vec![])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
         params
             .distinguished_name
             .push(DnType::CommonName, "weir test authority");
@@ -43,7 +46,12 @@ impl Authority {
     pub(super) fn server(&self) -> Result<Pair> {
         let names = ["127.0.0.1", "localhost", "kubernetes.default.svc"];
         let params = CertificateParams::new(names.map(str::to_owned).to_vec())?;
-        self.sign(params, "kube-apiserver", None, ExtendedKeyUsagePurpose::ServerAuth)
+        self.sign(
+            params,
+            "kube-apiserver",
+            None,
+            ExtendedKeyUsagePurpose::ServerAuth,
+        )
     }
 
     /// For a user: Kubernetes reads the common name as the user and the organisation as a group (rcgen writes one).

@@ -32,7 +32,10 @@ pub(super) struct Supervisor {
 /// How orders reach it.
 enum Orders {
     /// A pipe that nobody else holds: its end is the supervisor's end.
-    Held { pipe: Option<ChildStdin>, shell: Child },
+    Held {
+        pipe: Option<ChildStdin>,
+        shell: Child,
+    },
     /// A FIFO in the folder: the supervisor outlives this process.
     Detached(File),
 }
@@ -96,7 +99,9 @@ impl Supervisor {
             {
                 Ok(None)
             }
-            Err(error) => Err(error).with_context(|| format!("opening {}/orders", folder.display())),
+            Err(error) => {
+                Err(error).with_context(|| format!("opening {}/orders", folder.display()))
+            }
         }
     }
 
@@ -194,7 +199,10 @@ impl fmt::Debug for Supervisor {
 ///
 /// # Errors
 /// No `ps`.
-#[expect(clippy::disallowed_methods, reason = "the rig looks at processes that are not its children")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the rig looks at processes that are not its children"
+)]
 pub fn is_running(pid: u32) -> Result<bool> {
     let output = Command::new("ps")
         .args(["-o", "stat=", "-p", &pid.to_string()])

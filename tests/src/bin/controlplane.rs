@@ -36,7 +36,7 @@ fn run(arguments: &[&str]) -> Result<()> {
             Ok(())
         }
         ["hold"] => hold(),
-        _ => bail!("usage: control-plane up FOLDER | down FOLDER | hold"),
+        _ => bail!("usage: controlplane up FOLDER | down FOLDER | hold"),
     }
 }
 
