@@ -63,6 +63,8 @@ pub(super) fn controllers() -> Vec<String> {
         "--secure-port=0",
         "--service-account-private-key-file=sa.key",
         "--root-ca-file=ca.pem",
+        // Each controller is a service account with just its own rights, as on a real cluster.
+        "--use-service-account-credentials=true",
         "--controllers=*,-node-ipam-controller",
     ])
 }
