@@ -183,7 +183,7 @@ impl ControlPlane {
     fn start_in(folder: &Path, supervisor: Supervisor, with: With) -> Result<ControlPlane> {
         let mut plane = ControlPlane {
             folder: folder.to_path_buf(),
-            binaries: places::control_plane()?,
+            binaries: places::control_plane()?.canonicalize()?,
             authority: Authority::new()?,
             with,
             port: 0,

@@ -7,6 +7,11 @@ use anyhow::{Result, bail};
 use crate::control_plane;
 use crate::run::{cargo, program};
 
+/// Where its data, logs and kubeconfig are while it runs.
+const FOLDER: &str = "target/cluster";
+/// The rig's own tool.
+const TOOL: &str = "target/debug/controlplane";
+
 /// Starts or stops it.
 ///
 /// # Errors
@@ -46,10 +51,7 @@ fn down(root: &Path) -> Result<()> {
         .run()
 }
 
-const FOLDER: &str = "target/cluster";
-const TOOL: &str = "target/debug/controlplane";
-
-/// The rig's own tool: what it starts is what the tests start.
+/// What it starts is what the tests start.
 fn build(root: &Path) -> Result<()> {
     cargo(root)
         .args(["build", "--quiet", "--workspace", "--bin", "controlplane"])

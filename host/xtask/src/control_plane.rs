@@ -247,7 +247,7 @@ fn configured() -> Result<Option<PathBuf>> {
         if let Some(folder) = std::env::var_os(variable) {
             let folder = PathBuf::from(folder);
             complete(&folder, variable)?;
-            return Ok(Some(folder));
+            return Ok(Some(folder.canonicalize()?));
         }
     }
     Ok(None)
