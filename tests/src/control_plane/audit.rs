@@ -59,7 +59,10 @@ impl Audit {
     /// # Errors
     /// The API server does not answer.
     pub fn mark(&self) -> Result<Mark> {
-        self.barrier(Mark(0)).map(|(_, end)| end)
+        let so_far = std::fs::metadata(&self.log)
+            .context("looking at the audit log")?
+            .len();
+        self.barrier(Mark(so_far)).map(|(_, end)| end)
     }
 
     /// Every request since a mark, without what the rig's own parts ask.
