@@ -1,9 +1,12 @@
 //! The rig: real Git repositories, a real Git server with faults on demand and the real `weir` binary, for the suites in this folder.
 //!
 //! Nothing here sleeps or polls a clock: waiting is reading a pipe or a socket
-//! until a deadline. Everything that a test starts or writes is gone when its
+//! until a deadline (other people's servers, in [`control_plane`], are asked
+//! again and again until one). Everything that a test starts or writes is gone when its
 //! value is dropped.
 
+/// A whole Kubernetes control plane.
+pub mod control_plane;
 /// What must hold of a target directory and a state directory at any time.
 pub mod invariants;
 /// Where the workspace, its binary and its plugins are.

@@ -39,6 +39,18 @@ pub fn guest_dir() -> Result<PathBuf> {
     existing("WEIR_GUEST_DIR", "target/guests", "cargo xtask plugins")
 }
 
+/// The folder with the programs of a control plane: `WEIR_CONTROL_PLANE`, or `target/control-plane`.
+///
+/// # Errors
+/// It is not there; the text says how to build it.
+pub fn control_plane() -> Result<PathBuf> {
+    existing(
+        "WEIR_CONTROL_PLANE",
+        "target/control-plane",
+        "cargo xtask control-plane",
+    )
+}
+
 fn existing(variable: &str, default: &str, build: &str) -> Result<PathBuf> {
     let path = std::env::var_os(variable).map_or_else(|| root().join(default), PathBuf::from);
     if !path.exists() {

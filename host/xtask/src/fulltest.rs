@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{deny, plugins, quickstart, tools};
+use crate::{control_plane, deny, plugins, quickstart, tools};
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
@@ -26,11 +26,14 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         );
     }
     let mut steps = Steps::default();
-    let installing = steps.step("tools", "install what is named above", || {
+    let (installing, building) = steps.step("tools", "install what is named above", || {
         tools::git(root)?;
         tools::components(root)?;
         tools::wasm_target(root)?;
-        deny::Installing::start(root)
+        Ok((
+            deny::Installing::start(root)?,
+            control_plane::Building::start(root)?,
+        ))
     })?;
     steps.step("format", "run `cargo xtask fmt` and commit", || {
         cargo(root).args(["fmt", "--all", "--check"]).run()
@@ -61,11 +64,12 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     steps.step("licences, bans, sources", "see deny.toml", || {
         installing.finish()?.check()
     })?;
+    let programs = steps.step("control plane", "see Go's message", || building.finish())?;
     let mut tally = Tally::default();
     let tests = steps.step(
         "tests",
         "run the failing suite alone: cargo test --workspace --test NAME",
-        || test(root, &oracle, &mut tally),
+        || test(root, &oracle, &programs, &mut tally),
     );
     steps.table();
     if let Err(error) = &tests {
@@ -106,7 +110,7 @@ pub(crate) fn clippy(root: &Path) -> Result<()> {
         .run()
 }
 
-fn test(root: &Path, oracle: &Path, tally: &mut Tally) -> Result<()> {
+fn test(root: &Path, oracle: &Path, programs: &Path, tally: &mut Tally) -> Result<()> {
     let mut unread = None;
     let passed = cargo(root)
         .arg("test")
@@ -116,6 +120,7 @@ fn test(root: &Path, oracle: &Path, tally: &mut Tally) -> Result<()> {
         .env("WEIR_PLUGIN_DIR", root.join("target/plugins"))
         .env("WEIR_GUEST_DIR", root.join("target/guests"))
         .env("WEIR_YAML_ORACLE", oracle)
+        .env("WEIR_CONTROL_PLANE", programs)
         .lines(|line| {
             if let Err(error) = tally.see(line) {
                 unread = Some(error);

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod cluster;
+mod control_plane;
 mod deny;
 mod fulltest;
 mod plugins;
@@ -43,6 +45,20 @@ const TASKS: &[Task] = &[
         name: "plugins",
         help: "build the bundled plugins and the test guests into target/",
         run: plugins_task,
+    },
+    Task {
+        name: "control-plane",
+        help: "build the Kubernetes control plane of the tests into the cache (minutes, once)",
+        run: |root, _| {
+            let folder = control_plane::Building::start(root)?.finish()?;
+            println!("{}", folder.display());
+            Ok(())
+        },
+    },
+    Task {
+        name: "cluster",
+        help: "up: a control plane of your own in the background; down: stop it",
+        run: cluster::run,
     },
     Task {
         name: "bench",
@@ -108,7 +124,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
 fn help() {
     println!("cargo xtask TASK\n");
     for task in TASKS {
-        println!("  {:<11} {}", task.name, task.help);
+        println!("  {:<13} {}", task.name, task.help);
     }
     println!(
         "\nTools are cached in {} (WEIR_DEV_CACHE).",
