@@ -166,7 +166,7 @@ async fn a_sleep_while_a_component_starts_is_over_at_once_and_the_clock_has_move
 }
 
 #[tokio::test]
-async fn no_time_may_be_waited_for_during_a_call_and_a_nanosecond_may_not() {
+async fn a_moment_that_has_come_is_no_wait_and_a_nanosecond_ahead_is_one() {
     let waits = |time: u64| {
         sleeper(
             &format!("(call $block (call $sleep (i64.const {time}))) {ANSWER}"),
