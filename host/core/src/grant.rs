@@ -60,16 +60,18 @@ pub struct LimitsPatch {
 }
 
 impl Limits {
-    /// Fuel that a slow machine burns in a second: about half of what an empty loop burned (730M/s) on the
-    /// two shared cores that Weir was measured on. Work that touches memory burns less than an empty loop.
+    /// Fuel that a slow machine burns in a second: about half of what an empty loop burned (730M/s to 900M/s)
+    /// on the two shared cores that Weir was measured on. An empty loop burns slowly, since each turn costs
+    /// little fuel; a loop that does something burned over 10G/s there.
     pub const SLOW_FUEL_PER_SECOND: u64 = 400_000_000;
 
     /// What a host allows that was told nothing else.
     ///
     /// Fuel has to end a plugin that never ends, since fuel is the same on every machine and time is not:
     /// 10G units take 14 s at 730M/s and 25 s at [`Limits::SLOW_FUEL_PER_SECOND`]. The time limit is more
-    /// than four times that, so that it only ends what burns no fuel, or what a machine is far too slow for.
-    /// Large charts have room: rendering takes milliseconds, and 10G units are many seconds.
+    /// than four times that, so that it only ends what burns next to no fuel (bulk copies, memory that misses
+    /// every cache) or what a machine is far too slow for. Large charts have room: a small one takes
+    /// milliseconds, and 10G units are about a second of ordinary code.
     pub const HOST: Limits = Limits {
         fuel: Fuel(10_000_000_000),
         memory: Bytes(512 << 20),
