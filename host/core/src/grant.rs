@@ -62,12 +62,23 @@ pub struct LimitsPatch {
 }
 
 impl Limits {
+    /// Fuel that a slow machine burns in a second: about half of what an empty loop burned (730M/s to 900M/s)
+    /// on the two shared cores that Weir was measured on. An empty loop burns slowly, since each turn costs
+    /// little fuel; a loop that does something burned over 10G/s there.
+    pub const SLOW_FUEL_PER_SECOND: u64 = 400_000_000;
+
     /// What a host allows that was told nothing else.
+    ///
+    /// Fuel has to end a plugin that never ends, since fuel is the same on every machine and time is not:
+    /// 10G units take 14 s at 730M/s and 25 s at [`Limits::SLOW_FUEL_PER_SECOND`]. The time limit is more
+    /// than four times that, so that it only ends what burns next to no fuel (bulk copies, memory that misses
+    /// every cache) or what a machine is far too slow for. Large charts have room: a small one takes
+    /// milliseconds, and 10G units are about a second of ordinary code.
     pub const HOST: Limits = Limits {
-        fuel: Fuel(20_000_000_000),
+        fuel: Fuel(10_000_000_000),
         memory: Bytes(512 << 20),
         output: Bytes(64 << 20),
-        time: Millis(30_000),
+        time: Millis(120_000),
         host_calls: 200_000,
     };
 
@@ -199,6 +210,16 @@ mod tests {
         for text in ["64Mi", "3Gi", "1001"] {
             assert_eq!(text.parse::<Bytes>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn fuel_ends_a_call_long_before_time_does_even_on_a_slow_machine() {
+        let Limits { fuel, time, .. } = Limits::HOST;
+        let burned = Duration::from_millis(fuel.0 / (Limits::SLOW_FUEL_PER_SECOND / 1000));
+        assert!(
+            time.duration() >= 4 * burned,
+            "{fuel} takes {burned:?} on a slow machine, and the time limit is only {time}"
+        );
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One call of a plugin: a new store and instance, limits on everything, and an answer that can be blamed.
 
+use std::collections::BTreeSet;
 use std::future::{Future as _, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Instant;
 
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use weir_core::digest::Digest;
 use weir_core::grant::Limits;
 use weir_core::name::{AppName, PluginName};
@@ -14,6 +15,7 @@ use weir_core::tree::{ReadSet, View};
 
 use crate::Role;
 use crate::bindings::types;
+use crate::engine::BACKTRACE_FRAMES;
 use crate::error::{CallError, Diagnostic, Failure};
 use crate::load::{Plugin, Sandbox, World};
 use crate::state::State;
@@ -271,10 +273,28 @@ fn classify(error: &wasmtime::Error, state: &State) -> Failure {
     let stderr = state.stdio.text();
     let reason = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => format!("its recursion is too deep for the stack\n{error:#}"),
+        // Rust and C keep part of their stack in memory, below everything else, and run out of that first.
+        Some(Trap::MemoryOutOfBounds) if recursing(error) => {
+            format!("most likely its recursion is too deep for the stack\n{error:#}")
+        }
         Some(trap) => format!("{trap}\n{error:#}"),
         None => format!("{error:#}"),
     };
     Failure::Trap { reason, stderr }
+}
+
+/// Functions that may call each other round and round and still count as one recursion.
+const RECURSING: usize = 4;
+
+/// Whether the innermost frames are all of a few functions.
+fn recursing(error: &wasmtime::Error) -> bool {
+    let frames = error
+        .downcast_ref::<WasmBacktrace>()
+        .map(WasmBacktrace::frames);
+    frames.is_some_and(|frames| {
+        let functions: BTreeSet<u32> = frames.iter().map(|f| f.func_index()).collect();
+        frames.len() == BACKTRACE_FRAMES && functions.len() <= RECURSING
+    })
 }
 
 /// A plugin of one role was called as another.
@@ -382,8 +402,9 @@ fn within(
 ) -> Result<(), Failure> {
     let bytes: u64 = sizes.map(|n| n as u64).sum();
     if items > ITEMS {
-        return Err(Failure::Output {
-            what: format!("it returned {items} items, and at most {ITEMS} are taken"),
+        return Err(Failure::Items {
+            items,
+            limit: ITEMS,
         });
     }
     if bytes > limits.output.0 {

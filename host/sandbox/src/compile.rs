@@ -19,6 +19,8 @@ const OUT_OF_MEMORY: [&str; 3] = [
     "memory allocation of",
     "Resource temporarily unavailable",
 ];
+/// Seconds between the signal that says that the processor time is over and the one that cannot be ignored.
+const GRACE: u64 = 5;
 /// What is kept of a child's standard error, in bytes.
 const STDERR: u64 = 4 << 10;
 
@@ -26,7 +28,7 @@ const STDERR: u64 = 4 << 10;
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// The component is not valid, or needs something that is off.
-    #[error("it does not compile: {0}")]
+    #[error("it is not valid, or needs a feature of Wasm that is off: {0}")]
     Component(String),
     /// A limit of compiling was reached.
     #[error("compiling it went over {limit} ({value})")]
@@ -35,6 +37,18 @@ pub enum CompileError {
         limit: &'static str,
         /// Its value.
         value: String,
+    },
+    /// The child was ended by a signal that no limit of ours sends.
+    #[error(
+        "the compile worker was ended by {signal}, which none of its limits sends: {likely}{words}"
+    )]
+    Ended {
+        /// The signal's name or number.
+        signal: String,
+        /// What is most likely behind it, and what to do.
+        likely: &'static str,
+        /// The end of what it said, in parentheses; empty where it said nothing.
+        words: String,
     },
     /// The host could not compile: no child process, no pipe, no engine.
     #[error("the compiler could not be run: {0}")]
@@ -80,10 +94,16 @@ pub(crate) fn compile(
 /// # Errors
 /// When a limit cannot be set, the component does not compile, or a pipe breaks.
 pub fn compile_worker(limits: &CompileLimits) -> Result<(), CompileError> {
-    limit(Resource::As, limits.address_space)?;
-    limit(Resource::Cpu, limits.cpu_seconds)?;
-    limit(Resource::Core, 0)?;
-    limit(Resource::Fsize, limits.output_bytes)?;
+    limit(Resource::As, limits.address_space, limits.address_space)?;
+    // The soft limit sends SIGXCPU. Were the hard one the same, Linux would send SIGKILL, as it does when
+    // the machine has no memory left, and the parent could not tell the two apart.
+    limit(
+        Resource::Cpu,
+        limits.cpu_seconds,
+        limits.cpu_seconds.saturating_add(GRACE),
+    )?;
+    limit(Resource::Core, 0, 0)?;
+    limit(Resource::Fsize, limits.output_bytes, limits.output_bytes)?;
     let mut component = Vec::new();
     io::stdin()
         .lock()
@@ -109,12 +129,12 @@ pub(crate) fn too_large(limits: &CompileLimits) -> CompileError {
     }
 }
 
-fn limit(resource: Resource, value: u64) -> Result<(), CompileError> {
+fn limit(resource: Resource, soft: u64, hard: u64) -> Result<(), CompileError> {
     setrlimit(
         resource,
         Rlimit {
-            current: Some(value),
-            maximum: Some(value),
+            current: Some(soft),
+            maximum: Some(hard),
         },
     )
     .map_err(io::Error::from)?;
@@ -207,27 +227,50 @@ fn wait(
     }
 }
 
-/// What a child's end means.
+/// What a child's end means. Its own words come before its signal: an allocation that fails aborts, too.
 fn failed(status: ExitStatus, words: &str, limits: &CompileLimits) -> CompileError {
     use std::os::unix::process::ExitStatusExt as _;
-    // The numbers are those of POSIX on every Unix that we build for: SIGABRT 6, SIGKILL 9, SIGSEGV 11, SIGXCPU 24.
+    if OUT_OF_MEMORY.iter().any(|sign| words.contains(sign)) {
+        return CompileError::Limit {
+            limit: "its address space in bytes",
+            value: limits.address_space.to_string(),
+        };
+    }
+    let ended = |signal: String, likely| CompileError::Ended {
+        signal,
+        likely,
+        words: if words.is_empty() {
+            String::new()
+        } else {
+            format!(" ({words})")
+        },
+    };
+    // The numbers are those of POSIX on every Unix that we build for.
     match status.signal() {
-        Some(24 | 9) => CompileError::Limit {
+        Some(24) => CompileError::Limit {
             limit: "its processor time in seconds",
             value: limits.cpu_seconds.to_string(),
         },
-        Some(6 | 11) => CompileError::Limit {
-            limit: "its address space in bytes, most likely",
-            value: format!("{}; {words}", limits.address_space),
-        },
-        _ if OUT_OF_MEMORY.iter().any(|sign| words.contains(sign)) => CompileError::Limit {
-            limit: "its address space in bytes",
-            value: limits.address_space.to_string(),
-        },
-        _ if words.is_empty() => {
+        Some(9) => ended(
+            "SIGKILL".to_owned(),
+            "most likely the machine or the container has no memory left: give it more, or run fewer things beside it; it is tried again",
+        ),
+        Some(number @ (6 | 11)) => ended(
+            if number == 6 {
+                "SIGABRT".to_owned()
+            } else {
+                "SIGSEGV".to_owned()
+            },
+            "the compiler failed on this component: report it to Weir, with the component",
+        ),
+        Some(number) => ended(
+            format!("signal {number}"),
+            "somebody or something outside of Weir sent it; it is tried again",
+        ),
+        None if words.is_empty() => {
             CompileError::Component(format!("the compile worker ended with {status}"))
         }
-        _ => CompileError::Component(words.to_owned()),
+        None => CompileError::Component(words.to_owned()),
     }
 }
 

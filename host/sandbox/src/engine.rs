@@ -15,7 +15,7 @@ const WASM_STACK: usize = 1 << 20;
 /// The stack of the fiber that a guest runs on, host functions included.
 const ASYNC_STACK: usize = 2 << 20;
 /// Frames in a backtrace: enough to see who called, short enough to read.
-const BACKTRACE_FRAMES: usize = 20;
+pub(crate) const BACKTRACE_FRAMES: usize = 20;
 
 /// The engine for calls and for the compile worker alike: code that one makes, the other takes.
 pub(crate) fn engine() -> wasmtime::Result<Engine> {

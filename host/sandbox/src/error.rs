@@ -44,6 +44,13 @@ pub enum Failure {
         /// What was too much, such as `it returned 70 MB`.
         what: String,
     },
+    /// It returned more documents, objects or findings than anybody can need.
+    Items {
+        /// How many.
+        items: usize,
+        /// How many it may return at most.
+        limit: usize,
+    },
     /// It called the host too often.
     HostCalls,
     /// It trapped: a bug in the plugin.
@@ -145,6 +152,10 @@ impl fmt::Display for CallError {
                 write!(f, "went over its output limit of {}: {what}", limits.output)?;
                 self.raise(f, "output")
             }
+            Failure::Items { items, limit } => write!(
+                f,
+                "returned {items} items, and one call may return at most {limit}; split the app, or report it to the plugin's author"
+            ),
             Failure::HostCalls => {
                 write!(
                     f,

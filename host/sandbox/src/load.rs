@@ -103,7 +103,7 @@ impl Blame for SandboxError {
 pub enum LoadError {
     /// The bytes are not those that the lock names.
     #[error(
-        "plugin {expected}: its bytes have the digest {found} instead; they are not what weir.lock names: get the file again, or run `weir lock --update` if the change is wanted"
+        "the component {expected}: its bytes have the digest {found} instead; they are not what weir.lock names: get the file again, or run `weir lock --update` if the change is wanted"
     )]
     WrongDigest {
         /// What was asked for.
@@ -112,7 +112,7 @@ pub enum LoadError {
         found: Digest,
     },
     /// Not a WebAssembly component.
-    #[error("plugin {digest}: not a WebAssembly component: {why}")]
+    #[error("the component {digest} is not a WebAssembly component: {why}")]
     NotAComponent {
         /// The plugin.
         digest: Digest,
@@ -121,7 +121,7 @@ pub enum LoadError {
     },
     /// It imports what its role may not have.
     #[error(
-        "plugin {digest}: imports `{import}`, which a {role} may not have: plugins see the commit's files and a log, no network, no file system and no process; build it without, or ask its author to"
+        "the component {digest} imports `{import}`, which a {role} may not have: plugins see the commit's files and a log, no network, no file system and no process; build it without, or ask its author to"
     )]
     Import {
         /// The plugin.
@@ -133,7 +133,7 @@ pub enum LoadError {
     },
     /// It does not fit the world of its role.
     #[error(
-        "plugin {digest}: is not a {role} of weir:plugin@0.1.0: {why}; use it in its own role, or build it against this world"
+        "the component {digest} is not a {role} of weir:plugin@0.1.0: {why}; use it in its own role, or build it against this world"
     )]
     World {
         /// The plugin.
@@ -144,7 +144,7 @@ pub enum LoadError {
         why: String,
     },
     /// It cannot be compiled.
-    #[error("plugin {digest}: {source}")]
+    #[error("the component {digest} could not be compiled: {source}")]
     Compile {
         /// The plugin.
         digest: Digest,
@@ -157,7 +157,7 @@ impl Blame for LoadError {
     fn fault(&self) -> Fault {
         match self {
             LoadError::Compile {
-                source: CompileError::Host(_),
+                source: CompileError::Host(_) | CompileError::Ended { .. },
                 ..
             } => Fault::Host,
             _ => Fault::Plugin,
@@ -167,7 +167,8 @@ impl Blame for LoadError {
         match self {
             // Limits of time depend on how busy the machine is.
             LoadError::Compile {
-                source: CompileError::Host(_) | CompileError::Limit { .. },
+                source:
+                    CompileError::Host(_) | CompileError::Limit { .. } | CompileError::Ended { .. },
                 ..
             } => Retry::Backoff,
             _ => Retry::OnChange,

@@ -38,10 +38,11 @@ pub(crate) struct State {
     pub(crate) view: Option<View>,
     /// Why the host stopped the call: the first reason wins over whatever the guest makes of it.
     pub(crate) stop: Option<Failure>,
-    /// False while the component starts: constant random bytes are given then.
+    /// False while the component starts: constant random bytes are given then, and waits are over at once.
     pub(crate) called: bool,
     pub(crate) instant: u64,
-    pub(crate) ticks: u64,
+    /// Nanoseconds that the monotonic clock has moved: it moves when it is looked at and by waits at the start.
+    pub(crate) monotonic: u64,
     pub(crate) random: u64,
     pub(crate) host_calls: u64,
     pub(crate) lines: Vec<LogLine>,
@@ -71,7 +72,7 @@ impl State {
             stop: None,
             called: false,
             instant,
-            ticks: 0,
+            monotonic: 0,
             random: 0,
             host_calls: 0,
             lines: Vec::new(),

@@ -8,6 +8,7 @@ use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
 use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io;
+use wasmtime_wasi_io::poll::subscribe;
 
 use crate::Role;
 use crate::bindings::{log, tree};
@@ -82,9 +83,26 @@ impl clocks::wall_clock::Host for State {
 }
 
 impl State {
-    fn no_sleep<T>(&mut self, what: &'static str) -> wasmtime::Result<T> {
-        let instead = "a plugin cannot wait: take the sleep or the timer out of it";
-        Err(self.stop(Failure::Refused { what, instead }))
+    /// What the monotonic clock says now, without being looked at.
+    fn monotonic(&self) -> u64 {
+        CLOCK_START.saturating_add(self.monotonic)
+    }
+
+    /// Waiting for a moment. Nobody ever waits here. A moment that has come is no wait. While a component
+    /// starts, the clock moves on to the moment at once: runtimes such as Go's set timers before `main`, and
+    /// where the clock only counts, this is as deterministic as a look at it. During a call it is refused,
+    /// since code that waits for something outside waits for what is not there.
+    fn wait(&mut self, until: u64, what: &'static str) -> wasmtime::Result<Resource<DynPollable>> {
+        self.count()?;
+        if until > self.monotonic() {
+            if self.called {
+                let instead = "a plugin cannot wait: take the sleep or the timer out of it";
+                return Err(self.stop(Failure::Refused { what, instead }));
+            }
+            self.monotonic = until.saturating_sub(CLOCK_START);
+        }
+        let over = self.table.push(Over)?;
+        subscribe(&mut self.table, over)
     }
 
     /// The next value of a constant stream, while the component starts (SplitMix64, Steele et al. 2014).
@@ -119,21 +137,35 @@ impl State {
 impl clocks::monotonic_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<u64> {
         self.count()?;
-        self.ticks += 1;
-        Ok(CLOCK_START.saturating_add(self.ticks.saturating_mul(CLOCK_STEP)))
+        self.monotonic = self.monotonic.saturating_add(CLOCK_STEP);
+        Ok(self.monotonic())
     }
 
     fn resolution(&mut self) -> wasmtime::Result<u64> {
         Ok(CLOCK_STEP)
     }
 
-    fn subscribe_instant(&mut self, _: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        self.no_sleep("wasi:clocks/monotonic-clock.subscribe-instant (a sleep)")
+    fn subscribe_instant(&mut self, until: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.wait(
+            until,
+            "wasi:clocks/monotonic-clock.subscribe-instant (a sleep)",
+        )
     }
 
-    fn subscribe_duration(&mut self, _: u64) -> wasmtime::Result<Resource<DynPollable>> {
-        self.no_sleep("wasi:clocks/monotonic-clock.subscribe-duration (a sleep)")
+    fn subscribe_duration(&mut self, time: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.wait(
+            self.monotonic().saturating_add(time),
+            "wasi:clocks/monotonic-clock.subscribe-duration (a sleep)",
+        )
     }
+}
+
+/// A wait that is over.
+struct Over;
+
+#[wasmtime_wasi_io::async_trait]
+impl Pollable for Over {
+    async fn ready(&mut self) {}
 }
 
 impl random::random::Host for State {

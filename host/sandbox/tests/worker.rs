@@ -13,7 +13,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
 use weir_core::digest::Digest;
-use weir_core::fault::{Blame, Retry};
+use weir_core::fault::{Blame, Fault, Retry};
 use weir_sandbox::{
     CompileError, CompileLimits, CompileMode, LoadError, Role, Sandbox, SandboxConfig,
     compile_worker,
@@ -48,6 +48,10 @@ fn main() -> ExitCode {
         Trial::test(
             "a_child_that_needs_too_much_memory_is_stopped",
             address_space,
+        ),
+        Trial::test(
+            "a_child_that_is_killed_from_outside_is_not_said_to_have_used_its_processor_time",
+            killed,
         ),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -195,6 +199,33 @@ fn processor_time() -> Result<(), Failed> {
         "{error}"
     );
     assert_eq!(error.retry(), Retry::Backoff);
+    Ok(())
+}
+
+fn killed() -> Result<(), Failed> {
+    let bytes = slow();
+    let dir = TempDir::new()?;
+    // This thread started the child, so the kernel lists it here and no other test's.
+    let kill = |_: &str| {
+        let children = std::fs::read_to_string("/proc/thread-self/children").unwrap();
+        for child in children.split_whitespace() {
+            let pid = rustix::process::Pid::from_raw(child.parse().unwrap()).unwrap();
+            // As the kernel does when there is no memory left.
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+    };
+    let error = sandbox(dir.path(), LIMITS)
+        .load(Digest::of(&bytes), Role::Validator, &bytes, &kill)
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("SIGKILL") && text.contains("no memory left") && !text.contains("processor"),
+        "{text}"
+    );
+    assert_eq!(
+        (error.fault(), error.retry()),
+        (Fault::Host, Retry::Backoff)
+    );
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use weir_core::fault::{Blame, Fault, Retry};
+use weir_core::name::{AppName, PluginName};
 use weir_core::record::Problem;
 
 /// Why a command or a stage ended early.
@@ -33,6 +34,25 @@ impl Error {
             fault: error.fault(),
             retry: error.retry(),
             message: with_causes(error),
+        }
+    }
+
+    /// The same error of a plugin that could not be made ready, as one of its apps hears it. Errors about
+    /// the manifest or the lock keep their `file:line:column:` at the start.
+    pub(crate) fn for_app(self, app: &AppName, plugin: &PluginName) -> Error {
+        match self {
+            Error::Stage {
+                stage: stage @ "plugins",
+                fault,
+                retry,
+                message,
+            } => Error::Stage {
+                stage,
+                fault,
+                retry,
+                message: format!("app `{app}`: plugin `{plugin}`: {message}"),
+            },
+            other => other,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The binary `weir`: wiring, the one loop, the command line.
 
+mod blame;
 mod cli;
 mod config;
 mod crash;

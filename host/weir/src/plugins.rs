@@ -169,13 +169,13 @@ pub(crate) fn load(
         Some(bytes) if Digest::of(&bytes) == digest => bytes,
         Some(bytes) => {
             return Err(missing(format!(
-                "plugin {name}: the file in the tree has digest {}, but weir.lock pins {digest}: run `weir lock --update` and commit it, if the change is meant",
+                "the file in the tree has digest {}, but weir.lock pins {digest}: run `weir lock --update` and commit it, if the change is meant",
                 Digest::of(&bytes)
             )));
         }
         None => store.bytes(digest)?.ok_or_else(|| {
             missing(format!(
-                "plugin {name}: this host does not have {digest}, which weir.lock pins. A locked plugin is never replaced: put the component into a plugin folder, or run `weir lock --update` to take this host's own"
+                "this host does not have {digest}, which weir.lock pins. A locked plugin is never replaced: put the component into a plugin folder, or run `weir lock --update` to take this host's own"
             ))
         })?,
     };

@@ -19,6 +19,7 @@ use weir_core::validate::{Finding, Level, OutputLimits, Validated, admit};
 use weir_core::yaml::Budget;
 use weir_sandbox::{Call, Params, Plugin, Role, Sandbox};
 
+use crate::blame::Makers;
 use crate::error::Error;
 use crate::plugins::{self, Store};
 
@@ -317,13 +318,17 @@ impl Render<'_> {
         for (role, call) in calls(self.app) {
             used.insert(call.plugin.clone(), self.plugin(role, call)?.digest());
         }
-        let objects = self.render(snapshot).await?;
+        let makers = Makers {
+            app: self.app,
+            digests: used.clone(),
+        };
+        let objects = self.render(&makers, snapshot).await?;
         done("render");
-        let objects = self.transform(objects).await?;
+        let objects = self.transform(&makers, objects).await?;
         done("transform");
         let findings = self.validate(&objects).await?;
         let validated =
-            admit(objects, findings, self.host.output).map_err(|e| Error::stage("validate", &e))?;
+            admit(objects, findings, self.host.output).map_err(|e| makers.refused(&e))?;
         done("validate");
         Ok(Rendered {
             validated,
@@ -332,7 +337,7 @@ impl Render<'_> {
         })
     }
 
-    async fn render(&self, snapshot: Snapshot) -> Result<Vec<Object>, Error> {
+    async fn render(&self, makers: &Makers<'_>, snapshot: Snapshot) -> Result<Vec<Object>, Error> {
         let call = &self.app.render;
         let plugin = self.plugin(Role::Renderer, call)?;
         let view = View::new(snapshot, self.app.roots.clone());
@@ -341,7 +346,7 @@ impl Render<'_> {
             .sandbox
             .render(&plugin, self.call(call), view)
             .await;
-        let (documents, _, _) = rendered.map_err(|e| Error::stage("render", &e))?;
+        let (documents, read, _) = rendered.map_err(|e| Error::stage("render", &e))?;
         let documents: Vec<render::Document> = documents
             .into_iter()
             .map(|d| render::Document {
@@ -349,10 +354,14 @@ impl Render<'_> {
                 body: d.body,
             })
             .collect();
-        render::parse(&documents, &Budget::HOST).map_err(|e| Error::stage("render", &e))
+        render::parse(&documents, &Budget::HOST).map_err(|e| makers.rendered(&e, &read))
     }
 
-    async fn transform(&self, mut objects: Vec<Object>) -> Result<Vec<Object>, Error> {
+    async fn transform(
+        &self,
+        makers: &Makers<'_>,
+        mut objects: Vec<Object>,
+    ) -> Result<Vec<Object>, Error> {
         for call in &self.app.transform {
             let plugin = self.plugin(Role::Transformer, call)?;
             let given = json_of(&objects)?;
@@ -366,9 +375,9 @@ impl Render<'_> {
                 .iter()
                 .map(|bytes| serde_json::from_slice(bytes))
                 .collect::<Result<Vec<_>, _>>();
-            let values = values.map_err(|e| self.bad_output(call, &e))?;
+            let values = values.map_err(|e| makers.transformed(&call.plugin, &e))?;
             objects = render::transformed(&objects, values, call.plugin.as_str())
-                .map_err(|e| self.bad_output(call, &e))?;
+                .map_err(|e| makers.transformed(&call.plugin, &e))?;
         }
         scope::place(objects, self.app.namespace.as_ref()).map_err(|e| Error::Usage(e.to_string()))
     }
@@ -404,12 +413,14 @@ impl Render<'_> {
 
     fn plugin(&self, role: Role, call: &PluginCall) -> Result<Arc<Plugin>, Error> {
         let key = (call.plugin.clone(), role);
-        self.ready.get(&key).cloned().unwrap_or_else(|| {
+        let ready = self.ready.get(&key).cloned().unwrap_or_else(|| {
             Err(Error::Usage(format!(
                 "plugin {} is not in the manifest",
                 call.plugin
             )))
-        })
+        });
+        // A plugin is loaded once for all apps; what one of them hears names that one.
+        ready.map_err(|e| e.for_app(&self.app.name, &call.plugin))
     }
 
     fn call<'c>(&'c self, call: &'c PluginCall) -> Call<'c> {
@@ -436,18 +447,6 @@ impl Render<'_> {
                     .to_string()
                     .into_bytes(),
             },
-        }
-    }
-
-    fn bad_output(&self, call: &PluginCall, error: &dyn std::error::Error) -> Error {
-        Error::Stage {
-            stage: "transform",
-            fault: weir_core::fault::Fault::Plugin,
-            retry: weir_core::fault::Retry::OnChange,
-            message: format!(
-                "app {}: plugin {}: gave back something that is not a Kubernetes object: {error}",
-                self.app.name, call.plugin
-            ),
         }
     }
 }

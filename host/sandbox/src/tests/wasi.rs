@@ -7,7 +7,7 @@ const RANDOM: &str =
     "package wasi:random@0.2.3; interface random { get-random-u64: func() -> u64; }
     interface insecure { get-insecure-random-u64: func() -> u64; }
     interface insecure-seed { insecure-seed: func() -> tuple<u64, u64>; }";
-const POLL: &str = "package wasi:io@0.2.3; interface poll { resource pollable; }";
+const POLL: &str = "package wasi:io@0.2.3; interface poll { resource pollable { block: func(); } }";
 const CLOCKS: &str = "package wasi:clocks@0.2.3;
     interface monotonic-clock { use wasi:io/poll@0.2.3.{pollable};
         now: func() -> u64; subscribe-duration: func(when: u64) -> pollable; }
@@ -140,6 +140,49 @@ async fn a_sleep_is_refused_and_does_not_happen() {
             .contains("monotonic-clock.subscribe-duration (a sleep)"),
         "{error}"
     );
+}
+
+const SLEEP: &str = r#"(import "wasi:clocks/monotonic-clock@0.2.3" "now" (func $now (result i64)))
+    (import "wasi:clocks/monotonic-clock@0.2.3" "subscribe-duration" (func $sleep (param i64) (result i32)))
+    (import "wasi:io/poll@0.2.3" "[method]pollable.block" (func $block (param i32)))"#;
+
+/// A renderer that may sleep, with this body and more parts.
+fn sleeper(body: &str, rest: &str) -> Bench {
+    let core = format!(r#"(func (export "render") {PARAMS} (result i32) {body}) {rest}"#);
+    let world = "import wasi:clocks/monotonic-clock@0.2.3; import wasi:io/poll@0.2.3;";
+    let bytes = component(Role::Renderer, &[POLL, CLOCKS], world, SLEEP, &core);
+    Bench::new(Role::Renderer, &bytes)
+}
+
+#[tokio::test]
+async fn a_sleep_while_a_component_starts_is_over_at_once_and_the_clock_has_moved_on() {
+    let says_now = format!("(i64.store (i32.const 4000) (call $now)) {ANSWER}");
+    let awake = eight_bytes(&sleeper(&says_now, "")).await;
+    let starts =
+        r#"(func (export "_initialize") (call $block (call $sleep (i64.const 3600000000000))))"#;
+    let rested = sleeper(&says_now, starts);
+    assert_eq!(eight_bytes(&rested).await, awake + 3_600_000_000_000);
+    assert_eq!(eight_bytes(&rested).await, awake + 3_600_000_000_000);
+}
+
+#[tokio::test]
+async fn a_moment_that_has_come_is_no_wait_and_a_nanosecond_ahead_is_one() {
+    let waits = |time: u64| {
+        sleeper(
+            &format!("(call $block (call $sleep (i64.const {time}))) {ANSWER}"),
+            "",
+        )
+    };
+    waits(0).render().await.unwrap();
+    let error = waits(1).render().await.unwrap_err();
+    assert!(matches!(error.failure, Failure::Refused { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn timers_that_nobody_drops_end_with_the_table_of_resources() {
+    let starts = r#"(func (export "_initialize") (loop $more (drop (call $sleep (i64.const 0))) (br $more)))"#;
+    let error = sleeper(ANSWER, starts).render().await.unwrap_err();
+    assert!(matches!(error.failure, Failure::Trap { .. }), "{error}");
 }
 
 const STDERR: &str = "package wasi:io@0.2.3; interface error { resource error; }
