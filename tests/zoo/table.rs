@@ -225,6 +225,12 @@ pub(crate) const ZOO: &[Guest] = &[
         Makes(&["name: echo-transformer"]),
     ),
     guest(
+        "adds-team",
+        "does_what_the_readme_says",
+        "",
+        Makes(&["team: red"]),
+    ),
+    guest(
         "drops-all",
         "never_means_delete_everything",
         "",
