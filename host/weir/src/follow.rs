@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use weir_api::Refreshed;
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame as _, Retry};
 use weir_core::name::AppName;
@@ -14,6 +15,7 @@ use weir_core::schedule::{Command, Event, Node, Now, Schedule, Settings};
 use weir_core::status::State;
 use weir_source::{Fetched, RefChange, Source};
 
+use crate::control::FetchBoard;
 use crate::crash::crash_point;
 use crate::error::Error;
 use crate::prepare::{Host, ManifestFrom, Prepared, prepare};
@@ -46,6 +48,8 @@ pub(crate) struct Follow {
     pub(crate) from: ManifestFrom,
     /// The schedule's settings.
     pub(crate) settings: Settings,
+    /// Where it says how its fetches go.
+    pub(crate) fetches: FetchBoard,
     /// Stop when everything was tried once.
     pub(crate) once: bool,
 }
@@ -172,6 +176,7 @@ impl Loop<'_> {
     }
 
     fn fetch(&mut self) {
+        self.follow.fetches.begun();
         let (follow, stop, progress) = (
             self.follow.clone(),
             self.stop.clone(),
@@ -230,6 +235,10 @@ impl Loop<'_> {
         };
         self.teller
             .fetched(result.as_ref().err(), self.follow.syncer.journal());
+        self.follow.fetches.ended(Refreshed {
+            commit: result.as_ref().ok().copied(),
+            problem: result.as_ref().err().map(ToString::to_string),
+        });
         result.map_err(|e| {
             let retry = e.retry();
             self.ended.problem = Some(e);

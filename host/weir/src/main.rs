@@ -2,6 +2,7 @@
 
 mod cli;
 mod config;
+mod control;
 mod crash;
 mod error;
 mod follow;
