@@ -16,7 +16,7 @@ use weir_core::status::State;
 
 use super::{Done, engine};
 use crate::config::{GlobalArgs, Places, RepoArgs, TargetBinding, bindings};
-use crate::control::{ControlSocket, FetchBoard};
+use crate::control::{ControlSocket, FetchBoard, socket_path};
 use crate::error::Error;
 use crate::follow::{Ended, Follow, Signal, follow};
 use crate::journal::Journal;
@@ -79,6 +79,9 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         .interval
         .parse()
         .map_err(|e| Error::Usage(format!("--interval: {e}")))?;
+    let state = global.places()?.state;
+    // Before anything is opened or made.
+    socket_path(&state)?;
     let listener = TcpListener::bind(args.listen).await;
     let listener =
         listener.map_err(|e| Error::host("start", format!("--listen {}: {e}", args.listen)))?;
@@ -88,7 +91,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
     let (started, model) =
         Started::start(global, &args.follow, settings(interval.0), false).await?;
     let (send, signals) = mpsc::channel(8);
-    let (socket, control) = ControlSocket::listen(&global.places()?.state)?;
+    let (socket, control) = ControlSocket::listen(&state)?;
     let refresher = started.follow.fetches.refresher(send.clone());
     let listening = tokio::spawn(listen_for_signals(send));
     let api = Served::start("API", listener, weir_api::router(model));
