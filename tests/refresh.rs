@@ -71,7 +71,7 @@ impl Scene {
         self.repo.commit(value).unwrap()
     }
 
-    /// How often the server was asked for its refs: once for each fetch.
+    /// How often the server was asked for its refs: once for each fetch that finds nothing new.
     fn fetches(&self) -> usize {
         let requests = self.server.requests();
         let asked = requests.iter().filter(|r| r.path.ends_with("/info/refs"));
@@ -96,7 +96,7 @@ fn a_commit_is_live_when_it_is_asked_for_long_before_the_next_poll() {
 
 #[test]
 fn a_hundred_requests_at_once_are_answered_by_one_more_fetch_than_the_one_under_way() {
-    let mut scene = Scene::new();
+    let scene = Scene::new();
     let mut host = scene.serve();
     let before = scene.fetches();
     scene.server.fault(Fault::Stall);
@@ -108,7 +108,7 @@ fn a_hundred_requests_at_once_are_answered_by_one_more_fetch_than_the_one_under_
     for _ in 0..=100 {
         host.wait_for_text("a refresh is asked for", SOON).unwrap();
     }
-    let commit = scene.push("two");
+    let commit = scene.repo.head().unwrap();
     scene.server.fault(Fault::None);
     for mut caller in callers {
         let mut answer = String::new();

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::error::TrySendError;
@@ -57,6 +58,7 @@ impl FetchBoard {
         Refresher {
             signals,
             fetches: self.0.subscribe(),
+            asked: AtomicU64::new(0),
         }
     }
 }
@@ -65,21 +67,26 @@ impl FetchBoard {
 pub(crate) struct Refresher {
     signals: mpsc::Sender<Signal>,
     fetches: watch::Receiver<Fetches>,
+    /// The number of the last fetch that was asked for.
+    asked: AtomicU64,
 }
 
 impl Refresh for Refresher {
     async fn refresh(&self) -> Result<Refreshed, Stopping> {
         let mut fetches = self.fetches.clone();
         // A fetch under way may have read the ref before whoever asks changed it: the next one counts.
-        let before = fetches.borrow_and_update().begun;
-        match self.signals.try_send(Signal::Refresh) {
-            // Full: others have asked, and the loop has yet to hear of it.
-            Ok(()) | Err(TrySendError::Full(_)) => {}
-            Err(TrySendError::Closed(_)) => return Err(Stopping),
-        }
+        let next = fetches.borrow_and_update().begun + 1;
         tracing::debug!("a refresh is asked for");
+        // However many ask for the same fetch, the loop hears it once.
+        if self.asked.fetch_max(next, Ordering::Relaxed) < next {
+            match self.signals.try_send(Signal::Refresh) {
+                // Full: what the loop has yet to hear says the same.
+                Ok(()) | Err(TrySendError::Full(_)) => {}
+                Err(TrySendError::Closed(_)) => return Err(Stopping),
+            }
+        }
         // An error here is the loop's end.
-        let seen = fetches.wait_for(|f| f.ended > before).await;
+        let seen = fetches.wait_for(|f| f.ended >= next).await;
         seen.map(|f| f.last.clone()).map_err(|_| Stopping)
     }
 }
@@ -174,8 +181,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_channel_means_that_it_is_asked_already() {
-        let (send, _signals) = mpsc::channel(1);
+    async fn however_many_ask_for_the_same_fetch_the_loop_hears_it_once() {
+        let (send, mut signals) = mpsc::channel(8);
         let board = FetchBoard::new();
         let refresher = board.refresher(send);
         let mut first = std::pin::pin!(refresher.refresh());
@@ -185,6 +192,8 @@ mod tests {
         board.begun();
         board.ended(at(1));
         assert_eq!((first.await, second.await), (Ok(at(1)), Ok(at(1))));
+        assert_eq!(signals.try_recv(), Ok(Signal::Refresh));
+        assert!(signals.try_recv().is_err(), "asked once");
     }
 
     #[tokio::test]
