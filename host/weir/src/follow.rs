@@ -19,6 +19,7 @@ use crate::control::FetchBoard;
 use crate::crash::crash_point;
 use crate::error::Error;
 use crate::prepare::{Host, ManifestFrom, Prepared, prepare};
+use crate::progress::{Line, fetching};
 use crate::sync::{Report, Syncer};
 use crate::tell::Teller;
 
@@ -177,14 +178,11 @@ impl Loop<'_> {
 
     fn fetch(&mut self) {
         self.follow.fetches.begun();
-        let (follow, stop, progress) = (
-            self.follow.clone(),
-            self.stop.clone(),
-            self.teller.progress(),
-        );
+        let (follow, stop) = (self.follow.clone(), self.stop.clone());
         self.spawn(async move {
             let fetched = tokio::task::spawn_blocking(move || {
-                follow.source.fetch(&stop, &|p| progress.fetch(&p))
+                let line = Line::begin("fetching");
+                follow.source.fetch(&stop, &|p| line.say(fetching(&p)))
             })
             .await;
             crash_point("fetched");

@@ -10,6 +10,7 @@ mod journal;
 mod logs;
 mod plugins;
 mod prepare;
+mod progress;
 mod read_model;
 mod sync;
 mod tell;
