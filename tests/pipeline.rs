@@ -224,6 +224,27 @@ fn time_zone_locale_umask_and_folder_change_no_byte() {
 }
 
 #[test]
+fn a_compile_is_one_log_line_with_its_duration_and_the_next_start_needs_none() {
+    let (weir, repo) = (Weir::new().unwrap(), repository());
+    let path = repo.path();
+    let compiled = || {
+        let ran = weir.run(["render", "--repo", path.to_str().unwrap()]);
+        let ran = ran.unwrap().code(0).unwrap();
+        let lines = ran.stderr.lines().filter(|l| l.contains("compil"));
+        lines
+            .map(|line| {
+                let value: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert_eq!(value["level"], "INFO", "{line}");
+                assert!(value["seconds"].as_f64().unwrap() > 0.0, "{line}");
+                value["plugin"].as_str().unwrap().to_owned()
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(compiled(), ["baseline", "metadata", "yaml"]);
+    assert_eq!(compiled(), [""; 0]);
+}
+
+#[test]
 fn a_bad_manifest_is_refused_with_its_place_and_leaves_what_is_live() {
     let mut repo = repository();
     let weir = Weir::new().unwrap();
