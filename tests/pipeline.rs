@@ -7,6 +7,7 @@
 
 use std::path::Path;
 
+use weir_tests::weir::PATIENCE;
 use weir_tests::{GitServer, Listing, Repo, Weir, tree_digest};
 
 const APPS: usize = 30;
@@ -146,29 +147,101 @@ fn contents(live: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
+/// A directory that `weir serve` has filled, on a machine of its own.
+fn served(weir: &Weir, repo: &str) -> Vec<(String, Vec<u8>)> {
+    let live = weir.path("live");
+    let target = format!("dir:{}", live.display());
+    let words = ["serve", "--repo", repo, "--target", &target];
+    let words = words.into_iter().chain(["--listen", "127.0.0.1:0"]);
+    let mut host = weir.start(words).unwrap();
+    for _ in 0..APPS {
+        host.wait_for_text("synced to", PATIENCE).unwrap();
+    }
+    assert_eq!(host.terminate(PATIENCE).unwrap(), Some(0));
+    contents(&live)
+}
+
+/// The paths that only one of the two has, or with other bytes.
+fn differing<'a>(one: &'a [(String, Vec<u8>)], other: &'a [(String, Vec<u8>)]) -> Vec<&'a str> {
+    let missing = |from: &'a [(String, Vec<u8>)], at: &[(String, Vec<u8>)]| {
+        let paths = from.iter().filter(|file| !at.contains(file));
+        paths.map(|(path, _)| path.as_str()).collect::<Vec<_>>()
+    };
+    [missing(one, other), missing(other, one)].concat()
+}
+
 #[test]
 fn time_zone_locale_umask_and_folder_change_no_byte() {
     let repo = repository();
     let path = repo.path();
+    let path = path.to_str().unwrap();
     let mut outputs = Vec::new();
     for (zone, locale, umask) in [
         ("UTC", "C", 0o022),
         ("Asia/Kathmandu", "de_DE.UTF-8", 0o077),
     ] {
-        let mut weir = Weir::new().unwrap();
-        weir.timezone(zone).locale(locale).umask(umask);
-        let live = weir.path("live");
-        sync(&weir, path.to_str().unwrap(), &live);
-        let render = weir
-            .run(["render", "--repo", path.to_str().unwrap()])
-            .unwrap()
-            .success()
-            .unwrap();
-        outputs.push((contents(&live), render));
+        let machine = || {
+            let mut weir = Weir::new().unwrap();
+            weir.timezone(zone).locale(locale).umask(umask);
+            let folder = weir.path(&format!("work in {zone}").replace('/', " "));
+            std::fs::create_dir(&folder).unwrap();
+            weir.current_dir(folder);
+            weir
+        };
+        let weir = machine();
+        sync(&weir, path, &weir.path("live"));
+        let render = weir.run(["render", "--repo", path]).unwrap();
+        outputs.push((
+            contents(&weir.path("live")),
+            render.success().unwrap(),
+            served(&machine(), path),
+        ));
     }
-    assert_eq!(outputs[0].1, outputs[1].1);
-    assert_eq!(outputs[0].0.len(), APPS * OBJECTS);
-    assert_eq!(outputs[0].0, outputs[1].0);
+    let (files, stream, by_serve) = &outputs[0];
+    assert_eq!(files.len(), APPS * OBJECTS);
+    assert_eq!(differing(files, by_serve), [""; 0], "sync and serve");
+    for (machine, (other, render, other_by_serve)) in outputs.iter().enumerate() {
+        assert_eq!(
+            differing(files, other),
+            [""; 0],
+            "sync on machine {machine}"
+        );
+        assert_eq!(
+            differing(files, other_by_serve),
+            [""; 0],
+            "serve on machine {machine}"
+        );
+        assert!(render == stream, "render on machine {machine}:\n{render}");
+    }
+    let mut files: Vec<&[u8]> = files.iter().map(|(_, bytes)| bytes.as_slice()).collect();
+    let mut documents: Vec<&[u8]> = stream.split("---\n").skip(1).map(str::as_bytes).collect();
+    files.sort_unstable();
+    documents.sort_unstable();
+    assert!(
+        files == documents,
+        "the stream of render has other bytes than the files:\n{stream}"
+    );
+}
+
+#[test]
+fn a_compile_is_one_log_line_with_its_duration_and_the_next_start_needs_none() {
+    let (weir, repo) = (Weir::new().unwrap(), repository());
+    let path = repo.path();
+    let compiled = || {
+        let ran = weir.run(["render", "--repo", path.to_str().unwrap()]);
+        let ran = ran.unwrap().code(0).unwrap();
+        let lines = ran.stderr.lines().filter(|l| l.contains("compil"));
+        lines
+            .map(|line| {
+                let value: serde_json::Value = serde_json::from_str(line).unwrap();
+                assert_eq!(value["level"], "INFO", "{line}");
+                assert!(value["seconds"].as_f64().unwrap() > 0.0, "{line}");
+                value["plugin"].as_str().unwrap().to_owned()
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(compiled(), ["baseline", "metadata", "yaml"]);
+    assert_eq!(compiled(), [""; 0]);
 }
 
 #[test]

@@ -3,18 +3,26 @@
 //! ```text
 //! host/weir ─View→ watch ─→ ReadModel ─→ GET /readyz, /api/v1/apps, /metrics
 //! host/weir ─counts→ Metrics ──────────→ GET /metrics
+//! host/weir ←Refresh─ control socket ←── POST /v1/refresh, from `weir refresh`
 //! ```
 //!
-//! Everything here is read-only and shows only what is in [`View`]: a list of allowed fields, never an
-//! internal value. Deliberately absent: any route that changes something, and any login, so that the host
-//! listens on the loopback address unless told otherwise.
+//! What the network port answers is read-only and shows only what is in [`View`]: a list of allowed fields,
+//! never an internal value. Deliberately absent there: any route that changes something, and any login, so
+//! that the host listens on the loopback address unless told otherwise. What changes something is asked for
+//! over a Unix socket that only the host's own user may open.
 
+mod control;
 mod metrics;
 mod routes;
 mod serve;
 mod view;
 
+/// What [`serve`] answers with; made by [`router`] and [`control_router`] only.
+pub use axum::Router;
+pub use control::{
+    ControlError, Refresh, Refreshed, Stopping, ask_refresh, control_router, is_listening,
+};
 pub use metrics::{FetchResult, Metrics, SyncResult};
 pub use routes::router;
-pub use serve::{ApiLimits, serve};
+pub use serve::{ApiLimits, Listen, serve};
 pub use view::{AppView, PublicUrl, ReadModel, RepositoryView, View};

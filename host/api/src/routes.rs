@@ -142,7 +142,7 @@ async fn apps(
     Json(Apps { repositories }).into_response()
 }
 
-async fn not_found() -> Response {
+pub(crate) async fn not_found() -> Response {
     refuse(StatusCode::NOT_FOUND, "there is nothing at this path")
 }
 
@@ -154,7 +154,7 @@ async fn method_not_allowed() -> Response {
 }
 
 /// Refuses bodies, which no route reads, and adds the headers.
-async fn guard(request: Request, next: Next) -> Response {
+pub(crate) async fn guard(request: Request, next: Next) -> Response {
     let mut response = if request.body().is_end_stream() {
         next.run(request).await
     } else {
@@ -174,7 +174,7 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 /// An error as JSON.
-fn refuse(status: StatusCode, error: &'static str) -> Response {
+pub(crate) fn refuse(status: StatusCode, error: &'static str) -> Response {
     #[derive(Serialize)]
     struct Refusal {
         error: &'static str,

@@ -8,7 +8,8 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -46,12 +47,40 @@ impl ApiLimits {
     };
 }
 
+/// Where connections come from.
+pub trait Listen: Send + Sync {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection. Dropping the future loses none.
+    ///
+    /// # Errors
+    /// When the system cannot give it.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Listen for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<TcpStream> {
+        TcpListener::accept(self).await.map(|(stream, _)| stream)
+    }
+}
+
+impl Listen for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<UnixStream> {
+        UnixListener::accept(self).await.map(|(stream, _)| stream)
+    }
+}
+
 /// Answers on a listener until `shutdown` is done; answers under way are finished first.
 ///
 /// # Errors
 /// When the listener is broken for good.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Listen,
     router: Router,
     limits: ApiLimits,
     shutdown: impl Future<Output = ()> + Send,
@@ -71,7 +100,7 @@ pub async fn serve(
             accepted = accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 let answer = answer(stream, router.clone(), limits, stopping.clone());
                 connections.spawn(async move {
                     answer.await;
@@ -100,7 +129,7 @@ pub async fn serve(
 
 /// One connection, from its first byte to its end.
 async fn answer(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     limits: ApiLimits,
     mut stopping: watch::Receiver<bool>,

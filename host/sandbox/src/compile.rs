@@ -63,13 +63,11 @@ pub(crate) fn compile(
     component: &[u8],
     progress: &dyn Fn(&str),
 ) -> Result<Vec<u8>, CompileError> {
+    progress("compiling");
     let code = match mode {
-        CompileMode::InProcess => {
-            progress("compiling");
-            engine
-                .precompile_component(component)
-                .map_err(|e| CompileError::Component(format!("{e:#}")))?
-        }
+        CompileMode::InProcess => engine
+            .precompile_component(component)
+            .map_err(|e| CompileError::Component(format!("{e:#}")))?,
         CompileMode::Child { program, args } => {
             #[expect(
                 clippy::disallowed_methods,

@@ -18,6 +18,7 @@ mod engine;
 mod history;
 mod lock;
 mod output;
+mod refresh;
 mod render;
 mod serve;
 
@@ -43,6 +44,8 @@ struct Cli {
 enum Command {
     /// Follow a repository and keep its targets equal to it, until stopped
     Serve(serve::ServeArgs),
+    /// Have the host that runs on this state fetch now; prints the commit that it found
+    Refresh,
     /// Sync once, then exit
     Sync(serve::SyncArgs),
     /// Write weir.lock: the digest of every plugin, and what renders may know of each target
@@ -129,6 +132,7 @@ fn run(cli: Cli) -> Result<Done, Error> {
         #[cfg(feature = "crash-points")]
         Command::CrashPoints => output::print(&format!("{}\n", crate::crash::STEPS.join("\n"))),
         Command::Serve(args) => on_runtime(serve::serve(&global, &args)),
+        Command::Refresh => on_runtime(refresh::refresh(&global)),
         Command::Sync(args) => on_runtime(serve::sync(&global, &args)),
         Command::Lock(args) => on_runtime(lock::lock(&global, &args)),
         Command::Render(args) => on_runtime(render::render(&global, &args)),

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use weir_api::Refreshed;
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame as _, Retry};
 use weir_core::name::AppName;
@@ -14,9 +15,11 @@ use weir_core::schedule::{Command, Event, Node, Now, Schedule, Settings};
 use weir_core::status::State;
 use weir_source::{Fetched, RefChange, Source};
 
+use crate::control::FetchBoard;
 use crate::crash::crash_point;
 use crate::error::Error;
 use crate::prepare::{Host, ManifestFrom, Prepared, prepare};
+use crate::progress::{Line, fetching};
 use crate::sync::{Report, Syncer};
 use crate::tell::Teller;
 
@@ -46,6 +49,8 @@ pub(crate) struct Follow {
     pub(crate) from: ManifestFrom,
     /// The schedule's settings.
     pub(crate) settings: Settings,
+    /// Where it says how its fetches go.
+    pub(crate) fetches: FetchBoard,
     /// Stop when everything was tried once.
     pub(crate) once: bool,
 }
@@ -172,14 +177,12 @@ impl Loop<'_> {
     }
 
     fn fetch(&mut self) {
-        let (follow, stop, progress) = (
-            self.follow.clone(),
-            self.stop.clone(),
-            self.teller.progress(),
-        );
+        self.follow.fetches.begun();
+        let (follow, stop) = (self.follow.clone(), self.stop.clone());
         self.spawn(async move {
             let fetched = tokio::task::spawn_blocking(move || {
-                follow.source.fetch(&stop, &|p| progress.fetch(&p))
+                let line = Line::begin("fetching");
+                follow.source.fetch(&stop, &|p| line.say(fetching(&p)))
             })
             .await;
             crash_point("fetched");
@@ -230,6 +233,10 @@ impl Loop<'_> {
         };
         self.teller
             .fetched(result.as_ref().err(), self.follow.syncer.journal());
+        self.follow.fetches.ended(Refreshed {
+            commit: result.as_ref().ok().copied(),
+            problem: result.as_ref().err().map(ToString::to_string),
+        });
         result.map_err(|e| {
             let retry = e.retry();
             self.ended.problem = Some(e);

@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use weir_api::is_listening;
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::record::{Event, Record};
 use weir_core::stake::{Stake, StakeId, StakeLog};
@@ -9,6 +10,7 @@ use weir_core::status::Status;
 use weir_ledger::{Ledger, LedgerError, LedgerLimits};
 
 use crate::config::Places;
+use crate::control::socket_path;
 use crate::error::Error;
 
 /// The chain of one repository.
@@ -30,7 +32,10 @@ impl Journal {
             std::sync::Arc::new(now),
         )
         .await;
-        let ledger = ledger.map_err(|e| Error::stage("record", &e))?;
+        let ledger = match ledger {
+            Ok(ledger) => ledger,
+            Err(e) => return Err(in_use(places, &e).await),
+        };
         let status = ledger
             .load(&repository)
             .await
@@ -68,6 +73,23 @@ impl Journal {
             status.fold(now(), record);
         }
     }
+}
+
+/// Why the ledger did not open, with the way to whoever holds it where that is a host that listens.
+async fn in_use(places: &Places, error: &LedgerError) -> Error {
+    let stage = Error::stage("record", error);
+    let (LedgerError::Locked { .. }, Ok(socket)) = (error, socket_path(&places.state)) else {
+        return stage;
+    };
+    if !is_listening(&socket).await {
+        return stage;
+    }
+    Error::host(
+        "record",
+        format!(
+            "{error}. A host is running there: `weir refresh` with the same --state asks it to sync now"
+        ),
+    )
 }
 
 impl StakeLog for Journal {

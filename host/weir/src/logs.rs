@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::time::{SystemTime, Uptime};
 
+use crate::progress::{self, BesideLines};
+
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LogFormat {
@@ -22,7 +24,7 @@ pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| BesideLines)
         .with_ansi(terminal);
     let result = match (format, terminal) {
         (LogFormat::Json, _) | (LogFormat::Auto, false) => builder
@@ -30,11 +32,16 @@ pub(crate) fn start(format: LogFormat, filter: &str) -> Result<(), String> {
             .flatten_event(true)
             .with_timer(SystemTime)
             .try_init(),
-        (LogFormat::Text, _) | (LogFormat::Auto, true) => builder
-            .with_target(false)
-            .with_timer(Uptime::default())
-            .compact()
-            .try_init(),
+        (LogFormat::Text, _) | (LogFormat::Auto, true) => {
+            if terminal {
+                progress::on();
+            }
+            builder
+                .with_target(false)
+                .with_timer(Uptime::default())
+                .compact()
+                .try_init()
+        }
     };
     result.map_err(|e| e.to_string())
 }

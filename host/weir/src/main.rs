@@ -3,6 +3,7 @@
 mod blame;
 mod cli;
 mod config;
+mod control;
 mod crash;
 mod error;
 mod follow;
@@ -10,6 +11,7 @@ mod journal;
 mod logs;
 mod plugins;
 mod prepare;
+mod progress;
 mod read_model;
 mod sync;
 mod tell;

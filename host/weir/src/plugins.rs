@@ -1,7 +1,9 @@
 //! Components by digest: found beside the binary, in the cache, in the state or in the tree; compiled once.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use weir_core::digest::Digest;
 use weir_core::fault::{Fault, Retry};
@@ -13,6 +15,7 @@ use weir_sandbox::{Plugin, Role, Sandbox};
 
 use crate::config::Places;
 use crate::error::Error;
+use crate::progress::{Line, compiling};
 
 /// The largest component that is read, in bytes.
 const MAX_COMPONENT: u64 = 256 << 20;
@@ -144,16 +147,14 @@ pub(crate) fn bytes_in_tree(
     Ok(Some(bytes.to_vec()))
 }
 
-/// Loads one plugin: its bytes by digest, checked, compiled or taken from the compiled cache.
-pub(crate) fn load(
-    sandbox: &Sandbox,
+/// A plugin's bytes by digest: from the tree, or from this host's folders.
+pub(crate) fn bytes(
     store: &Store,
     snapshot: &Snapshot,
     manifest: &Manifest,
     name: &PluginName,
     digest: Digest,
-    role: Role,
-) -> Result<Plugin, Error> {
+) -> Result<Vec<u8>, Error> {
     let missing = |why: String| Error::Stage {
         stage: "plugins",
         fault: Fault::Repository,
@@ -182,10 +183,30 @@ pub(crate) fn load(
     if source.is_some_and(|s| matches!(s, PluginSource::Bundled(_))) {
         store.keep(digest, &bytes)?;
     }
-    let progress = |what: &str| tracing::info!(plugin = %name, digest = %digest.short(), "{what}");
-    sandbox
-        .load(digest, role, &bytes, &progress)
-        .map_err(|e| Error::stage("plugins", &e))
+    Ok(bytes)
+}
+
+/// Makes a plugin ready: checked, compiled or taken from the compiled cache. `left` is how many come after
+/// it, for a person who waits.
+pub(crate) fn load(
+    sandbox: &Sandbox,
+    name: &PluginName,
+    digest: Digest,
+    role: Role,
+    bytes: &[u8],
+    left: usize,
+) -> Result<Plugin, Error> {
+    let begun = OnceCell::new();
+    let plugin = sandbox.load(digest, role, bytes, &|_| {
+        begun.get_or_init(|| (Instant::now(), Line::begin(compiling(name.as_str(), left))));
+    });
+    let plugin = plugin.map_err(|e| Error::stage("plugins", &e))?;
+    if let Some((since, line)) = begun.into_inner() {
+        drop(line);
+        let seconds = since.elapsed().as_secs_f64();
+        tracing::info!(plugin = %name, digest = %digest.short(), seconds, "compiled plugin {name} in {seconds:.1} s");
+    }
+    Ok(plugin)
 }
 
 fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {

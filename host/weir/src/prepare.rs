@@ -22,6 +22,7 @@ use weir_sandbox::{Call, Params, Plugin, Role, Sandbox};
 use crate::blame::Makers;
 use crate::error::Error;
 use crate::plugins::{self, Store};
+use crate::progress::{Line, rendering};
 
 /// What renders need of this host.
 pub(crate) struct Host {
@@ -197,11 +198,16 @@ pub(crate) async fn prepare(
             (n, result)
         });
     }
-    while let Some(done) = tasks.join_next().await {
+    let (mut done, of) = (0, apps.len());
+    let line = Line::begin(rendering(done, of));
+    while let Some(ended) = tasks.join_next().await {
         let (n, result) =
-            done.map_err(|e| Error::host("render", format!("a render task ended early: {e}")))?;
+            ended.map_err(|e| Error::host("render", format!("a render task ended early: {e}")))?;
         results[n] = Some(result);
+        done += 1;
+        line.say(rendering(done, of));
     }
+    drop(line);
     let lost = || {
         Err(Error::host(
             "render",
@@ -259,7 +265,7 @@ async fn load_all(
     let (host, snapshot, manifest) = (host.clone(), snapshot.clone(), manifest.clone());
     // Compiling is long and blocks.
     let ready = tokio::task::spawn_blocking(move || {
-        let load = |name: &PluginName, role: Role| {
+        let load = |name: &PluginName, role: Role, left: usize| {
             let digest = match pinned.get(name) {
                 Some(pinned) => pinned.clone()?,
                 None => {
@@ -268,20 +274,13 @@ async fn load_all(
                     )));
                 }
             };
-            plugins::load(
-                &host.sandbox,
-                &host.store,
-                &snapshot,
-                &manifest,
-                name,
-                digest,
-                role,
-            )
-            .map(Arc::new)
+            let bytes = plugins::bytes(&host.store, &snapshot, &manifest, name, digest)?;
+            plugins::load(&host.sandbox, name, digest, role, &bytes, left).map(Arc::new)
         };
+        let left = (0..wanted.len()).rev();
+        let wanted = wanted.into_iter().zip(left);
         wanted
-            .into_iter()
-            .map(|(name, role)| ((name.clone(), role), load(&name, role)))
+            .map(|((name, role), left)| ((name.clone(), role), load(&name, role, left)))
             .collect::<Ready>()
     });
     ready

@@ -1,16 +1,12 @@
-//! What people hear: one line for each thing that is news, progress for long work, numbers for the API.
+//! What people hear: one line for each thing that is news, numbers for the API.
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use weir_api::{FetchResult, Metrics, SyncResult};
 use weir_core::record::{CommitRecord, Movement};
 use weir_core::stake::Ended;
 use weir_core::status::State;
-use weir_source::FetchProgress;
 
 use crate::error::Error;
 use crate::journal::Journal;
@@ -30,26 +26,18 @@ pub(crate) struct Teller {
     fetch_problem: Option<String>,
     prepare_problem: Option<String>,
     moved: bool,
-    progress: Progress,
 }
 
 impl Teller {
     /// A teller that publishes here too.
     pub(crate) fn new(publisher: Publisher, metrics: Metrics) -> Teller {
-        let progress = Progress::for_terminal();
         Teller {
             publisher,
             metrics,
             fetch_problem: None,
             prepare_problem: None,
             moved: false,
-            progress,
         }
-    }
-
-    /// Where a fetch shows how far it is.
-    pub(crate) fn progress(&self) -> Progress {
-        self.progress.clone()
     }
 
     /// The ref moved.
@@ -71,7 +59,6 @@ impl Teller {
 
     /// A fetch ended.
     pub(crate) fn fetched(&mut self, problem: Option<&Error>, journal: &Journal) {
-        self.progress.clear();
         let result = match (problem, std::mem::take(&mut self.moved)) {
             (Some(_), _) => FetchResult::Failed,
             (None, true) => FetchResult::Moved,
@@ -216,52 +203,6 @@ fn sign(ended: &Ended) -> Option<char> {
         Ended::Updated(_) => Some('~'),
         Ended::Pruned => Some('-'),
         Ended::Confirmed(_) | Ended::Forgotten | Ended::Failed(_) | Ended::Skipped => None,
-    }
-}
-
-/// A line on the terminal that says how far long work is. Nothing where stderr is not a terminal.
-#[derive(Clone)]
-pub(crate) struct Progress {
-    bar: Option<Arc<ProgressBar>>,
-}
-
-impl Progress {
-    /// A line on stderr, where that is a terminal.
-    pub(crate) fn for_terminal() -> Progress {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-                bar.set_style(style);
-            }
-            Arc::new(bar)
-        });
-        Progress { bar }
-    }
-
-    /// How far a fetch is.
-    pub(crate) fn fetch(&self, progress: &FetchProgress) {
-        let Some(bar) = &self.bar else { return };
-        let what = match progress {
-            FetchProgress::Connecting => "fetching: asking for the refs".to_owned(),
-            FetchProgress::Waiting => "fetching: waiting for the server".to_owned(),
-            FetchProgress::Receiving { bytes } => {
-                format!("fetching: {}", indicatif::HumanBytes(*bytes))
-            }
-            FetchProgress::Checking => "fetching: checking that all is there".to_owned(),
-        };
-        // Fast fetches show nothing.
-        if bar.elapsed() > Duration::from_millis(500) {
-            bar.set_message(what);
-            bar.tick();
-        }
-    }
-
-    /// Takes the line away.
-    fn clear(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-            bar.reset();
-        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::{Places, RepoArgs};
 use crate::error::Error;
 use crate::plugins::Store;
 use crate::prepare::{Host, ManifestFrom};
-use crate::tell::Progress;
+use crate::progress::{Line, fetching};
 
 /// What renders need of this host.
 pub(super) fn host(places: &Places) -> Result<Arc<Host>, Error> {
@@ -68,12 +68,12 @@ pub(super) async fn fetched(
     reference: &str,
 ) -> Result<Arc<Source>, Error> {
     let (args, places, reference) = (args.clone(), places.clone(), reference.to_owned());
-    let progress = Progress::for_terminal();
     blocking("fetch", move || {
         let source = args.open(&places, &reference)?;
         if !matches!(args.url()?, RepoUrl::Local(_)) {
+            let line = Line::begin("fetching");
             source
-                .fetch(&Arc::default(), &|p| progress.fetch(&p))
+                .fetch(&Arc::default(), &|p| line.say(fetching(&p)))
                 .map_err(|e| Error::stage("fetch", &e))?;
         }
         Ok(Arc::new(source))

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use weir_api::{ApiLimits, Metrics, ReadModel};
+use tokio::task::JoinHandle;
+use weir_api::{ApiLimits, Listen, Metrics, ReadModel, Router, control_router};
 use weir_cluster::dir::{DirLimits, DirTarget};
 use weir_core::grant::Millis;
 use weir_core::schedule::Settings;
@@ -15,6 +16,7 @@ use weir_core::status::State;
 
 use super::{Done, engine};
 use crate::config::{GlobalArgs, Places, RepoArgs, TargetBinding, bindings};
+use crate::control::{ControlSocket, FetchBoard, socket_path};
 use crate::error::Error;
 use crate::follow::{Ended, Follow, Signal, follow};
 use crate::journal::Journal;
@@ -54,7 +56,7 @@ pub(super) struct SyncArgs {
 pub(super) struct ServeArgs {
     #[command(flatten)]
     follow: FollowArgs,
-    /// How often the repository is asked; up to a tenth is added by chance. SIGHUP asks at once
+    /// How often the repository is asked; up to a tenth is added by chance. `weir refresh` and SIGHUP ask at once
     #[arg(long, default_value = "15s", value_name = "TIME")]
     interval: String,
     /// Where /healthz, /readyz, /metrics and /api/v1/apps answer; port 0 takes a free one
@@ -77,6 +79,9 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         .interval
         .parse()
         .map_err(|e| Error::Usage(format!("--interval: {e}")))?;
+    let state = global.places()?.state;
+    // Before anything is opened or made.
+    socket_path(&state)?;
     let listener = TcpListener::bind(args.listen).await;
     let listener =
         listener.map_err(|e| Error::host("start", format!("--listen {}: {e}", args.listen)))?;
@@ -86,33 +91,53 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
     let (started, model) =
         Started::start(global, &args.follow, settings(interval.0), false).await?;
     let (send, signals) = mpsc::channel(8);
+    let (socket, control) = ControlSocket::listen(&state)?;
+    let refresher = started.follow.fetches.refresher(send.clone());
     let listening = tokio::spawn(listen_for_signals(send));
-    let (stop_api, api_stops) = oneshot::channel::<()>();
-    let router = weir_api::router(model);
-    let api = tokio::spawn(weir_api::serve(
-        listener,
-        router,
-        ApiLimits::HOST,
-        async move {
-            // A dropped sender means the same: stop.
-            let _ = api_stops.await;
-        },
-    ));
+    let api = Served::start("API", listener, weir_api::router(model));
+    let control = Served::start("control socket", control, control_router(refresher));
     tracing::info!(listen = %address, "weir {} follows {}, {} every {interval}", env!("CARGO_PKG_VERSION"), started.url, args.follow.reference);
     tracing::info!("http://{address}/api/v1/apps says how apps stand");
+    // Holds the ledger's lock until the socket is gone: after that it may be another host's.
+    let lock = started.follow.syncer.clone();
     let ended = started.run(signals).await?;
-    drop(stop_api);
     listening.abort();
-    match api.await {
-        Ok(Ok(())) => {}
-        Ok(Err(e)) => tracing::warn!("the API ended with an error: {e}"),
-        Err(e) => tracing::warn!("the API ended early: {e}"),
-    }
+    tokio::join!(api.stop(), control.stop());
+    drop(socket);
+    drop(lock);
     tracing::info!(
         "stopped: {}",
         count_states(ended.reports.values().map(|r| &r.state))
     );
     Ok(Done::Well)
+}
+
+/// A router that answers on a listener until it is told to stop.
+struct Served {
+    what: &'static str,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<std::io::Result<()>>,
+}
+
+impl Served {
+    fn start(what: &'static str, listener: impl Listen + 'static, router: Router) -> Served {
+        let (stop, stops) = oneshot::channel::<()>();
+        let shutdown = async move {
+            // A dropped sender means the same: stop.
+            let _ = stops.await;
+        };
+        let task = tokio::spawn(weir_api::serve(listener, router, ApiLimits::HOST, shutdown));
+        Served { what, stop, task }
+    }
+
+    async fn stop(self) {
+        drop(self.stop);
+        match self.task.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("the {} ended with an error: {e}", self.what),
+            Err(e) => tracing::warn!("the {} ended early: {e}", self.what),
+        }
+    }
 }
 
 fn settings(interval: u64) -> Settings {
@@ -163,6 +188,7 @@ impl Started {
             syncer,
             from,
             settings,
+            fetches: FetchBoard::new(),
             once,
         };
         let started = Started {

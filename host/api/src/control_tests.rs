@@ -1,0 +1,128 @@
+//! Tests of the control socket: both ends in one process.
+
+use std::path::PathBuf;
+
+use tokio::net::UnixListener;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::serve::{ApiLimits, serve};
+
+/// Answers every refresh with the same, or never.
+struct Always(Option<Result<Refreshed, Stopping>>);
+
+impl Refresh for Always {
+    async fn refresh(&self) -> Result<Refreshed, Stopping> {
+        match &self.0 {
+            Some(answer) => answer.clone(),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+struct Host {
+    dir: tempfile::TempDir,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Host {
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("control.sock")
+    }
+}
+
+async fn host(answer: Option<Result<Refreshed, Stopping>>, within: Duration) -> Host {
+    let dir = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(dir.path().join("control.sock")).unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let router = router(Always(answer), within);
+    tokio::spawn(serve(listener, router, ApiLimits::HOST, async move {
+        let _ = stopped.await;
+    }));
+    Host { dir, _stop: stop }
+}
+
+#[tokio::test]
+async fn what_a_refresh_came_to_arrives_as_it_was_said() {
+    for refreshed in [
+        Refreshed {
+            commit: Some(CommitId::from_bytes([7; 20])),
+            problem: None,
+        },
+        Refreshed {
+            commit: None,
+            problem: Some("the server is away".to_owned()),
+        },
+    ] {
+        let host = host(Some(Ok(refreshed.clone())), ANSWER_WITHIN).await;
+        assert_eq!(ask_refresh(&host.socket()).await.unwrap(), refreshed);
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_stops_says_so() {
+    let host = host(Some(Err(Stopping)), ANSWER_WITHIN).await;
+    let error = ask_refresh(&host.socket()).await.unwrap_err();
+    assert!(
+        matches!(&error, ControlError::Refused(why) if why.contains("stopping")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_fetch_without_end_is_answered_all_the_same() {
+    let host = host(None, Duration::from_millis(20)).await;
+    let error = ask_refresh(&host.socket()).await.unwrap_err();
+    assert!(
+        matches!(&error, ControlError::Refused(why) if why.contains("goes on")),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn no_socket_and_a_stale_one_both_mean_no_host() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("control.sock");
+    let none = ask_refresh(&socket).await.unwrap_err();
+    assert!(matches!(none, ControlError::NoHost), "{none}");
+    drop(UnixListener::bind(&socket).unwrap());
+    let stale = ask_refresh(&socket).await.unwrap_err();
+    assert!(matches!(stale, ControlError::NoHost), "{stale}");
+    assert!(!is_listening(&socket).await);
+}
+
+#[tokio::test]
+async fn something_else_behind_the_socket_is_no_answer() {
+    use tokio::io::AsyncWriteExt as _;
+    for words in [
+        &b""[..],
+        b"hello\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n[]",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("control.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(words).await;
+        });
+        let error = ask_refresh(&socket).await.unwrap_err();
+        assert!(matches!(error, ControlError::NoAnswer(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_post_to_the_one_path_refreshes() {
+    use tower::ServiceExt as _;
+    for (method, path, expected) in [
+        (Method::POST, REFRESH, StatusCode::OK),
+        (Method::GET, REFRESH, StatusCode::METHOD_NOT_ALLOWED),
+        (Method::POST, "/v1/other", StatusCode::NOT_FOUND),
+    ] {
+        let router = router(Always(Some(Ok(Refreshed::default()))), ANSWER_WITHIN);
+        let request = Request::builder().method(&method).uri(path);
+        let request = request.body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), expected, "{method} {path}");
+    }
+}
