@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -164,6 +164,8 @@ pub(crate) fn processor(pid: i32) -> Result<f64> {
 /// # Errors
 /// The kernel does not say.
 pub(crate) fn own_processor() -> Result<f64> {
+    // The kernel brings a thread's sum up to date when the thread leaves the processor.
+    std::thread::sleep(Duration::from_millis(1));
     schedstat(Path::new("/proc/thread-self"))
 }
 

@@ -129,7 +129,7 @@ impl fmt::Display for Report {
         }
         for row in self.rows.iter().filter_map(|(_, row)| row.as_ref().ok()) {
             for note in &row.notes {
-                writeln!(f, "- {}: {note}", row.what)?;
+                writeln!(f, "- {}, against {}: {note}", row.what, row.against)?;
             }
         }
         if let Some(after) = &self.after {
