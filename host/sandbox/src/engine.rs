@@ -19,6 +19,12 @@ pub(crate) const BACKTRACE_FRAMES: usize = 20;
 
 /// The engine for calls and for the compile worker alike: code that one makes, the other takes.
 pub(crate) fn engine() -> wasmtime::Result<Engine> {
+    Engine::new(&engine_config())
+}
+
+/// The settings of the engine that plugins run on, for benchmarks, which turn one of them off to see what it
+/// costs. A [`Sandbox`](crate::Sandbox) always runs on these as they are.
+pub fn engine_config() -> Config {
     let mut config = Config::new();
     config
         .consume_fuel(true)
@@ -38,7 +44,7 @@ pub(crate) fn engine() -> wasmtime::Result<Engine> {
         .max_wasm_stack(WASM_STACK)
         .async_stack_size(ASYNC_STACK)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES));
-    Engine::new(&config)
+    config
 }
 
 /// What compiled code depends on besides the component: Wasmtime's version, its settings and the processor.

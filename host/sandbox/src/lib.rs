@@ -24,7 +24,7 @@ mod tests;
 
 pub use compile::{CompileError, compile_worker};
 pub use config::{CompileLimits, CompileMode, SandboxConfig};
-pub use engine::TICK;
+pub use engine::{TICK, engine_config};
 pub use error::{CallError, Diagnostic, Failure};
 pub use load::{LoadCounts, LoadError, Plugin, Sandbox, SandboxError};
 pub use values::{Call, Document, Finding, Level, LogLine, Params, Severity, TargetFacts, Usage};

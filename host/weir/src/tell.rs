@@ -19,6 +19,11 @@ const SHOWN_OBJECTS: usize = 20;
 /// How many notes of one commit are shown.
 const SHOWN_NOTES: usize = 20;
 
+/// Stages that run once for each commit.
+const RENDER_STAGES: &[&str] = &["render", "transform", "validate"];
+/// Stages that run at each look at a target.
+const SYNC_STAGES: &[&str] = &["observe", "plan", "stake", "apply"];
+
 /// Says what is news. A check that finds nothing new says nothing.
 pub(crate) struct Teller {
     publisher: Publisher,
@@ -103,9 +108,7 @@ impl Teller {
             .values()
             .filter_map(|a| a.rendered.as_ref().ok())
         {
-            for (stage, micros) in &app.micros {
-                self.stage(stage, *micros);
-            }
+            self.stages(RENDER_STAGES, &app.micros);
         }
     }
 
@@ -129,28 +132,21 @@ impl Teller {
             State::Synced => SyncResult::Unchanged,
         };
         self.metrics.synced(journal.repository(), result);
-        for (stage, micros) in &report.micros {
-            self.stage(stage, *micros);
-        }
+        self.stages(SYNC_STAGES, &report.micros);
         if report.is_news {
             tell_report(report, changed);
         }
         self.publish(journal);
     }
 
-    fn stage(&self, stage: &str, micros: u64) {
-        let known = [
-            "render",
-            "transform",
-            "validate",
-            "observe",
-            "plan",
-            "stake",
-            "apply",
-        ];
-        if let Some(stage) = known.into_iter().find(|s| *s == stage) {
-            self.metrics
-                .stage(stage, Duration::from_micros(micros).as_secs_f64());
+    /// Counts the stages that just ran. A report carries its render's times too, which were counted once when
+    /// the commit was prepared: a check that renders nothing must not count them again.
+    fn stages(&self, ran: &[&'static str], micros: &BTreeMap<String, u64>) {
+        for stage in ran {
+            if let Some(micros) = micros.get(*stage) {
+                self.metrics
+                    .stage(stage, Duration::from_micros(*micros).as_secs_f64());
+            }
         }
     }
 

@@ -142,14 +142,19 @@ fn plugins_task(root: &Path, _: &[String]) -> Result<()> {
 fn bench(root: &Path, arguments: &[String]) -> Result<()> {
     plugins_task(root, &[])?;
     // The same selection in both, so that dependencies are compiled once.
+    let selection = ["--package", "weir", "--package", "weir-tests"];
     cargo(root)
-        .args(["build", "--release", "--workspace", "--bins"])
+        .args(["build", "--release", "--bin", "weir", "--bench", "spine"])
+        .args(selection)
         .run()?;
     cargo(root)
-        .args(["bench", "--workspace", "--bench", "side_by_side", "--"])
+        .args(["bench", "--bench", "spine"])
+        .args(selection)
+        .arg("--")
         .args(arguments)
         .env("WEIR_BIN", root.join("target/release/weir"))
         .env("WEIR_PLUGIN_DIR", root.join("target/plugins"))
+        .env("WEIR_GUEST_DIR", root.join("target/guests"))
         .run()
 }
 

@@ -1,0 +1,119 @@
+//! The rows, the arguments that choose among them, and the run.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a tool for developers: its output is its terminal"
+)]
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail};
+
+mod dir;
+mod measure;
+mod meters;
+mod sandbox;
+mod table;
+mod work;
+mod yaml;
+
+use table::{Report, Row};
+
+/// How large the work is and how often it is done.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Objects of the large repository, in ten files.
+    pub(crate) objects: usize,
+    /// Pairs of runs inside this process.
+    pub(crate) rounds: usize,
+    /// Pairs of runs of processes.
+    pub(crate) processes: usize,
+}
+
+impl Size {
+    /// For figures.
+    pub(crate) const FULL: Size = Size {
+        objects: 1000,
+        rounds: 21,
+        processes: 11,
+    };
+    /// To see that everything runs.
+    pub(crate) const QUICK: Size = Size {
+        objects: 20,
+        rounds: 1,
+        processes: 1,
+    };
+}
+
+/// One group of rows: its name on the command line, and what measures it.
+type Group = (&'static str, fn(Size) -> Result<Vec<Row>>);
+
+/// All groups, in the order of the table. Rows against a real API server get a group of their own here.
+const GROUPS: &[Group] = &[
+    ("yaml", yaml::rows),
+    ("sandbox", sandbox::rows),
+    ("meters", meters::rows),
+    ("dir", dir::rows),
+];
+
+/// What was asked for.
+struct Options {
+    size: Size,
+    json: Option<PathBuf>,
+    only: Vec<String>,
+}
+
+/// Runs and prints; whether every row has both figures.
+///
+/// # Errors
+/// An argument that is none, or a file that cannot be written.
+pub(crate) fn main(arguments: Vec<String>) -> Result<bool> {
+    let options = options(arguments)?;
+    let report = run(options.size, &options.only);
+    println!("{report}");
+    if let Some(file) = &options.json {
+        let text = serde_json::to_string_pretty(&report.to_json())?;
+        std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
+    }
+    Ok(report.is_whole())
+}
+
+fn options(arguments: Vec<String>) -> Result<Options> {
+    let mut options = Options {
+        size: Size::FULL,
+        json: None,
+        only: Vec::new(),
+    };
+    let mut rest = arguments.into_iter();
+    while let Some(word) = rest.next() {
+        match word.as_str() {
+            // Cargo says this to every benchmark.
+            "--bench" => {}
+            "--quick" => options.size = Size::QUICK,
+            "--json" => options.json = Some(rest.next().context("--json FILE")?.into()),
+            name if GROUPS.iter().any(|(known, _)| *known == name) => options.only.push(word),
+            _ => {
+                let known: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
+                bail!(
+                    "`{word}`: expected --quick, --json FILE or rows to run: {}",
+                    known.join(", ")
+                );
+            }
+        }
+    }
+    Ok(options)
+}
+
+/// Measures the groups that are named; all without a name. A group that fails is a row that says why.
+fn run(size: Size, only: &[String]) -> Report {
+    let mut report = Report::begin(size);
+    for (name, rows) in GROUPS {
+        if !only.is_empty() && !only.iter().any(|n| n == name) {
+            continue;
+        }
+        eprintln!("measuring {name} ...");
+        report.take(name, rows(size));
+    }
+    report.end();
+    report
+}
