@@ -118,7 +118,7 @@ fn an_app_that_names_another_target_is_held_and_nothing_is_left_behind() {
         &target("blue", &blue),
     ];
     run(&weir, &repo, "sync", &flags).success().unwrap();
-    repo.write("weir.yaml", &manifest("blue")).unwrap();
+    repo.write("weir.yaml", manifest("blue")).unwrap();
     repo.commit("Move to blue").unwrap();
     let ran = run(&weir, &repo, "sync", &flags).code(4).unwrap();
     let said = format!("{}{}", ran.stdout, ran.stderr);
@@ -127,7 +127,7 @@ fn an_app_that_names_another_target_is_held_and_nothing_is_left_behind() {
     }
     let file = "default/configmap/one.yaml";
     assert!(red.join(file).is_file() && !blue.join(file).exists());
-    repo.write("weir.yaml", &manifest("red")).unwrap();
+    repo.write("weir.yaml", manifest("red")).unwrap();
     repo.commit("Back to red").unwrap();
     run(&weir, &repo, "sync", &flags).success().unwrap();
     assert!(red.join(file).is_file());
