@@ -143,6 +143,15 @@ fn bench(root: &Path, arguments: &[String]) -> Result<()> {
     plugins_task(root, &[])?;
     // The same selection in both, so that dependencies are compiled once.
     let selection = ["--package", "weir", "--package", "weir-tests"];
+    // Cargo runs a benchmark in its package's folder: a file is meant from where the developer stands.
+    let mut arguments = arguments.to_vec();
+    if let Some(file) = arguments
+        .iter()
+        .position(|a| a == "--json")
+        .and_then(|at| arguments.get_mut(at + 1))
+    {
+        *file = std::path::absolute(&*file)?.display().to_string();
+    }
     cargo(root)
         .args(["build", "--release", "--bin", "weir", "--bench", "spine"])
         .args(selection)
