@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::task::JoinSet;
 use weir_core::digest::{CommitId, Digest};
+use weir_core::fault::{Fault, Retry};
 use weir_core::grant::Limits;
 use weir_core::lock::{self, LOCK_FILE, Lock, TargetFacts};
 use weir_core::manifest::{App, MANIFEST_FILE, Manifest, PluginCall, Resolved, Warning};
@@ -378,7 +379,12 @@ impl Render<'_> {
             objects = render::transformed(&objects, values, call.plugin.as_str())
                 .map_err(|e| makers.transformed(&call.plugin, &e))?;
         }
-        scope::place(objects, self.app.namespace.as_ref()).map_err(|e| Error::Usage(e.to_string()))
+        scope::place(objects, self.app.namespace.as_ref()).map_err(|e| Error::Stage {
+            stage: "transform",
+            fault: Fault::Repository,
+            retry: Retry::OnChange,
+            message: format!("app `{}`: {e}", self.app.name),
+        })
     }
 
     async fn validate(&self, objects: &[Object]) -> Result<Vec<Finding>, Error> {
