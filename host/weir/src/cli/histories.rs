@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weir_core::fault::Fault;
 use weir_core::tree::Snapshot;
-use weir_source::{RefName, RepoUrl, RevisionStart, Source, SourceError};
+use weir_source::{RepoUrl, RevisionStart, Source, SourceError};
 
 use super::engine::{self, blocking};
 use crate::config::{Places, RepoArgs};
