@@ -14,7 +14,7 @@ struct Rig {
 
 fn rig() -> Rig {
     let mut repo = Repo::empty().unwrap();
-    let mut commit = |repo: &mut Repo, value: &str| {
+    let commit = |repo: &mut Repo, value: &str| {
         let map = format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: shop, namespace: a }}\ndata: {{ value: \"{value}\" }}\n"
         );

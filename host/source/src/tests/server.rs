@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -172,7 +173,10 @@ fn serve(
     if reply.trickle {
         raw.set_read_timeout(Some(TRICKLE))?;
         // The client says nothing more: whatever comes is its end.
-        while raw.peek(&mut [0]).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
+        while raw
+            .peek(&mut [0])
+            .is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+        {
             out.write_all(b"x")?;
             out.flush()?;
         }

@@ -29,7 +29,10 @@ fn trickled_refs(_: &Request) -> Reply {
         trickle: true,
         ..Reply::status(200)
     };
-    reply.with("Content-Type", "application/x-git-upload-pack-advertisement")
+    reply.with(
+        "Content-Type",
+        "application/x-git-upload-pack-advertisement",
+    )
 }
 
 /// The real answers up to the pack, which is announced and then says for long how far it is (side band 2).
