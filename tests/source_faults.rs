@@ -143,7 +143,7 @@ impl Scene {
 
     fn lands(&mut self, commit: String, value: &str) {
         self.serving.signal(Signal::HUP).unwrap();
-        let synced = format!("synced to {}", &commit[..12]);
+        let synced = format!("synced to {}", &commit[..10]);
         self.serving.wait_for_text(&synced, SOON).unwrap();
         let map = std::fs::read_to_string(self.live.join("a/configmap/shop.yaml")).unwrap();
         assert!(map.contains(&format!("value: {value}")), "{map}");
@@ -172,7 +172,7 @@ fn a_deleted_branch_leaves_the_target_and_is_followed_again_when_it_is_back() {
     scene.serving.signal(Signal::HUP).unwrap();
     scene.fails_with(&format!(
         "has no main any more: it was deleted or renamed (it last pointed at {})",
-        &first[..12]
+        &first[..10]
     ));
     scene
         .repo
@@ -197,7 +197,7 @@ fn a_push_with_force_is_said_and_followed_there_and_back() {
         .wait_for_text("history was rewritten", SOON)
         .unwrap();
     assert!(
-        line.contains(&second[..12]) && line.contains(&third[..12]) && line.contains("WARN"),
+        line.contains(&second[..10]) && line.contains(&third[..10]) && line.contains("WARN"),
         "{line}"
     );
     scene.lands(third.clone(), "three");
