@@ -371,6 +371,9 @@ fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "its host name does not resolve".into(),
         ureq::Error::ConnectionFailed => "no connection to its host and port".into(),
+        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "no connection to its host and port: refused; is the server running there?".into()
+        }
         ureq::Error::Timeout(what) => format!("it did not answer in time ({what})"),
         ureq::Error::ConnectProxyFailed(_) => "the proxy refused to connect to it".into(),
         other => printable(&other.to_string()),
