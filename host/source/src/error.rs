@@ -52,6 +52,16 @@ pub enum SourceError {
         /// The commit that it last pointed at: it was deleted since. That commit is still in the cache.
         had: Option<CommitId>,
     },
+    /// The repository is there and has nothing in it: neither the ref nor a commit on its default branch.
+    #[error(
+        "repository {url} is empty: it has neither {reference} nor a commit on its default branch; push to it first"
+    )]
+    Empty {
+        /// The URL or path.
+        url: String,
+        /// What was asked for.
+        reference: String,
+    },
     /// The commit holds something that Weir does not take in.
     #[error("{path}: {why}")]
     Refused {
@@ -120,6 +130,7 @@ impl SourceError {
             SourceError::Unauthorized { .. } => "unauthorized",
             SourceError::NotFound { .. } => "not-found",
             SourceError::RefNotFound { .. } => "ref-not-found",
+            SourceError::Empty { .. } => "empty",
             SourceError::Refused { .. } => "refused",
             SourceError::Damaged { .. } => "damaged",
             SourceError::Limit { .. } => "limit",
@@ -132,7 +143,9 @@ impl SourceError {
 impl Blame for SourceError {
     fn fault(&self) -> Fault {
         match self {
-            SourceError::RefNotFound { .. } | SourceError::Refused { .. } => Fault::Repository,
+            SourceError::RefNotFound { .. }
+            | SourceError::Empty { .. }
+            | SourceError::Refused { .. } => Fault::Repository,
             _ => Fault::Host,
         }
     }

@@ -149,7 +149,10 @@ impl Job<'_> {
                 .take()
                 .unwrap_or_else(|| not_understood(&e))
         };
-        let remote = self.remote(repo, &names)?;
+        // HEAD as well: it tells an empty repository from a ref that is not there.
+        let mut asked = names.clone();
+        asked.extend((!names.iter().any(|n| n == "HEAD")).then(|| "HEAD".to_owned()));
+        let remote = self.remote(repo, &asked)?;
         let options = gix::remote::ref_map::Options::default();
         let (map, _) = self
             .connect(&remote, exchange)?
@@ -158,11 +161,19 @@ impl Job<'_> {
         names
             .iter()
             .find_map(|name| map.remote_refs.iter().find_map(|r| listed(r, name)))
-            .ok_or_else(|| SourceError::RefNotFound {
-                url: self.client.url(),
-                reference: self.reference.to_string(),
-                had,
-            })
+            .ok_or_else(|| self.not_listed(&map.remote_refs, had))
+    }
+
+    fn not_listed(&self, refs: &[Ref], had: Option<CommitId>) -> SourceError {
+        let (url, reference) = (self.client.url(), self.reference.to_string());
+        if had.is_none() && refs.iter().all(|r| matches!(r, Ref::Unborn { .. })) {
+            return SourceError::Empty { url, reference };
+        }
+        SourceError::RefNotFound {
+            url,
+            reference,
+            had,
+        }
     }
 
     /// Takes the pack, and moves our ref when its commit is whole.

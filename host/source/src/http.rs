@@ -302,9 +302,14 @@ impl Client {
         match status.as_u16() {
             200 => Ok(()),
             status @ (401 | 403) => {
-                let hint = match self.credentials {
-                    None => "give credentials (a token, or user and password) that may read it",
-                    Some(_) => "the credentials are wrong, expired, or may not read it",
+                let hint = match (&self.credentials, status) {
+                    (None, _) => {
+                        "give credentials (a token, or user and password) that may read it"
+                    }
+                    (Some(_), 401) => "the credentials are wrong, expired or revoked: give others",
+                    (Some(_), _) => {
+                        "the server does not let these credentials read it: give them access, or give others"
+                    }
                 };
                 Err(SourceError::Unauthorized { url, status, hint })
             }
@@ -366,6 +371,9 @@ fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "its host name does not resolve".into(),
         ureq::Error::ConnectionFailed => "no connection to its host and port".into(),
+        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
+            "no connection to its host and port: refused; is the server running there?".into()
+        }
         ureq::Error::Timeout(what) => format!("it did not answer in time ({what})"),
         ureq::Error::ConnectProxyFailed(_) => "the proxy refused to connect to it".into(),
         other => printable(&other.to_string()),

@@ -16,7 +16,7 @@ use crate::error::SourceError;
 use crate::http::{Client, HttpOptions};
 use crate::object::{self, OdbBlobs};
 use crate::secret::Credentials;
-use crate::url::{RefName, RepoUrl};
+use crate::url::{RefName, RepoUrl, replace_head};
 use crate::{fetch, snapshot, worktree};
 
 /// How much one fetch may take.
@@ -235,13 +235,17 @@ impl Source {
     }
 
     /// The commit that a revision names: an id, the followed ref, `HEAD~1`. In a local repository any branch or tag.
+    /// `HEAD` is the followed ref.
     ///
     /// # Errors
     /// `RefNotFound` where it names no commit, or one that was not fetched.
     pub fn resolve(&self, rev: &str) -> Result<CommitId, SourceError> {
         let repo = self.handle()?;
         let replaced = match self.place {
-            Place::Local { .. } => None,
+            Place::Local { .. } => match replace_head(rev, "") {
+                Some(rest) => Some(self.local_ref(&repo, None)? + &rest),
+                None => None,
+            },
             Place::Remote { .. } => self.reference.replace_in(rev, cache::HEAD),
         };
         commit::resolve(&repo, &self.url, rev, replaced.as_deref())
@@ -299,21 +303,33 @@ impl Source {
         Ok(self.shared()?.to_thread_local())
     }
 
+    /// The full name of the followed ref in a local repository.
+    fn local_ref(
+        &self,
+        repo: &gix::Repository,
+        had: Option<CommitId>,
+    ) -> Result<String, SourceError> {
+        let mut names = self.reference.candidates().into_iter();
+        names
+            .find(|name| cache::commit_at(repo, name).is_some())
+            .ok_or_else(|| self.no_ref(had))
+    }
+
+    fn no_ref(&self, had: Option<CommitId>) -> SourceError {
+        SourceError::RefNotFound {
+            url: self.url.clone(),
+            reference: self.reference.to_string(),
+            had,
+        }
+    }
+
     /// Where the ref of a local repository points now.
     fn look(&self, path: &Path, last: &Mutex<Option<CommitId>>) -> Result<Fetched, SourceError> {
         let shared = open_local(path, &self.url, self.fetch_limits.object_bytes)?;
         let repo = shared.to_thread_local();
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = self
-            .reference
-            .candidates()
-            .iter()
-            .find_map(|name| cache::commit_at(&repo, name));
-        let commit = found.ok_or_else(|| SourceError::RefNotFound {
-            url: self.url.clone(),
-            reference: self.reference.to_string(),
-            had: *last,
-        })?;
+        let name = self.local_ref(&repo, *last)?;
+        let commit = cache::commit_at(&repo, &name).ok_or_else(|| self.no_ref(*last))?;
         let change = fetch::change(&repo, *last, commit);
         *last = Some(commit);
         *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(shared);

@@ -1,6 +1,7 @@
 //! Against the real git: repositories that it makes, its HTTP back end, and servers that misbehave.
 
 mod damage;
+mod faults;
 mod git;
 mod hostile;
 mod local;

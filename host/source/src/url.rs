@@ -221,15 +221,25 @@ impl RefName {
                 .iter()
                 .find_map(|p| name.strip_prefix(p).map(String::from))
         };
-        let names = [Some(self.0.clone()), short(&self.0), Some("HEAD".into())]
-            .into_iter()
-            .flatten();
-        names.chain(self.candidates()).find_map(|name| {
-            let rest = rev.strip_prefix(name.as_str())?;
-            (rest.is_empty() || rest.starts_with(['~', '^', '@', ':']))
-                .then(|| format!("{with}{rest}"))
-        })
+        let names = [Some(self.0.clone()), short(&self.0)].into_iter().flatten();
+        names
+            .chain(self.candidates())
+            .find_map(|name| replace(rev, &name, with))
+            .or_else(|| replace_head(rev, with))
     }
+}
+
+/// A revision in which `HEAD` or `@` at its start is replaced.
+pub(crate) fn replace_head(rev: &str, with: &str) -> Option<String> {
+    replace(rev, "HEAD", with).or_else(|| {
+        // `@{1}` asks for an older value of a ref, which only the reflog of a work tree knows.
+        replace(rev, "@", with).filter(|_| !rev.starts_with("@{"))
+    })
+}
+
+fn replace(rev: &str, name: &str, with: &str) -> Option<String> {
+    let rest = rev.strip_prefix(name)?;
+    (rest.is_empty() || rest.starts_with(['~', '^', '@', ':'])).then(|| format!("{with}{rest}"))
 }
 
 impl fmt::Display for RefName {
@@ -388,6 +398,8 @@ mod tests {
         assert_eq!(to("HEAD~2").as_deref(), Some("W~2"));
         assert_eq!(to("refs/heads/main^{tree}").as_deref(), Some("W^{tree}"));
         assert_eq!(to("mainline"), None);
+        assert_eq!(to("@~1").as_deref(), Some("W~1"));
+        assert_eq!(to("@{1}"), None);
         let full: RefName = "refs/heads/main".parse().unwrap();
         assert_eq!(full.replace_in("main", "W").as_deref(), Some("W"));
     }

@@ -15,6 +15,7 @@ mod apps;
 mod diff;
 mod doctor;
 mod engine;
+mod histories;
 mod history;
 mod lock;
 mod output;

@@ -75,10 +75,10 @@ impl<In: Transport> Transport for Turns<In> {
         let start = Instant::now();
         loop {
             if self.stop.is_set() {
-                let why = "told to stop";
+                // Not `Interrupted`, which TLS above and readers of the body take for "try again", for ever.
                 return Err(ureq::Error::Io(io::Error::new(
-                    io::ErrorKind::Interrupted,
-                    why,
+                    io::ErrorKind::ConnectionAborted,
+                    "told to stop",
                 )));
             }
             let left = whole.after.saturating_sub(start.elapsed());

@@ -221,11 +221,35 @@ fn a_ref_that_was_never_there_and_an_empty_repository_are_said_to_be_so() {
     let empty = Repo::new();
     let root = empty.path().to_owned();
     rig.server.answer(move |request| backend(&root, request));
-    let error = fetch(&rig.source()).unwrap_err();
+    for reference in ["main", "HEAD"] {
+        let source = open(SourceConfig {
+            reference: reference.parse().unwrap(),
+            ..rig.config()
+        });
+        let error = fetch(&source.unwrap()).unwrap_err();
+        assert!(matches!(error, SourceError::Empty { .. }), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("neither {reference} nor")),
+            "{error}"
+        );
+    }
+    // One that was followed and is empty now has lost its branch: that is what is said.
+    rig.server.answer({
+        let root = rig.root();
+        move |request| backend(&root, request)
+    });
+    let source = rig.source();
+    let first = fetch(&source).unwrap().commit;
+    let root = empty.path().to_owned();
+    rig.server.answer(move |request| backend(&root, request));
+    let error = fetch(&source).unwrap_err();
     assert!(
-        matches!(error, SourceError::RefNotFound { had: None, .. }),
+        matches!(error, SourceError::RefNotFound { had: Some(had), .. } if had == first),
         "{error}"
     );
+    assert_eq!(text(&source, first, "a"), "1");
 }
 
 #[test]

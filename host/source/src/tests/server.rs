@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
@@ -37,7 +38,14 @@ pub(super) struct Reply {
     pub(super) cut: Option<usize>,
     /// Hold the connection open without an answer until the client goes away.
     pub(super) silent: bool,
+    /// After the body more bytes, one at a time, until the client goes away.
+    pub(super) trickle: bool,
 }
+
+/// How long a server that trickles waits for the client to go away between two bytes.
+const TRICKLE: Duration = Duration::from_millis(20);
+/// The length that it promises besides its body: never reached.
+const ENDLESS: usize = 1 << 40;
 
 impl Reply {
     pub(super) fn status(status: u16) -> Reply {
@@ -88,14 +96,14 @@ impl Server {
                     let (seen, handler, tls) = (seen.clone(), handler.clone(), tls.clone());
                     std::thread::spawn(move || {
                         // A client that goes away is part of several tests.
-                        let _ = match tls {
-                            None => serve(stream, &seen, &handler),
+                        let _ = stream.try_clone().and_then(|raw| match tls {
+                            None => serve(stream, &raw, &seen, &handler),
                             Some(config) => ServerConnection::new(config)
                                 .map_err(io::Error::other)
                                 .and_then(|tls| {
-                                    serve(StreamOwned::new(tls, stream), &seen, &handler)
+                                    serve(StreamOwned::new(tls, stream), &raw, &seen, &handler)
                                 }),
-                        };
+                        });
                     });
                 }
             }
@@ -135,6 +143,7 @@ impl Drop for Server {
 
 fn serve(
     stream: impl Read + Write,
+    raw: &TcpStream,
     seen: &Mutex<Vec<Request>>,
     handler: &Mutex<Arc<Handler>>,
 ) -> io::Result<()> {
@@ -153,14 +162,26 @@ fn serve(
         out,
         "HTTP/1.1 {} x\r\nConnection: close\r\nContent-Length: {}\r\n",
         reply.status,
-        reply.body.len()
+        reply.body.len() + if reply.trickle { ENDLESS } else { 0 }
     )?;
     for (name, value) in &reply.headers {
         write!(out, "{name}: {value}\r\n")?;
     }
     out.write_all(b"\r\n")?;
     out.write_all(&reply.body[..reply.cut.unwrap_or(reply.body.len()).min(reply.body.len())])?;
-    out.flush()
+    out.flush()?;
+    if reply.trickle {
+        raw.set_read_timeout(Some(TRICKLE))?;
+        // The client says nothing more: whatever comes is its end.
+        while raw
+            .peek(&mut [0])
+            .is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+        {
+            out.write_all(b"x")?;
+            out.flush()?;
+        }
+    }
+    Ok(())
 }
 
 fn read_request(stream: &mut impl io::BufRead) -> io::Result<Option<Request>> {

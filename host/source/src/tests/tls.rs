@@ -10,16 +10,16 @@ use rustls::{RootCertStore, ServerConfig};
 
 use super::git::{Repo, config, fetch, open};
 use super::server::{Server, backend};
-use crate::{HttpOptions, RefChange, SourceConfig, SourceError};
+use crate::{HttpOptions, RefChange, Source, SourceConfig, SourceError};
 
 /// A repository behind https, all certificates from one authority.
-struct Rig {
-    repo: Repo,
-    server: Server,
+pub(super) struct Rig {
+    pub(super) repo: Repo,
+    pub(super) server: Server,
     authority: CertifiedIssuer<'static, KeyPair>,
 }
 
-fn rig(wants_client: bool) -> Rig {
+pub(super) fn rig(wants_client: bool) -> Rig {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -80,12 +80,25 @@ impl Rig {
     }
 
     fn fetch(&self, http: HttpOptions) -> Result<RefChange, SourceError> {
+        fetch(&self.source(http)?).map(|f| f.change)
+    }
+
+    fn source(&self, http: HttpOptions) -> Result<Source, SourceError> {
         let url = format!("https://localhost:{}/.git", self.server.address.port());
-        let source = open(SourceConfig {
+        open(SourceConfig {
             http,
             ..config(&url, "main", &self.repo.path().join(".git/cache"))
-        })?;
-        fetch(&source).map(|f| f.change)
+        })
+    }
+
+    /// A source that trusts the server.
+    pub(super) fn trusting(&self) -> Source {
+        let ca_file = self.ca_file();
+        self.source(HttpOptions {
+            ca_file,
+            ..HttpOptions::host()
+        })
+        .unwrap()
     }
 }
 

@@ -10,8 +10,10 @@ use weir_core::name::AppName;
 use weir_core::object::{Object, Origin, ResourceId};
 use weir_core::redact;
 use weir_core::render::{Document, parse};
+use weir_core::tree::Snapshot;
 use weir_core::yaml::Budget;
 
+use super::histories::{Histories, RefArgs};
 use super::output::{self, Format};
 use super::{Done, engine, render};
 use crate::config::{GlobalArgs, RepoArgs, TargetBinding, bindings};
@@ -25,7 +27,9 @@ pub(super) struct DiffArgs {
     apps: Vec<AppName>,
     #[command(flatten)]
     repo: RepoArgs,
-    /// The revision before
+    #[command(flatten)]
+    reference: RefArgs,
+    /// The revision before: a branch, a tag, HEAD or a commit id, and after it ~N or ^N
     #[arg(long, value_name = "REV", required_unless_present = "live")]
     from: Option<String>,
     /// The revision after
@@ -65,16 +69,24 @@ pub(super) async fn diff(global: &GlobalArgs, args: &DiffArgs) -> Result<Done, E
     let places = global.places()?;
     let host = engine::host(&places)?;
     let from = engine::manifest_from(&args.repo)?;
-    let source = engine::fetched(&args.repo, &places, &args.to).await?;
-    let at = async |rev: &str| {
-        let snapshot = engine::snapshot(&source, rev).await?;
-        let prepared = prepare(&host, &snapshot, &from, &args.apps).await?;
+    let mut histories = Histories::new(&args.repo, &args.reference, &places)?;
+    // Both first: a commit id is looked up in all that is there.
+    if let Some(rev) = &args.from {
+        histories.fetch("from", rev).await?;
+    }
+    let after = histories.snapshot("to", &args.to).await?;
+    let before = match &args.from {
+        Some(rev) => Some(histories.snapshot("from", rev).await?),
+        None => None,
+    };
+    let prepared = async |snapshot: &Snapshot| {
+        let prepared = prepare(&host, snapshot, &from, &args.apps).await?;
         render::failures(&prepared)?;
         Ok::<_, Error>(prepared)
     };
-    let after = at(&args.to).await?;
-    let before = match &args.from {
-        Some(rev) => side(&at(rev).await?),
+    let after = prepared(&after).await?;
+    let before = match &before {
+        Some(snapshot) => side(&prepared(snapshot).await?),
         None => live(&after, &args.targets).await?,
     };
     let differences = compare(&before, &side(&after));

@@ -6,7 +6,7 @@ use weir_core::grant::Limits;
 use weir_core::tree::Snapshot;
 use weir_core::validate::OutputLimits;
 use weir_sandbox::{CompileLimits, CompileMode, Sandbox, SandboxConfig};
-use weir_source::{RepoUrl, Source};
+use weir_source::{RepoUrl, Source, SourceError};
 
 use super::Done;
 use crate::config::{Places, RepoArgs};
@@ -61,38 +61,49 @@ pub(super) fn manifest_from(args: &RepoArgs) -> Result<ManifestFrom, Error> {
     }
 }
 
+/// Why a ref was not fetched.
+pub(super) enum NotFetched {
+    /// The repository answered, and has no such ref.
+    NoSuchRef(Error),
+    /// Anything else.
+    Failed(Error),
+}
+
+impl From<NotFetched> for Error {
+    fn from(why: NotFetched) -> Error {
+        match why {
+            NotFetched::NoSuchRef(e) | NotFetched::Failed(e) => e,
+        }
+    }
+}
+
+impl From<Error> for NotFetched {
+    fn from(e: Error) -> NotFetched {
+        NotFetched::Failed(e)
+    }
+}
+
 /// The source, with what the ref points to fetched.
 pub(super) async fn fetched(
     args: &RepoArgs,
     places: &Places,
     reference: &str,
-) -> Result<Arc<Source>, Error> {
+) -> Result<Arc<Source>, NotFetched> {
     let (args, places, reference) = (args.clone(), places.clone(), reference.to_owned());
-    blocking("fetch", move || {
+    let done = tokio::task::spawn_blocking(move || {
         let source = args.open(&places, &reference)?;
         if !matches!(args.url()?, RepoUrl::Local(_)) {
             let line = Line::begin("fetching");
-            source
-                .fetch(&Arc::default(), &|p| line.say(fetching(&p)))
-                .map_err(|e| Error::stage("fetch", &e))?;
+            let fetched = source.fetch(&Arc::default(), &|p| line.say(fetching(&p)));
+            fetched.map_err(|e| match e {
+                SourceError::RefNotFound { .. } => NotFetched::NoSuchRef(Error::stage("fetch", &e)),
+                e => NotFetched::Failed(Error::stage("fetch", &e)),
+            })?;
         }
         Ok(Arc::new(source))
-    })
-    .await
-}
-
-/// The files at a revision.
-pub(super) async fn snapshot(source: &Arc<Source>, rev: &str) -> Result<Snapshot, Error> {
-    let (source, rev) = (source.clone(), rev.to_owned());
-    blocking("snapshot", move || {
-        let commit = source
-            .resolve(&rev)
-            .map_err(|e| Error::stage("snapshot", &e))?;
-        source
-            .snapshot(commit)
-            .map_err(|e| Error::stage("snapshot", &e))
-    })
-    .await
+    });
+    done.await
+        .unwrap_or_else(|e| Err(Error::host("fetch", format!("ended early: {e}")).into()))
 }
 
 /// The files of a work tree as they lie on disk.

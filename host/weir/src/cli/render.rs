@@ -2,6 +2,7 @@
 
 use weir_core::name::AppName;
 
+use super::histories::{Histories, RefArgs};
 use super::output::{self, Format};
 use super::{Done, engine};
 use crate::config::{GlobalArgs, RepoArgs};
@@ -15,11 +16,13 @@ pub(super) struct RenderArgs {
     apps: Vec<AppName>,
     #[command(flatten)]
     repo: RepoArgs,
-    /// The revision, as Git understands it
+    #[command(flatten)]
+    reference: RefArgs,
+    /// The revision: a branch, a tag, HEAD or a commit id, and after it ~N or ^N
     #[arg(long, default_value = "HEAD")]
     rev: String,
     /// Render the work tree as it lies on disk, not a commit
-    #[arg(long, conflicts_with = "rev")]
+    #[arg(long, conflicts_with_all = ["rev", "reference"])]
     worktree: bool,
     /// How to print: a YAML stream, or JSON with digests
     #[arg(short, long, value_enum, default_value = "yaml")]
@@ -29,11 +32,11 @@ pub(super) struct RenderArgs {
 /// Renders and prints.
 pub(super) async fn render(global: &GlobalArgs, args: &RenderArgs) -> Result<Done, Error> {
     let places = global.places()?;
-    let source = engine::fetched(&args.repo, &places, &args.rev).await?;
+    let mut histories = Histories::new(&args.repo, &args.reference, &places)?;
     let snapshot = if args.worktree {
-        engine::worktree(&source).await?
+        engine::worktree(&histories.followed().await?).await?
     } else {
-        engine::snapshot(&source, &args.rev).await?
+        histories.snapshot("rev", &args.rev).await?
     };
     let from = engine::manifest_from(&args.repo)?;
     let prepared = prepare(&engine::host(&places)?, &snapshot, &from, &args.apps).await?;
