@@ -205,7 +205,7 @@ fn a_push_with_force_is_said_and_followed_there_and_back() {
         line.contains(&second[..10]) && line.contains(&third[..10]) && line.contains("WARN"),
         "{line}"
     );
-    scene.lands(third.clone(), "three");
+    scene.lands(third, "three");
     // Back to a commit from before: no new commit at all.
     scene.repo.reset("HEAD~1").unwrap();
     assert_eq!(scene.repo.head().unwrap(), first);
