@@ -50,7 +50,7 @@ fn place() -> impl Strategy<Value = Place> {
     ];
     (
         option::of(content.clone()),
-        held.clone(),
+        held,
         live,
         option::weighted(0.2, (any::<bool>(), content)),
         prop::bool::weighted(0.2),
