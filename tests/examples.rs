@@ -157,7 +157,7 @@ fn a_second_sync_of_an_example_changes_nothing() {
         let (weir, repo) = (Weir::new().unwrap(), repository(&example));
         run(&weir, &repo, "lock", &[]);
         let lock = fs::read(repo.path().join("weir.lock")).unwrap();
-        let lock = Lock::parse(&lock, &"weir.lock".parse().unwrap()).unwrap();
+        let lock = Lock::parse(&lock, "weir.lock").unwrap();
         repo.git(["checkout", "--quiet", "--", "."]).unwrap();
         let live = weir.path("live");
         let targets: Vec<String> = lock

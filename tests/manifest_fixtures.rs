@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use weir_core::digest::{BlobId, CommitId};
 use weir_core::lock::{self, LOCK_FILE, Lock};
 use weir_core::manifest::{MANIFEST_FILE, Manifest, ManifestErrors};
-use weir_core::name::RepoPath;
 use weir_core::tree::{Entry, Tree};
 
 /// Fewer would mean that the folder was not read.
@@ -44,16 +43,15 @@ fn main() -> ExitCode {
 fn outcome(path: &Path) -> Result<Value, ManifestErrors> {
     let text = with_fill(std::fs::read(path).unwrap());
     if is_lock(path) {
-        let read = Lock::parse(&text, &LOCK_FILE.parse().unwrap())?;
+        let read = Lock::parse(&text, LOCK_FILE)?;
         return Ok(serde_json::to_value(read).unwrap());
     }
-    let file: RepoPath = MANIFEST_FILE.parse().unwrap();
     let tree = tree(&header(&text, "tree").unwrap_or_default());
-    let resolved = Manifest::parse(&text, &file, &tree)?;
+    let resolved = Manifest::parse(&text, MANIFEST_FILE, &tree)?;
     let beside = path.with_extension("lock");
     if beside.exists() {
-        let read = Lock::parse(&std::fs::read(beside).unwrap(), &LOCK_FILE.parse().unwrap())?;
-        lock::check(&resolved.manifest, Some(&read), &file)?;
+        let read = Lock::parse(&std::fs::read(beside).unwrap(), LOCK_FILE)?;
+        lock::check(&resolved.manifest, Some(&read), MANIFEST_FILE)?;
     }
     let warnings: Vec<String> = resolved.warnings.iter().map(ToString::to_string).collect();
     Ok(json!({ "manifest": resolved.manifest, "warnings": warnings }))

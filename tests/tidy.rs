@@ -168,7 +168,8 @@ fn every_test_that_the_architecture_names_is_there() {
     );
     for name in names {
         assert!(
-            all.contains(&format!("fn {name}(")),
+            // A test of libtest, or a trial of a suite that makes its own.
+            all.contains(&format!("fn {name}(")) || all.contains(&format!("\"{name}\",")),
             "ARCHITECTURE.md names the test `{name}`, which is not there"
         );
     }

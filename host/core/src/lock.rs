@@ -12,7 +12,7 @@ use crate::fault::{Blame, Fault, Retry};
 use crate::manifest::{
     MAX_ERRORS, Manifest, ManifestError, ManifestErrors, PluginSource, Version, document, schema_of,
 };
-use crate::name::{PluginName, RepoPath, TargetName};
+use crate::name::{PluginName, TargetName};
 use crate::yaml::{Mark, decode, emit};
 
 /// The lock's file, beside the manifest.
@@ -165,11 +165,11 @@ impl Lock {
     ///
     /// # Errors
     /// The first thing wrong, at its place.
-    pub fn parse(text: &[u8], file: &RepoPath) -> Result<Lock, ManifestErrors> {
+    pub fn parse(text: &[u8], file: &str) -> Result<Lock, ManifestErrors> {
         let node = document(text, file)?;
         decode(&node).map_err(|e| {
             ManifestError {
-                file: file.clone(),
+                file: file.to_owned(),
                 mark: e.mark,
                 message: e.message,
             }
@@ -264,11 +264,7 @@ impl Lock {
 ///
 /// # Errors
 /// Each plugin and target that is not pinned, at the plugin's place in the manifest.
-pub fn check(
-    manifest: &Manifest,
-    lock: Option<&Lock>,
-    file: &RepoPath,
-) -> Result<(), ManifestErrors> {
+pub fn check(manifest: &Manifest, lock: Option<&Lock>, file: &str) -> Result<(), ManifestErrors> {
     let plugins = manifest
         .plugins
         .iter()
@@ -281,7 +277,7 @@ pub fn check(
         .chain(targets)
         .filter_map(|(mark, error)| {
             Some(ManifestError {
-                file: file.clone(),
+                file: file.to_owned(),
                 mark,
                 message: error?.to_string(),
             })

@@ -147,7 +147,7 @@ pub struct Resolved {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// The manifest's file.
-    pub file: RepoPath,
+    pub file: String,
     /// Where in it.
     pub mark: Mark,
     /// What was found and what it means.
@@ -158,7 +158,7 @@ pub struct Warning {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct ManifestError {
     /// The file.
-    pub file: RepoPath,
+    pub file: String,
     /// Where in it; line 0 where it is about the file as a whole.
     pub mark: Mark,
     /// What was found, what was expected, what is nearest to it.
@@ -174,7 +174,7 @@ impl Manifest {
     ///
     /// # Errors
     /// Everything wrong that can be found at once.
-    pub fn parse(text: &[u8], file: &RepoPath, tree: &Tree) -> Result<Resolved, ManifestErrors> {
+    pub fn parse(text: &[u8], file: &str, tree: &Tree) -> Result<Resolved, ManifestErrors> {
         let node = read::document(text, file)?;
         let raw = read::manifest(&node, file)?;
         resolve::resolve(&raw, &node, file, tree)
@@ -189,7 +189,7 @@ impl Manifest {
         let mark = Mark::default();
         if let Err(message) = resolve::found(tree, &path) {
             return Err(ManifestError {
-                file: path,
+                file: path.to_string(),
                 mark,
                 message,
             }
@@ -335,7 +335,7 @@ impl From<ManifestError> for ManifestErrors {
     }
 }
 
-fn show(f: &mut fmt::Formatter<'_>, file: &RepoPath, mark: Mark, message: &str) -> fmt::Result {
+fn show(f: &mut fmt::Formatter<'_>, file: &str, mark: Mark, message: &str) -> fmt::Result {
     if mark.line == 0 {
         write!(f, "{file}: {message}")
     } else {

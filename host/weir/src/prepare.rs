@@ -98,9 +98,9 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
             let text = read_file(snapshot, MANIFEST_FILE)?.ok_or_else(|| {
                 Error::Usage(format!("{MANIFEST_FILE}: the repository has none: add one, or follow a single directory with --path DIR"))
             })?;
-            Manifest::parse(&text, &file(MANIFEST_FILE)?, &snapshot.tree)
+            Manifest::parse(&text, MANIFEST_FILE, &snapshot.tree)
         }
-        ManifestFrom::Host(name, text) => Manifest::parse(text, &file(name)?, &snapshot.tree),
+        ManifestFrom::Host(name, text) => Manifest::parse(text, name, &snapshot.tree),
         ManifestFrom::Path(path) => {
             let name = path
                 .name()
@@ -118,7 +118,7 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
     };
     let Resolved { manifest, warnings } = resolved.map_err(|e| Error::Usage(e.to_string()))?;
     let lock = read_file(snapshot, LOCK_FILE)?
-        .map(|text| Lock::parse(&text, &file(LOCK_FILE)?).map_err(|e| Error::Usage(e.to_string())))
+        .map(|text| Lock::parse(&text, LOCK_FILE).map_err(|e| Error::Usage(e.to_string())))
         .transpose()?;
     Ok(Described {
         manifest,
@@ -462,13 +462,6 @@ fn json_of(objects: &[Object]) -> Result<Vec<Vec<u8>>, Error> {
         .map(|o| serde_json::to_vec(o.body()))
         .collect::<Result<_, _>>();
     bytes.map_err(|e| Error::host("transform", e.to_string()))
-}
-
-/// A file's name as errors about it begin.
-fn file(name: &str) -> Result<RepoPath, Error> {
-    name.trim_start_matches(['/', '.'])
-        .parse()
-        .map_err(|e| Error::Usage(format!("{e}")))
 }
 
 fn level(level: weir_sandbox::Level) -> Level {

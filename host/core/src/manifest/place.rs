@@ -1,7 +1,6 @@
 //! Where things stand in a file, the errors found there, and what is nearest to a wrong name.
 
 use super::{MAX_ERRORS, ManifestError, ManifestErrors};
-use crate::name::RepoPath;
 use crate::yaml::{Mark, Node, NodeKind};
 
 /// The longest text that is compared with the known names, in bytes: more is no slip of the finger.
@@ -16,7 +15,7 @@ pub(super) struct Place<'a> {
 
 /// The errors found so far, of which the first [`MAX_ERRORS`] are kept.
 pub(super) struct Errors<'a> {
-    file: &'a RepoPath,
+    file: &'a str,
     found: Vec<ManifestError>,
 }
 
@@ -84,7 +83,7 @@ impl<'a> Place<'a> {
 }
 
 impl<'a> Errors<'a> {
-    pub(super) fn new(file: &'a RepoPath) -> Self {
+    pub(super) fn new(file: &'a str) -> Self {
         Errors {
             file,
             found: Vec::new(),
@@ -93,7 +92,7 @@ impl<'a> Errors<'a> {
 
     pub(super) fn push(&mut self, mark: Mark, message: impl Into<String>) {
         let error = ManifestError {
-            file: self.file.clone(),
+            file: self.file.to_owned(),
             mark,
             message: message.into(),
         };

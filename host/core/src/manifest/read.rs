@@ -5,16 +5,15 @@ use serde::de::DeserializeOwned;
 use super::place::{Errors, Place};
 use super::raw::{RawApp, RawDefaults, RawManifest, RawPlugin, RawTarget, Version};
 use super::{ManifestError, ManifestErrors};
-use crate::name::RepoPath;
 use crate::yaml::{Budget, Mark, Node, NodeKind, decode, parse};
 
 const TOP: Mark = Mark { line: 1, column: 1 };
 
 /// The one document of `weir.yaml` or `weir.lock`, its version checked.
-pub(crate) fn document(text: &[u8], file: &RepoPath) -> Result<Node, ManifestErrors> {
+pub(crate) fn document(text: &[u8], file: &str) -> Result<Node, ManifestErrors> {
     let error = |mark, message: String| {
         ManifestErrors::from(ManifestError {
-            file: file.clone(),
+            file: file.to_owned(),
             mark,
             message,
         })
@@ -40,7 +39,7 @@ pub(crate) fn document(text: &[u8], file: &RepoPath) -> Result<Node, ManifestErr
 }
 
 /// The manifest as typed. One wrong key does not hide another one in another entry.
-pub(super) fn manifest(node: &Node, file: &RepoPath) -> Result<RawManifest, ManifestErrors> {
+pub(super) fn manifest(node: &Node, file: &str) -> Result<RawManifest, ManifestErrors> {
     let mut errors = Errors::new(file);
     match decode(node) {
         Ok(raw) => return Ok(raw),

@@ -34,7 +34,7 @@ pub(super) struct Resolver<'a> {
     pub(super) apps: Vec<Waiting>,
     /// A limit on all apps together was passed, and said.
     pub(super) full: bool,
-    file: &'a RepoPath,
+    file: &'a str,
     warnings: Vec<Warning>,
     plugins: BTreeMap<PluginName, PluginSpec>,
     globs: usize,
@@ -68,7 +68,7 @@ pub(super) struct Step<'a> {
 pub(super) fn resolve(
     raw: &RawManifest,
     node: &Node,
-    file: &RepoPath,
+    file: &str,
     tree: &Tree,
 ) -> Result<Resolved, ManifestErrors> {
     let root = Place::root(node);
@@ -186,7 +186,7 @@ fn missing(tree: &Tree, dir: &RepoPath, part: &str) -> String {
 impl<'a> Resolver<'a> {
     pub(super) fn warn(&mut self, mark: Mark, message: String) {
         self.warnings.push(Warning {
-            file: self.file.clone(),
+            file: self.file.to_owned(),
             mark,
             message,
         });

@@ -2,7 +2,7 @@
 
 use weir_ledger::{Ledger, LedgerLimits};
 
-use super::output::{self, table};
+use super::output::{self, Format, table};
 use super::{Done, engine};
 use crate::config::{GlobalArgs, Places};
 use crate::error::Error;
@@ -10,7 +10,11 @@ use crate::plugins::Store;
 
 /// What `weir doctor` takes.
 #[derive(Debug, clap::Args)]
-pub(super) struct DoctorArgs {}
+pub(super) struct DoctorArgs {
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Format,
+}
 
 /// One thing that was looked at.
 struct Check {
@@ -19,7 +23,7 @@ struct Check {
 }
 
 /// Looks at everything, prints it all, fails if something is wrong.
-pub(super) async fn doctor(global: &GlobalArgs, _args: &DoctorArgs) -> Result<Done, Error> {
+pub(super) async fn doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<Done, Error> {
     let places = global.places()?;
     let mut checks = vec![
         writable("state", &places.state),
@@ -34,14 +38,10 @@ pub(super) async fn doctor(global: &GlobalArgs, _args: &DoctorArgs) -> Result<Do
         what: "sandbox".to_owned(),
         result: sandbox,
     });
-    let rows: Vec<Vec<String>> = checks
-        .iter()
-        .map(|c| match &c.result {
-            Ok(text) => vec!["ok".to_owned(), c.what.clone(), text.clone()],
-            Err(text) => vec!["WRONG".to_owned(), c.what.clone(), text.replace('\n', "; ")],
-        })
-        .collect();
-    output::print(&table(&["", "WHAT", "FOUND"], &rows))?;
+    match args.output {
+        Format::Text => output::print(&text(&checks))?,
+        format => output::print_value(format, &checks.iter().map(value).collect::<Vec<_>>())?,
+    };
     let wrong = checks.iter().filter(|c| c.result.is_err()).count();
     if wrong == 0 {
         Ok(Done::Well)
@@ -51,6 +51,23 @@ pub(super) async fn doctor(global: &GlobalArgs, _args: &DoctorArgs) -> Result<Do
             format!("{wrong} of {} checks found something wrong", checks.len()),
         ))
     }
+}
+
+fn text(checks: &[Check]) -> String {
+    let row = |c: &Check| match &c.result {
+        Ok(text) => vec!["ok".to_owned(), c.what.clone(), text.clone()],
+        Err(text) => vec!["WRONG".to_owned(), c.what.clone(), text.replace('\n', "; ")],
+    };
+    let rows: Vec<Vec<String>> = checks.iter().map(row).collect();
+    table(&["", "WHAT", "FOUND"], &rows)
+}
+
+fn value(check: &Check) -> serde_json::Value {
+    let (ok, found) = match &check.result {
+        Ok(text) => (true, text),
+        Err(text) => (false, text),
+    };
+    serde_json::json!({ "what": check.what, "ok": ok, "found": found })
 }
 
 fn writable(what: &str, dir: &std::path::Path) -> Check {
