@@ -318,3 +318,38 @@ fn killed_at_every_named_step_the_next_sync_ends_in_the_right_state() {
         repo.delete_branch("old").unwrap();
     }
 }
+
+#[test]
+fn killed_by_one_commit_after_a_write_and_by_the_next_before_it_nothing_becomes_a_strangers() {
+    let mut repo = Repo::empty().unwrap();
+    let manifest = "version: 1\napps:\n  - { name: a, path: a, target: { namespace: ns } }\n";
+    repo.write("weir.yaml", manifest).unwrap();
+    let mut weir = Weir::new().unwrap();
+    let live = weir.path("live");
+    let (path, target) = (repo.path(), format!("dir:{}", live.display()));
+    let command = [
+        "sync",
+        "--repo",
+        path.to_str().unwrap(),
+        "--target",
+        &target,
+    ];
+    for (value, step) in [("one", "after-rename"), ("two", "after-stake")] {
+        repo.write("a/maps.yaml", map("map-new", value)).unwrap();
+        repo.commit(value).unwrap();
+        weir.variable("FAILPOINTS", format!("{step}=return"));
+        let killed = weir.run(command).unwrap();
+        assert!(killed.success().is_err(), "{step}: was to kill the process");
+    }
+    weir.without_variable("FAILPOINTS");
+    let file = live.join("ns/configmap/map-new.yaml");
+    let text = || std::fs::read_to_string(&file).unwrap();
+    assert!(text().contains("one"), "{}", text());
+    weir.run(command).unwrap().success().unwrap();
+    assert!(text().contains("two"), "{}", text());
+    repo.remove("a/maps.yaml").unwrap();
+    repo.write("a/maps.yaml", map("map-other", "one")).unwrap();
+    repo.commit("Another").unwrap();
+    weir.run(command).unwrap().success().unwrap();
+    assert!(!file.exists(), "what is ours and unwanted goes");
+}
