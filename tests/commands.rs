@@ -146,11 +146,44 @@ fn a_plugin_in_the_tree_is_used_as_locked_and_refused_when_it_changed_since() {
     let ran = run(&weir, &repo, "render", &[]);
     assert_ne!(ran.code, Some(0));
     assert!(ran.stdout.is_empty());
-    let locked = lock.split("own:").nth(1).unwrap();
-    let locked = &locked[locked.find("sha256:").unwrap()..][..15];
-    for part in ["own", "weir lock", locked] {
+    let locked = pin_of_own(&lock);
+    run(&weir, &repo, "lock", &["--update"]).success().unwrap();
+    let updated = std::fs::read_to_string(repo.path().join("weir.lock")).unwrap();
+    let found = pin_of_own(&updated);
+    assert_ne!(locked, found);
+    for part in ["own", "weir lock", locked, found] {
         assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
     }
+}
+
+fn pin_of_own(lock: &str) -> &str {
+    let own = lock.split("own:").nth(1).unwrap();
+    &own[own.find("sha256:").unwrap()..][.."sha256:".len() + 64]
+}
+
+#[test]
+fn a_pin_that_no_longer_fits_its_file_fails_the_check_and_is_kept_until_update() {
+    let manifest = "version: 1\nplugins: { own: { source: \"file:own.wasm\" } }\n\
+        apps:\n  - { name: a, path: a, transform: [{ plugin: own }] }\n";
+    let repo = repository(&[("weir.yaml", manifest), ("a/a.yaml", MAP)]);
+    repo.write("own.wasm", component("metadata")).unwrap();
+    let weir = Weir::new().unwrap();
+    run(&weir, &repo, "lock", &[]).success().unwrap();
+    run(&weir, &repo, "lock", &["--check"]).code(0).unwrap();
+    repo.write("own.wasm", component("baseline")).unwrap();
+    let ran = run(&weir, &repo, "lock", &["--check"]).code(3).unwrap();
+    assert!(
+        ran.stdout.contains("plugin own") && ran.stdout.contains("weir lock --update"),
+        "{}",
+        ran.stdout
+    );
+    let file = repo.path().join("weir.lock");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let ran = run(&weir, &repo, "lock", &[]).code(0).unwrap();
+    assert!(ran.stderr.contains("weir lock --update"), "{}", ran.stderr);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    run(&weir, &repo, "lock", &["--update"]).success().unwrap();
+    run(&weir, &repo, "lock", &["--check"]).code(0).unwrap();
 }
 
 #[test]
@@ -209,7 +242,9 @@ fn a_chart_or_an_overlay_needs_a_plugin_that_this_host_does_not_have_and_is_told
         let ran = run(&weir, &repo, "render", &["--path", "app"]);
         assert_ne!(ran.code, Some(0), "{file}");
         assert!(ran.stdout.is_empty(), "{file}: {}", ran.stdout);
-        assert!(ran.stderr.contains(plugin), "{file}: {}", ran.stderr);
+        for part in [plugin, file, "does not render", "plain YAML"] {
+            assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+        }
     }
 }
 
@@ -332,5 +367,158 @@ fn what_a_host_knows_is_shown_in_every_form_before_and_after_a_sync() {
     for shell in ["bash", "zsh", "fish"] {
         let text = weir.run(["completions", shell]).unwrap().success().unwrap();
         assert!(text.contains("weir") && text.contains("refresh"), "{shell}");
+    }
+}
+
+/// Whether a value conforms, by the keywords of JSON Schema draft 7 that the two schemas use.
+fn conforms(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
+    let Some(schema) = schema.as_object() else {
+        let fits = schema.as_bool() != Some(false);
+        return fits.then_some(()).ok_or(format!("{value}: not allowed"));
+    };
+    let all = |key: &str| schema.get(key).and_then(Value::as_array);
+    let fits = |one: &&Value| conforms(root, one, value).is_ok();
+    let is = |kind: &Value| match kind.as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("boolean") => value.is_boolean(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        Some("null") => value.is_null(),
+        _ => panic!("{kind}: a type that this check does not know"),
+    };
+    for (key, rule) in schema {
+        let well = match key.as_str() {
+            "$ref" => {
+                let to = rule.as_str().unwrap().trim_start_matches('#');
+                conforms(root, root.pointer(to).unwrap(), value)?;
+                true
+            }
+            "type" => rule
+                .as_array()
+                .map_or_else(|| is(rule), |kinds| kinds.iter().any(is)),
+            "const" => value == rule,
+            "allOf" => all("allOf").unwrap().iter().all(|s| fits(&s)),
+            "anyOf" => all("anyOf").unwrap().iter().any(|s| fits(&s)),
+            "oneOf" => all("oneOf").unwrap().iter().filter(fits).count() == 1,
+            "required" => value.as_object().is_none_or(|v| {
+                let named = rule.as_array().unwrap().iter();
+                named
+                    .into_iter()
+                    .all(|k| v.contains_key(k.as_str().unwrap()))
+            }),
+            "pattern" => {
+                assert_eq!(rule, "^(bundled:|file:|oci://)");
+                let text = value.as_str().unwrap_or("bundled:");
+                ["bundled:", "file:", "oci://"]
+                    .iter()
+                    .any(|p| text.starts_with(p))
+            }
+            "minimum" => value.as_i64().is_none_or(|v| v >= rule.as_i64().unwrap()),
+            "items" => {
+                let items = value.as_array().into_iter().flatten();
+                items
+                    .map(|v| conforms(root, rule, v))
+                    .collect::<Result<(), _>>()?;
+                true
+            }
+            "properties" | "additionalProperties" => {
+                let known = schema.get("properties").and_then(Value::as_object);
+                for (name, v) in value.as_object().into_iter().flatten() {
+                    let own = known.and_then(|k| k.get(name));
+                    let extra = (key == "additionalProperties" && own.is_none()).then_some(rule);
+                    let rule = if key == "properties" { own } else { extra };
+                    conforms(root, rule.unwrap_or(&Value::Bool(true)), v)
+                        .map_err(|e| format!("{name}: {e}"))?;
+                }
+                true
+            }
+            "$schema" | "definitions" | "description" | "title" | "default" | "format" => true,
+            _ => panic!("{key}: a keyword that this check does not know"),
+        };
+        if !well {
+            return Err(format!("{value} breaks {key}: {rule}"));
+        }
+    }
+    Ok(())
+}
+
+fn yaml(text: &[u8]) -> Value {
+    let nodes = weir_core::yaml::parse(text, &weir_core::yaml::Budget::HOST).unwrap();
+    nodes[0].to_json()
+}
+
+#[test]
+fn the_examples_and_what_lock_writes_conform_to_the_schemas_and_bad_ones_do_not() {
+    let weir = Weir::new().unwrap();
+    let manifest = json(&weir, &["schema", "manifest"]);
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    for example in ["quickstart", "multi-app"] {
+        let dir = examples.join(example);
+        let value = yaml(&std::fs::read(dir.join("weir.yaml")).unwrap());
+        conforms(&manifest, &manifest, &value).unwrap_or_else(|e| panic!("{example}: {e}"));
+        let repo = Repo::from_dir(&dir, &[]).unwrap();
+        run(&weir, &repo, "lock", &[]).success().unwrap();
+        let lock = json(&weir, &["schema", "lock"]);
+        let value = yaml(&std::fs::read(repo.path().join("weir.lock")).unwrap());
+        conforms(&lock, &lock, &value).unwrap_or_else(|e| panic!("{example}: {e}"));
+        assert!(
+            conforms(
+                &lock,
+                &lock,
+                &serde_json::json!({ "version": 1, "pins": {} })
+            )
+            .is_err()
+        );
+    }
+    for bad in [
+        "apps: []",
+        "{ version: 2, apps: [] }",
+        "{ version: 1, apps: [{ name: a, path: a, tagret: {} }] }",
+        "{ version: 1, apps: [{ name: a }] }",
+        "{ version: 1, apps: [{ name: a, path: a, each: b }] }",
+        "{ version: 1, apps: [{ name: a, path: a, remove: never }] }",
+        "{ version: 1, apps: [{ name: a, path: [a] }] }",
+        "{ version: 1, apps: [], plugins: { p: { source: \"http://x\" } } }",
+    ] {
+        let result = conforms(&manifest, &manifest, &yaml(bad.as_bytes()));
+        assert!(result.is_err(), "{bad} conforms");
+    }
+}
+
+#[test]
+fn each_exit_code_says_how_a_command_ended_and_help_names_them_all() {
+    let weir = Weir::new().unwrap();
+    let manifest = |apps: &str| format!("version: 1\napps:\n  - {{ name: a, path: a }}\n{apps}");
+    let second = "  - { name: b, path: b, target: { namespace: b } }\n";
+    let mut repo = repository(&[
+        ("weir.yaml", &manifest(second)),
+        ("a/a.yaml", MAP),
+        ("b/b.yaml", MAP),
+    ]);
+    let live = weir.path("live");
+    sync(&weir, &repo, &live).code(0).unwrap();
+    run(&weir, &repo, "lock", &["--check"]).code(3).unwrap();
+    repo.write("weir.yaml", manifest("")).unwrap();
+    repo.commit("b leaves").unwrap();
+    sync(&weir, &repo, &live).code(4).unwrap();
+    repo.write("a/a.yaml", "kind: ConfigMap\n").unwrap();
+    repo.commit("Not an object").unwrap();
+    run(&weir, &repo, "render", &[]).code(1).unwrap();
+    weir.run(["render", "--no-such-flag"])
+        .unwrap()
+        .code(2)
+        .unwrap();
+    let help = weir.run(["--help"]).unwrap().success().unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "0 done",
+        "1 failed",
+        "2 wrong usage",
+        "3 there are",
+        "4 held",
+        "lock --check",
+    ] {
+        assert!(help.contains(part), "{part}: {help}");
     }
 }
