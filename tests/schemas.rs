@@ -76,11 +76,11 @@ fn conforms(root: &Value, schema: &Value, value: &Value) -> Result<(), String> {
                     .all(|k| v.contains_key(k.as_str().unwrap()))
             }),
             "pattern" => {
-                assert_eq!(rule, "^(bundled:|file:|oci://)");
-                let text = value.as_str().unwrap_or("bundled:");
+                assert_eq!(rule, "^(bundled:|file:|oci://).");
+                let text = value.as_str().unwrap_or("bundled:x");
                 ["bundled:", "file:", "oci://"]
                     .iter()
-                    .any(|p| text.starts_with(p))
+                    .any(|p| text.len() > p.len() && text.starts_with(p))
             }
             "minimum" => value.as_i64().is_none_or(|v| v >= rule.as_i64().unwrap()),
             "items" => {
