@@ -1,5 +1,5 @@
 //! What the commands do beside a plain sync, through the real binary: order, roots, own plugins, host-side manifests,
-//! locks, schemas, outputs, exit codes.
+//! locks, outputs, exit codes.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::path::Path;
@@ -146,11 +146,44 @@ fn a_plugin_in_the_tree_is_used_as_locked_and_refused_when_it_changed_since() {
     let ran = run(&weir, &repo, "render", &[]);
     assert_ne!(ran.code, Some(0));
     assert!(ran.stdout.is_empty());
-    let locked = lock.split("own:").nth(1).unwrap();
-    let locked = &locked[locked.find("sha256:").unwrap()..][..15];
-    for part in ["own", "weir lock", locked] {
+    let locked = pin_of_own(&lock);
+    run(&weir, &repo, "lock", &["--update"]).success().unwrap();
+    let updated = std::fs::read_to_string(repo.path().join("weir.lock")).unwrap();
+    let found = pin_of_own(&updated);
+    assert_ne!(locked, found);
+    for part in ["own", "weir lock", locked, found] {
         assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
     }
+}
+
+fn pin_of_own(lock: &str) -> &str {
+    let own = lock.split("own:").nth(1).unwrap();
+    &own[own.find("sha256:").unwrap()..][.."sha256:".len() + 64]
+}
+
+#[test]
+fn a_pin_that_no_longer_fits_its_file_fails_the_check_and_is_kept_until_update() {
+    let manifest = "version: 1\nplugins: { own: { source: \"file:own.wasm\" } }\n\
+        apps:\n  - { name: a, path: a, transform: [{ plugin: own }] }\n";
+    let repo = repository(&[("weir.yaml", manifest), ("a/a.yaml", MAP)]);
+    repo.write("own.wasm", component("metadata")).unwrap();
+    let weir = Weir::new().unwrap();
+    run(&weir, &repo, "lock", &[]).success().unwrap();
+    run(&weir, &repo, "lock", &["--check"]).code(0).unwrap();
+    repo.write("own.wasm", component("baseline")).unwrap();
+    let ran = run(&weir, &repo, "lock", &["--check"]).code(3).unwrap();
+    assert!(
+        ran.stdout.contains("plugin own") && ran.stdout.contains("weir lock --update"),
+        "{}",
+        ran.stdout
+    );
+    let file = repo.path().join("weir.lock");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let ran = run(&weir, &repo, "lock", &[]).code(0).unwrap();
+    assert!(ran.stderr.contains("weir lock --update"), "{}", ran.stderr);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    run(&weir, &repo, "lock", &["--update"]).success().unwrap();
+    run(&weir, &repo, "lock", &["--check"]).code(0).unwrap();
 }
 
 #[test]
@@ -209,7 +242,9 @@ fn a_chart_or_an_overlay_needs_a_plugin_that_this_host_does_not_have_and_is_told
         let ran = run(&weir, &repo, "render", &["--path", "app"]);
         assert_ne!(ran.code, Some(0), "{file}");
         assert!(ran.stdout.is_empty(), "{file}: {}", ran.stdout);
-        assert!(ran.stderr.contains(plugin), "{file}: {}", ran.stderr);
+        for part in [plugin, file, "does not render", "plain YAML"] {
+            assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+        }
     }
 }
 
@@ -268,33 +303,6 @@ fn a_lock_is_kept_until_update_pins_everything_anew() {
 }
 
 #[test]
-fn the_schemas_name_every_key_and_refuse_others() {
-    let weir = Weir::new().unwrap();
-    for (file, keys) in [
-        (
-            "manifest",
-            &["version", "plugins", "defaults", "targets", "apps"][..],
-        ),
-        ("lock", &["version", "plugins", "targets"][..]),
-    ] {
-        let schema = json(&weir, &["schema", file]);
-        let named: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
-        assert_eq!(named.len(), keys.len(), "{file}: {named:?}");
-        for key in keys {
-            assert!(schema["properties"].get(key).is_some(), "{file}: {key}");
-        }
-        assert_eq!(schema["additionalProperties"], false, "{file}");
-        assert!(
-            schema["required"]
-                .as_array()
-                .unwrap()
-                .contains(&"version".into()),
-            "{file}: {schema}"
-        );
-    }
-}
-
-#[test]
 fn what_a_host_knows_is_shown_in_every_form_before_and_after_a_sync() {
     let manifest = "version: 1\napps:\n  - { name: a, path: a }\n";
     let repo = repository(&[("weir.yaml", manifest), ("a/a.yaml", MAP)]);
@@ -332,5 +340,42 @@ fn what_a_host_knows_is_shown_in_every_form_before_and_after_a_sync() {
     for shell in ["bash", "zsh", "fish"] {
         let text = weir.run(["completions", shell]).unwrap().success().unwrap();
         assert!(text.contains("weir") && text.contains("refresh"), "{shell}");
+    }
+}
+
+#[test]
+fn each_exit_code_says_how_a_command_ended_and_help_names_them_all() {
+    let weir = Weir::new().unwrap();
+    let manifest = |apps: &str| format!("version: 1\napps:\n  - {{ name: a, path: a }}\n{apps}");
+    let second = "  - { name: b, path: b, target: { namespace: b } }\n";
+    let mut repo = repository(&[
+        ("weir.yaml", &manifest(second)),
+        ("a/a.yaml", MAP),
+        ("b/b.yaml", MAP),
+    ]);
+    let live = weir.path("live");
+    sync(&weir, &repo, &live).code(0).unwrap();
+    run(&weir, &repo, "lock", &["--check"]).code(3).unwrap();
+    repo.write("weir.yaml", manifest("")).unwrap();
+    repo.commit("b leaves").unwrap();
+    sync(&weir, &repo, &live).code(4).unwrap();
+    repo.write("a/a.yaml", "kind: ConfigMap\n").unwrap();
+    repo.commit("Not an object").unwrap();
+    run(&weir, &repo, "render", &[]).code(1).unwrap();
+    weir.run(["render", "--no-such-flag"])
+        .unwrap()
+        .code(2)
+        .unwrap();
+    let help = weir.run(["--help"]).unwrap().success().unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "0 done",
+        "1 failed",
+        "2 wrong usage",
+        "3 there are",
+        "4 held",
+        "lock --check",
+    ] {
+        assert!(help.contains(part), "{part}: {help}");
     }
 }

@@ -1,7 +1,7 @@
 //! The command line: what each command takes, and the one place where results become exit codes.
 //!
-//! 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (with `diff --exit-code`), 4 held,
-//! waiting for a person.
+//! 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (with `diff --exit-code`
+//! or `lock --check`), 4 held, waiting for a person.
 
 use std::process::ExitCode;
 
@@ -32,7 +32,7 @@ mod serve;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff --exit-code), 4 held, waiting for a person."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff --exit-code, lock --check), 4 held, waiting for a person."
 )]
 struct Cli {
     #[command(flatten)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use weir_core::digest::Digest;
 use weir_core::lock::{LOCK_FILE, Lock};
-use weir_core::manifest::{MANIFEST_FILE, PluginSource};
+use weir_core::manifest::{MANIFEST_FILE, PluginSource, PluginSpec};
 use weir_core::name::PluginName;
 use weir_source::RepoUrl;
 
@@ -23,7 +23,7 @@ pub(super) struct LockArgs {
     /// Pin everything anew: plugins as they are now, the instant of now
     #[arg(long)]
     update: bool,
-    /// Write nothing; exit with 3 where the lock is not what it would be
+    /// Write nothing; exit with 3 where the lock is not what it would be, or a file: plugin is not what it pins
     #[arg(long)]
     check: bool,
 }
@@ -81,7 +81,34 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
         args.update,
     );
     let new = new.map_err(|e| Error::stage("manifest", &e))?;
+    let stale = stale(&new, &digests, &manifest.plugins);
+    if !stale.is_empty() && args.check {
+        output::print(&format!("{}\n", stale.join("\n")))?;
+        return Ok(Done::Different);
+    }
+    for text in &stale {
+        tracing::warn!("{text}");
+    }
     finish(args, &path, old.as_ref(), &new)
+}
+
+/// Pins that are kept although the file in the tree is another by now: no render takes it.
+fn stale(
+    lock: &Lock,
+    digests: &BTreeMap<PluginName, Digest>,
+    plugins: &BTreeMap<PluginName, PluginSpec>,
+) -> Vec<String> {
+    let files = plugins
+        .iter()
+        .filter(|(_, spec)| matches!(spec.source, PluginSource::File(_)));
+    files
+        .filter_map(|(name, _)| {
+            let (found, pinned) = (digests.get(name)?, lock.plugins.get(name)?.digest);
+            (*found != pinned).then(|| {
+                format!("plugin {name}: the file in the tree has digest {found}, but {LOCK_FILE} pins {pinned}: run `weir lock --update` and commit it, if the change is meant")
+            })
+        })
+        .collect()
 }
 
 fn finish(
