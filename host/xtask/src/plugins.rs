@@ -12,6 +12,8 @@ use crate::run::{Run, cargo, program};
 /// The bundled plugins: their name in a manifest. The package is `weir-plugin-NAME`.
 const PLUGINS: [&str; 3] = ["yaml", "metadata", "baseline"];
 
+/// Where plugins are compiled: a folder for each clone, as Cargo's templates say it.
+const BUILD_DIR: &str = "{cargo-cache-home}/weir-build/plugins/{workspace-path-hash}";
 const TARGET: &str = "wasm32-wasip2";
 
 /// The folders that a build of the plugins reads, besides the workspace's own files.
@@ -154,7 +156,11 @@ fn compile(root: &Path, places: &Places, what: &[impl AsRef<std::ffi::OsStr>]) -
         .arg(&places.target)
         .args(what)
         // Takes the place of any RUSTFLAGS of this machine: they would change the bytes.
-        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(root, places)?);
+        .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(root, places)?)
+        // The wrapper that keeps clones apart (.cargo/config.toml) would bring its path into the symbols' hashes
+        // and so into the bytes: plugins have a build folder of each clone's own instead.
+        .env("RUSTC_WORKSPACE_WRAPPER", "")
+        .env("CARGO_BUILD_BUILD_DIR", BUILD_DIR);
     if let Some(home) = &places.own_home {
         run = run
             .env("CARGO_HOME", home)
