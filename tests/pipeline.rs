@@ -19,7 +19,7 @@ fn map(name: &str, value: &str) -> String {
     )
 }
 
-/// Thirty apps of ten objects, defaults for all, one more transform for one.
+/// Thirty apps of ten objects, defaults for all, one more transform for one, one stricter check for another.
 fn repository() -> Repo {
     let mut repo = Repo::empty().unwrap();
     let mut manifest = "version: 1\nplugins:\n  metadata: { source: \"bundled:metadata\" }\n  baseline: { source: \"bundled:baseline\" }\n\
@@ -32,6 +32,11 @@ fn repository() -> Repo {
         if app == 0 {
             manifest.push_str(
                 "    transform: [{ plugin: metadata, config: { annotations: { note: first } } }]\n",
+            );
+        }
+        if app == 1 {
+            manifest.push_str(
+                "    validate: [{ plugin: baseline, config: { checks: { no-limits: error } } }]\n",
             );
         }
         let objects: String = (0..OBJECTS)
@@ -269,6 +274,39 @@ fn a_bad_manifest_is_refused_with_its_place_and_leaves_what_is_live() {
         ran.stderr
     );
     assert_eq!(tree_digest(&live).unwrap(), before);
+}
+
+#[test]
+fn a_check_of_one_app_refuses_what_the_default_only_warns_of() {
+    let mut repo = repository();
+    let server = GitServer::of(&repo).unwrap();
+    let name = repo.path();
+    let url = server.url(&name.file_name().unwrap().to_string_lossy());
+    let weir = Weir::new().unwrap();
+    let live = weir.path("live");
+    sync(&weir, &url, &live);
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: { name: web }\n\
+        spec: { containers: [{ name: web, image: \"registry.example/web:1.4.2\" }] }\n";
+    for app in [1, 2] {
+        repo.write(&format!("apps/app-{app}/pod.yaml"), pod)
+            .unwrap();
+    }
+    repo.commit("A pod without limits in two apps").unwrap();
+    let target = format!("dir:{}", live.display());
+    let ran = weir
+        .run(["sync", "--repo", &url, "--target", &target])
+        .unwrap()
+        .code(1)
+        .unwrap();
+    for part in ["app `app-1`", "baseline", "no-limits", "ns-1/web"] {
+        assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
+    }
+    assert!(
+        live.join("ns-2/pod/web.yaml").is_file(),
+        "the default warns"
+    );
+    assert!(!live.join("ns-1/pod").exists(), "app-1 is as it was");
+    assert!(live.join("ns-1/configmap/map-0.yaml").is_file());
 }
 
 #[test]
