@@ -78,7 +78,10 @@ async fn what_a_refresh_came_to_arrives_as_it_was_said() {
         },
     ] {
         let host = host(Some(Ok(refreshed.clone())), ANSWER_WITHIN).await;
-        assert_eq!(ask_refresh(&host.socket(), &[]).await.unwrap(), [(name("shop"), refreshed)].into());
+        assert_eq!(
+            ask_refresh(&host.socket(), &[]).await.unwrap(),
+            [(name("shop"), refreshed)].into()
+        );
     }
 }
 
@@ -153,19 +156,30 @@ async fn only_a_post_to_the_one_path_refreshes() {
 #[tokio::test]
 async fn all_are_refreshed_or_only_those_that_are_named() {
     let host = hosting(
-        [("a", Some(Ok(at(1)))), ("b", Some(Ok(at(2)))), ("c", Some(Ok(at(3))))],
+        [
+            ("a", Some(Ok(at(1)))),
+            ("b", Some(Ok(at(2)))),
+            ("c", Some(Ok(at(3)))),
+        ],
         ANSWER_WITHIN,
     );
     let all = ask_refresh(&host.socket(), &[]).await.unwrap();
-    assert_eq!(all.keys().map(RepositoryName::as_str).collect::<String>(), "abc");
-    let two = ask_refresh(&host.socket(), &[name("c"), name("a")]).await.unwrap();
+    assert_eq!(
+        all.keys().map(RepositoryName::as_str).collect::<String>(),
+        "abc"
+    );
+    let two = ask_refresh(&host.socket(), &[name("c"), name("a")])
+        .await
+        .unwrap();
     assert_eq!(two, [(name("a"), at(1)), (name("c"), at(3))].into());
 }
 
 #[tokio::test]
 async fn a_name_that_is_not_followed_is_said_with_those_that_are() {
     let host = hosting([("a", Some(Ok(at(1)))), ("b", None)], ANSWER_WITHIN);
-    let error = ask_refresh(&host.socket(), &[name("a"), name("shop")]).await.unwrap_err();
+    let error = ask_refresh(&host.socket(), &[name("a"), name("shop")])
+        .await
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "the host answers: no repository \"shop\" is followed here; there are: a, b"
@@ -174,7 +188,10 @@ async fn a_name_that_is_not_followed_is_said_with_those_that_are() {
 
 #[tokio::test]
 async fn one_fetch_without_end_hides_no_other_one() {
-    let host = hosting([("a", Some(Ok(at(1)))), ("b", None)], Duration::from_millis(20));
+    let host = hosting(
+        [("a", Some(Ok(at(1)))), ("b", None)],
+        Duration::from_millis(20),
+    );
     let all = ask_refresh(&host.socket(), &[]).await.unwrap();
     assert_eq!(all[&name("a")], at(1));
     assert_eq!(all[&name("b")].problem.as_deref(), Some(STILL_GOING));

@@ -253,10 +253,9 @@ impl Loop<'_> {
 
     async fn fetched(&mut self, result: Result<Fetched, Error>) -> Result<CommitId, Retry> {
         let result = match (result, self.opened.clone()) {
-            (Ok(fetched), Some(opened)) => self
-                .moved(&opened, &fetched)
-                .await
-                .map(|()| fetched.commit),
+            (Ok(fetched), Some(opened)) => {
+                self.moved(&opened, &fetched).await.map(|()| fetched.commit)
+            }
             (Ok(_), None) => Err(Error::host("fetch", "nothing is open")),
             (Err(e), _) => Err(e),
         };

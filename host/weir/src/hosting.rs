@@ -257,11 +257,7 @@ fn run_all(ones: Vec<One>, turns: [Turns; 3]) -> (Hub, Refreshers, Loops) {
 }
 
 /// A repository that is left alone: what the ledger knows of it is shown until the host stops.
-async fn suspended(
-    it: Follow,
-    teller: Teller,
-    mut signals: mpsc::Receiver<Signal>,
-) -> Ended {
+async fn suspended(it: Follow, teller: Teller, mut signals: mpsc::Receiver<Signal>) -> Ended {
     let journal = it.opening.journal().await;
     let problem = journal.as_ref().err().map(ToString::to_string);
     match &problem {

@@ -14,7 +14,7 @@ use crate::config::Places;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::prepare::ManifestFrom;
-use crate::repository::{Heal, RepositorySettings};
+use crate::repository::RepositorySettings;
 use crate::sync::Syncer;
 
 /// Opens one repository, again after it failed.
@@ -110,11 +110,6 @@ impl Opening {
     }
 
     fn targets(&self) -> Result<BTreeMap<TargetName, Arc<DirTarget>>, Error> {
-        if self.settings.policy.heal == Heal::Report {
-            return Err(Error::Usage(
-                "heal: report is not there yet: expected enforce".to_owned(),
-            ));
-        }
         let mut targets = BTreeMap::new();
         for (name, dir) in &self.settings.targets {
             let dir = absolute(dir)?;

@@ -60,7 +60,9 @@ fn readiness(repositories: &[Arc<RepositoryView>]) -> Result<(), String> {
         _ if repositories.len() == 1 => return Err("starting".to_owned()),
         n => {
             let of = repositories.len();
-            return Err(format!("starting: {n} of {of} repositories were not asked yet"));
+            return Err(format!(
+                "starting: {n} of {of} repositories were not asked yet"
+            ));
         }
     }
     if repositories.iter().any(works) {

@@ -41,9 +41,7 @@ pub(crate) struct Policy {
 }
 
 /// What happens to changes that someone else made at a target.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Heal {
     /// They are undone.

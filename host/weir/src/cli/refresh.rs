@@ -46,9 +46,17 @@ fn say(answer: &AllRefreshed) -> Result<Done, Error> {
     let (mut found, mut problems) = (String::new(), Vec::new());
     for (name, refreshed) in answer {
         let what = match refreshed {
-            Refreshed { problem: Some(message), .. } => Err(message.as_str()),
-            Refreshed { suspended: true, .. } => Ok("suspended".to_owned()),
-            Refreshed { commit: Some(commit), .. } => Ok(commit.to_string()),
+            Refreshed {
+                problem: Some(message),
+                ..
+            } => Err(message.as_str()),
+            Refreshed {
+                suspended: true, ..
+            } => Ok("suspended".to_owned()),
+            Refreshed {
+                commit: Some(commit),
+                ..
+            } => Ok(commit.to_string()),
             Refreshed { .. } => Err(
                 "the host answered with neither a commit nor a problem: it is of another version; start it again with this binary",
             ),

@@ -56,7 +56,10 @@ pub(crate) struct HostFile {
 #[schemars(title = "weir serve --config")]
 struct RawHost {
     /// The version of this file's format: 1.
-    #[expect(dead_code, reason = "reading it is the check; there is only one version")]
+    #[expect(
+        dead_code,
+        reason = "reading it is the check; there is only one version"
+    )]
     version: Version,
     /// Where the API answers, such as `127.0.0.1:7117`. The flag `--listen` wins.
     #[schemars(with = "Option<String>")]
@@ -269,6 +272,10 @@ fn repository(
     if !(LEAST_INTERVAL..=MOST_INTERVAL).contains(&interval) {
         let message = format!("expected a time from {LEAST_INTERVAL} to {MOST_INTERVAL}");
         errors.push(place.key("interval").mark(), message);
+    }
+    if raw.heal == Heal::Report {
+        let message = "report is not there yet: expected enforce, which it also is when left out";
+        errors.push(place.key("heal").mark(), message);
     }
     let manifest = match (raw.path, raw.manifest) {
         (Some(_), Some(_)) => {

@@ -27,7 +27,7 @@ repositories:
     path: apps/shop
     interval: 1m
     suspend: true
-    heal: report
+    heal: enforce
     targets: { default: 'dir:./live', prod: 'dir:/srv/prod' }
     auth: { token-file: token }
     tls: { ca-file: ca.pem, client-cert: /c.pem, client-key: key.pem }
@@ -56,7 +56,7 @@ repositories:
     assert_eq!(shop.interval, Millis(60_000));
     let policy = Policy {
         suspend: true,
-        heal: Heal::Report,
+        heal: Heal::Enforce,
     };
     assert_eq!(shop.policy, policy);
     let places: Vec<_> = shop.targets.values().map(|p| p.to_str().unwrap()).collect();
@@ -80,7 +80,10 @@ repositories:
         other.manifest,
         ManifestAt::File("/etc/weir/weir.yaml".into())
     );
-    assert_eq!((other.interval, other.policy), (INTERVAL, Policy::default()));
+    assert_eq!(
+        (other.interval, other.policy),
+        (INTERVAL, Policy::default())
+    );
     assert!(
         matches!(&other.reach.auth, Auth::Password { user, file } if user == "ann" && file == Path::new("/etc/weir/p")),
         "{other:?}"
@@ -140,6 +143,10 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
             "host.yaml:5:9: unknown value \"never\": expected one of enforce, report",
         ),
         (
+            one("  heal: report\n"),
+            "host.yaml:5:9: report is not there yet: expected enforce, which it also is when left out",
+        ),
+        (
             one("  path: a\n  manifest: b\n"),
             "host.yaml:6:3: give either path or manifest: a path means that there is no manifest",
         ),
@@ -156,7 +163,8 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
             "host.yaml:5:8: client-cert and client-key go together: give both",
         ),
         (
-            one("- url: https://h/x\n  targets: { default: dir:y }\n").replace("- url", "- name: a\n  url"),
+            one("- url: https://h/x\n  targets: { default: dir:y }\n")
+                .replace("- url", "- name: a\n  url"),
             "host.yaml:6:9: a repository a is there already, at line 3: give each a name of its own",
         ),
         (
@@ -196,7 +204,9 @@ fn one_wrong_repository_hides_no_other_one() {
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines.len(), 2, "{error}");
     assert!(lines[0].starts_with("host.yaml:3:8: ") && lines[0].contains("ssh"));
-    assert!(lines[1].starts_with("host.yaml:6:3: ") && lines[1].contains("did you mean \"targets\""));
+    assert!(
+        lines[1].starts_with("host.yaml:6:3: ") && lines[1].contains("did you mean \"targets\"")
+    );
 }
 
 #[test]

@@ -47,7 +47,11 @@ impl Follow {
         (Some(opened), fetched)
     }
 
-    pub(super) async fn prepare(&self, opened: &Opened, commit: CommitId) -> Result<Prepared, Error> {
+    pub(super) async fn prepare(
+        &self,
+        opened: &Opened,
+        commit: CommitId,
+    ) -> Result<Prepared, Error> {
         let source = opened.source.clone();
         let snapshot = tokio::task::spawn_blocking(move || source.snapshot(commit)).await;
         let snapshot = snapshot
