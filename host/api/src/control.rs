@@ -100,15 +100,15 @@ pub fn control_router(refresh: impl Refresh) -> Router {
 }
 
 fn router<R: Refresh>(refresh: R, within: Duration) -> Router {
-    let answer =
-        async move |State(it): State<Arc<R>>, only: Result<Query<Only>, QueryRejection>| match only
-        {
-            Ok(Query(only)) => answer(it, only, within).await,
-            Err(_) => refuse(
-                StatusCode::BAD_REQUEST,
-                "expected no parameters, or ?repositories=NAME,NAME",
-            ),
-        };
+    let answer = async move |State(it): State<Arc<R>>,
+                             only: Result<Query<Only>, QueryRejection>| match only
+    {
+        Ok(Query(only)) => answer(it, only, within).await,
+        Err(_) => refuse(
+            StatusCode::BAD_REQUEST,
+            "expected no parameters, or ?repositories=NAME,NAME",
+        ),
+    };
     Router::new()
         .route(REFRESH, post(answer))
         .fallback(not_found)

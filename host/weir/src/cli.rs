@@ -150,7 +150,9 @@ fn on_runtime(command: impl Future<Output = Result<Done, Error>>) -> Result<Done
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    runtime
-        .map_err(|e| Error::host("start", e.to_string()))?
-        .block_on(command)
+    let runtime = runtime.map_err(|e| Error::host("start", e.to_string()))?;
+    let ended = runtime.block_on(command);
+    // The command has waited for what it began as long as it meant to: a read that hangs holds nothing up.
+    runtime.shutdown_background();
+    ended
 }
