@@ -224,6 +224,6 @@ fn more_repositories_than_a_host_takes_are_refused() {
     );
     refused(
         &text(MAX_REPOSITORIES + 1),
-        "host.yaml:3:1: 1001 repositories: expected at most 1000",
+        "host.yaml:3:3: 1001 repositories: expected at most 1000",
     );
 }
