@@ -1,16 +1,18 @@
 //! From flags as typed to settings as meant: where state and caches lie, which repository, which targets.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use weir_core::digest::Digest;
-use weir_core::name::{RepoPath, RepositoryName, TargetName};
+use weir_core::name::{RepoPath, RepositoryName};
 use weir_source::{RefName, RepoUrl, Secret, Source};
 
 use crate::error::Error;
 use crate::repository::{Auth, ManifestAt, Reach};
 
 pub(crate) mod file;
+mod place;
+
+pub(crate) use place::{TargetPlace, TargetBinding, bindings};
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -24,6 +26,9 @@ pub(crate) struct GlobalArgs {
     /// Where bundled plugins lie [default: the folder `plugins` beside the binary]
     #[arg(long, global = true, env = "WEIR_PLUGIN_DIR", value_name = "DIR")]
     plugin_dir: Option<PathBuf>,
+    /// The kubeconfig of kube: targets [default: the files of $KUBECONFIG, or ~/.kube/config; in a pod, its own account]
+    #[arg(long, global = true, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
     /// What is logged to stderr: a level, or directives such as info,weir_source=debug
     #[arg(
         long,
@@ -47,6 +52,39 @@ pub(crate) struct Places {
     pub(crate) cache: PathBuf,
     /// Where bundled components are looked for, in order.
     pub(crate) plugins: Vec<PathBuf>,
+    /// Where kubeconfigs are looked for.
+    pub(crate) kube: KubeHome,
+}
+
+/// What this host knows of clusters.
+#[derive(Debug, Clone)]
+pub(crate) struct KubeHome {
+    /// The kubeconfig's files, merged in order as kubectl does; the ones that do not exist are passed over.
+    pub(crate) files: Vec<PathBuf>,
+    /// Whether the pod's own account is used where there is no kubeconfig.
+    pub(crate) in_cluster: bool,
+}
+
+impl KubeHome {
+    /// From the flag and the environment.
+    fn of(flag: Option<&PathBuf>) -> KubeHome {
+        let variable = std::env::var_os("KUBECONFIG").filter(|v| !v.is_empty());
+        let (files, said) = match (flag, variable) {
+            (Some(file), _) => (vec![file.clone()], true),
+            (None, Some(list)) => (std::env::split_paths(&list).collect(), true),
+            (None, None) => {
+                let home = std::env::var_os("HOME").map(PathBuf::from);
+                let file = home.map(|h| h.join(".kube/config"));
+                (file.into_iter().collect(), false)
+            }
+        };
+        let pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|v| !v.is_empty());
+        KubeHome {
+            files,
+            // A file that was named is meant: without it, another cluster is no answer.
+            in_cluster: pod && !said,
+        }
+    }
 }
 
 impl GlobalArgs {
@@ -79,6 +117,7 @@ impl GlobalArgs {
             state,
             cache,
             plugins,
+            kube: KubeHome::of(self.kubeconfig.as_ref()),
         })
     }
 }
@@ -225,90 +264,9 @@ pub(crate) fn default_name(identity: &str) -> Result<RepositoryName, weir_core::
     format!("{name}-{}", &Digest::of(identity.as_bytes()).hex()[..8]).parse()
 }
 
-/// Where apps land: `dir:PATH`, or `NAME=dir:PATH` for one of the manifest's targets.
-#[derive(Debug, Clone)]
-pub(crate) struct TargetBinding {
-    /// The manifest's name for it.
-    pub(crate) name: TargetName,
-    /// The directory.
-    pub(crate) dir: PathBuf,
-}
-
-impl std::str::FromStr for TargetBinding {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        let expected = "expected dir:PATH, or NAME=dir:PATH for a target of the manifest";
-        let (name, place) = match s.split_once('=') {
-            Some((name, place)) if !name.contains(':') => {
-                (name.parse().map_err(|e| format!("{e}"))?, place)
-            }
-            _ => (TargetName::default_target(), s),
-        };
-        match place.split_once(':') {
-            Some(("dir", path)) if !path.is_empty() => Ok(TargetBinding {
-                name,
-                dir: path.into(),
-            }),
-            Some(("kube", _)) => {
-                Err("kube: targets are not there yet; expected dir:PATH".to_owned())
-            }
-            _ => Err(expected.to_owned()),
-        }
-    }
-}
-
-/// The targets that this host binds, by name.
-pub(crate) fn bindings(given: &[TargetBinding]) -> Result<BTreeMap<TargetName, PathBuf>, Error> {
-    let mut out = BTreeMap::new();
-    for binding in given {
-        if out
-            .insert(binding.name.clone(), binding.dir.clone())
-            .is_some()
-        {
-            return Err(Error::Usage(format!(
-                "--target: {} is bound twice",
-                binding.name
-            )));
-        }
-    }
-    Ok(out)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
-
-    #[test]
-    fn a_target_is_a_directory_bound_to_a_name() {
-        let binding: TargetBinding = "dir:./live".parse().unwrap();
-        assert_eq!(
-            (binding.name.as_str(), binding.dir.as_path()),
-            ("default", Path::new("./live"))
-        );
-        let binding: TargetBinding = "prod=dir:/a=b:c".parse().unwrap();
-        assert_eq!(
-            (binding.name.as_str(), binding.dir.as_path()),
-            ("prod", Path::new("/a=b:c"))
-        );
-        let binding: TargetBinding = "dir:/a=b".parse().unwrap();
-        assert_eq!(
-            (binding.name.as_str(), binding.dir.as_path()),
-            ("default", Path::new("/a=b"))
-        );
-        for bad in [
-            "",
-            "live",
-            "dir:",
-            "prod=live",
-            "Prod=dir:x",
-            "kube:",
-            "ftp:x",
-        ] {
-            assert!(bad.parse::<TargetBinding>().is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn a_repository_is_named_after_its_url() {

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_api::is_listening;
 use weir_core::name::{AppName, RepositoryName};
+use weir_core::owner::Claim;
 use weir_core::record::{Event, Record};
 use weir_core::stake::{Stake, StakeId, StakeLog};
 use weir_core::status::Status;
@@ -54,6 +55,15 @@ impl Journal {
     /// The repository.
     pub(crate) fn repository(&self) -> &RepositoryName {
         &self.repository
+    }
+
+    /// Who asks a target, when one app of the repository does.
+    pub(crate) fn claim(&self, app: &AppName) -> Claim {
+        Claim {
+            ledger: self.ledger.id().to_string(),
+            repository: self.repository.clone(),
+            app: app.clone(),
+        }
     }
 
     /// Looks at the status.

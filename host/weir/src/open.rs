@@ -5,12 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
+use weir_cluster::Target;
 use weir_cluster::dir::{DirLimits, DirTarget};
+use weir_cluster::kube::{KubeAccess, KubeLimits, KubeTarget};
 use weir_core::name::TargetName;
 use weir_ledger::Ledger;
 use weir_source::Source;
 
-use crate::config::Places;
+use crate::config::{TargetPlace, Places};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::prepare::ManifestFrom;
@@ -86,7 +88,7 @@ impl Opening {
     /// Opens what is missing to a source.
     pub(crate) async fn finish(&self, reached: Reached) -> Result<Opened, Error> {
         let journal = self.journal().await?;
-        let targets = self.targets()?;
+        let targets = self.targets().await?;
         Ok(Opened {
             source: Arc::new(reached.source),
             syncer: Arc::new(Syncer::new(journal, targets)),
@@ -109,15 +111,36 @@ impl Opening {
         self.journal.get().map(Arc::as_ref)
     }
 
-    fn targets(&self) -> Result<BTreeMap<TargetName, Arc<DirTarget>>, Error> {
+    async fn targets(&self) -> Result<BTreeMap<TargetName, Target>, Error> {
         let mut targets = BTreeMap::new();
-        for (name, dir) in &self.settings.targets {
-            let dir = absolute(dir)?;
-            let target =
-                DirTarget::open(&dir, DirLimits::HOST).map_err(|e| Error::stage("observe", &e))?;
-            targets.insert(name.clone(), Arc::new(target));
+        for (name, place) in &self.settings.targets {
+            targets.insert(name.clone(), target(place, &self.places).await?);
         }
         Ok(targets)
+    }
+}
+
+/// Opens one place. Nothing is written there.
+pub(crate) async fn target(place: &TargetPlace, places: &Places) -> Result<Target, Error> {
+    match place {
+        TargetPlace::Dir(dir) => {
+            let dir = absolute(dir)?;
+            let open = move || {
+                DirTarget::open(&dir, DirLimits::HOST).map_err(|e| Error::stage("observe", &e))
+            };
+            let target = blocking("observe", open).await?;
+            Ok(Target::Dir(Arc::new(target)))
+        }
+        TargetPlace::Kube(place) => {
+            let access = KubeAccess {
+                place: place.clone(),
+                kubeconfig: places.kube.files.clone(),
+                in_cluster: places.kube.in_cluster,
+            };
+            let target = KubeTarget::open(&access, KubeLimits::HOST).await;
+            let target = target.map_err(|e| Error::stage("observe", &e))?;
+            Ok(Target::Kube(Arc::new(target)))
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use weir_source::{
     Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig,
 };
 
-use crate::config::Places;
+use crate::config::{TargetPlace, Places};
 use crate::error::Error;
 use crate::prepare::ManifestFrom;
 
@@ -28,7 +28,7 @@ pub(crate) struct RepositorySettings {
     /// What the host does by itself.
     pub(crate) policy: Policy,
     /// Where its apps land, by the manifest's names.
-    pub(crate) targets: BTreeMap<TargetName, PathBuf>,
+    pub(crate) targets: BTreeMap<TargetName, TargetPlace>,
 }
 
 /// What the host does by itself with a repository and its targets.

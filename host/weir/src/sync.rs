@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use weir_cluster::dir::DirTarget;
+use weir_cluster::Target;
 use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_core::inventory::Inventory;
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
-use weir_core::plan::{Counts, Live, Others, Plan, plan};
+use weir_core::plan::{Counts, Others, Plan, plan};
 use weir_core::record::{Event, Problem, Record, SyncRecord};
 use weir_core::stake::{Applied, Outcome, Staked, stake};
 use weir_core::status::{State, Status};
@@ -22,12 +22,12 @@ use crate::prepare::{Prepared, PreparedApp, Rendered};
 
 mod leave;
 mod outcome;
-use outcome::{failed, recount, refusal, step_of};
+use outcome::{failed, recount, refusal, soonest, step_of};
 
 /// Brings apps to their targets.
 pub(crate) struct Syncer {
     journal: Arc<Journal>,
-    targets: BTreeMap<TargetName, Arc<DirTarget>>,
+    targets: BTreeMap<TargetName, Target>,
 }
 
 /// How one sync of one app ended.
@@ -65,7 +65,7 @@ impl Syncer {
     /// A syncer onto these targets.
     pub(crate) fn new(
         journal: Arc<Journal>,
-        targets: BTreeMap<TargetName, Arc<DirTarget>>,
+        targets: BTreeMap<TargetName, Target>,
     ) -> Syncer {
         Syncer { journal, targets }
     }
@@ -138,7 +138,8 @@ impl Syncer {
         let unchanged = self.journal.status(|s| {
             s.apps.get(run.app).is_some_and(|a| {
                 let same = a.commit == run.commit && a.output == Some(output);
-                a.problem == refused && (refused.is_some() || (same && a.state == State::Synced))
+                a.problem.as_ref() == refused.as_ref().map(|r| &r.problem)
+                    && (refused.is_some() || (same && a.state == State::Synced))
             })
         });
         let mut counts = plan.counts();
@@ -148,7 +149,9 @@ impl Syncer {
             } else {
                 State::Synced
             };
-            return Ok(run.report(vec![], counts, state, refused, Retry::OnChange, false));
+            let retry = refused.as_ref().map_or(Retry::OnChange, |r| r.retry);
+            let problem = refused.map(|r| r.problem);
+            return Ok(run.report(vec![], counts, state, problem, retry, false));
         }
         let applied = if plan.is_empty() {
             Vec::new()
@@ -161,9 +164,10 @@ impl Syncer {
                 Err(e) => return self.fail(run, &e).await,
             }
         };
-        let failure = failed(run.app, &applied);
         counts = recount(counts, &applied);
-        let problem = refused.or_else(|| failure.clone());
+        let failure = failed(run.app, &applied);
+        let retry = soonest([&refused, &failure].into_iter().flatten().map(|o| o.retry));
+        let problem = refused.or(failure).map(|o| o.problem);
         let record = SyncRecord {
             commit: run.commit,
             output,
@@ -182,11 +186,6 @@ impl Syncer {
         } else {
             State::Synced
         };
-        let retry = if failure.is_some() {
-            Retry::Backoff
-        } else {
-            Retry::OnChange
-        };
         Ok(run.report(applied, counts, state, problem, retry, true))
     }
 
@@ -195,7 +194,7 @@ impl Syncer {
         &self,
         run: &mut Run<'_>,
         prepared: &Prepared,
-        target: &Arc<DirTarget>,
+        target: &Target,
         desired: &[Object],
     ) -> Result<Plan, Error> {
         let (inventory, others) = self.journal.status(|s| {
@@ -215,12 +214,10 @@ impl Syncer {
             wanted.retain(|name, _| here.contains(name));
             (own, Others::of(run.app, &inventories, &wanted))
         });
-        let ids: BTreeSet<ResourceId> = desired
-            .iter()
-            .map(|o| o.id().clone())
-            .chain(inventory.iter().map(|(id, _)| id.clone()))
-            .collect();
-        let live = observe(target, ids).await?;
+        let held: BTreeSet<ResourceId> = inventory.iter().map(|(id, _)| id.clone()).collect();
+        let claim = self.journal.claim(run.app);
+        let live = target.observe(&claim, desired, &held).await;
+        let live = live.map_err(|e| Error::stage("observe", &e))?;
         run.done("observe");
         let plan = plan(desired, &inventory, &live, &others);
         run.done("plan");
@@ -232,7 +229,7 @@ impl Syncer {
         &self,
         run: &mut Run<'_>,
         target_name: &TargetName,
-        target: &Arc<DirTarget>,
+        target: &Target,
         plan: Plan,
         output: Digest,
     ) -> Result<Result<Applied, Error>, Error> {
@@ -250,17 +247,12 @@ impl Syncer {
         let staked: Staked<Plan> = staked.map_err(|e| Error::stage("stake", &e))?;
         crash_point("after-stake");
         run.done("stake");
-        let target = target.clone();
-        let applied = tokio::task::spawn_blocking(move || {
-            target.apply(staked, &mut |_| {}, &|event| crash_point(step_of(event)))
-        })
-        .await;
+        let claim = self.journal.claim(run.app);
+        let on_event = Arc::new(|event| crash_point(step_of(event)));
+        let applied = target.apply(&claim, staked, on_event).await;
         crash_point("applied");
         run.done("apply");
-        Ok(match applied {
-            Ok(applied) => Ok(applied),
-            Err(e) => Err(Error::host("apply", format!("applying ended early: {e}"))),
-        })
+        Ok(applied.map_err(|e| Error::stage("apply", &e)))
     }
 
     async fn fail(&self, run: Run<'_>, error: &Error) -> Result<Report, Error> {
@@ -293,13 +285,13 @@ impl Syncer {
         self.journal.append(vec![Record { app, event }]).await
     }
 
-    fn target(&self, name: &TargetName) -> Result<Arc<DirTarget>, Error> {
+    fn target(&self, name: &TargetName) -> Result<Target, Error> {
         self.targets.get(name).cloned().ok_or_else(|| Error::Stage {
             stage: "observe",
             fault: Fault::Host,
             retry: Retry::OnChange,
             message: format!(
-                "target {name} is not bound on this host: give --target {name}=dir:PATH"
+                "target {name} is not bound on this host: give --target {name}=dir:PATH or --target {name}=kube:CONTEXT"
             ),
         })
     }
@@ -351,14 +343,4 @@ fn neighbours<'s>(
     };
     let all = status.apps.keys().chain(prepared.apps.keys());
     all.filter(|name| lands_here(name)).collect()
-}
-
-async fn observe(
-    target: &Arc<DirTarget>,
-    ids: BTreeSet<ResourceId>,
-) -> Result<BTreeMap<ResourceId, Live>, Error> {
-    let target = target.clone();
-    let ids: Vec<ResourceId> = ids.into_iter().collect();
-    let live = tokio::task::spawn_blocking(move || target.observe(&ids)).await;
-    live.map_err(|e| Error::host("observe", format!("observing ended early: {e}")))
 }

@@ -42,13 +42,19 @@ pub struct KubeAccess {
     pub in_cluster: bool,
 }
 
-impl fmt::Display for KubeAccess {
+impl fmt::Display for KubePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
+        match self {
             KubePlace::Current => f.write_str("kube:"),
             KubePlace::Context(context) => write!(f, "kube:{context}"),
             KubePlace::Secret { namespace, name } => write!(f, "kube-secret:{namespace}/{name}"),
         }
+    }
+}
+
+impl fmt::Display for KubeAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place.fmt(f)
     }
 }
 

@@ -62,9 +62,8 @@ impl KubeTarget {
 impl Run<'_> {
     /// One wave, in any order; how each step ended, in the wave's order.
     async fn wave(&self, wave: &Wave) -> Vec<Ended> {
-        let steps = stream::iter(wave.iter().enumerate());
-        let mut ended: Vec<(usize, Ended)> = steps
-            .map(async |(n, step)| (n, self.step(step).await.unwrap_or_else(|e| failed(&e))))
+        let steps: Vec<_> = wave.iter().enumerate().map(|(n, step)| self.nth(n, step)).collect();
+        let mut ended: Vec<(usize, Ended)> = stream::iter(steps)
             .buffer_unordered(self.target.limits.in_flight.max(1))
             .collect()
             .await;
@@ -72,6 +71,11 @@ impl Run<'_> {
         let mut ended: Vec<Ended> = ended.into_iter().map(|(_, e)| e).collect();
         self.establish(wave, &mut ended).await;
         ended
+    }
+
+    /// One step, and its place in the wave.
+    async fn nth(&self, n: usize, step: &Step) -> (usize, Ended) {
+        (n, self.step(step).await.unwrap_or_else(|e| failed(&e)))
     }
 
     async fn step(&self, step: &Step) -> Result<Ended, KubeError> {

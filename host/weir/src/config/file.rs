@@ -18,7 +18,7 @@ use weir_core::name::{RepoPath, RepositoryName, TargetName};
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
-use super::{TargetBinding, default_name};
+use super::{TargetPlace, default_name};
 use crate::error::Error;
 use crate::repository::{Auth, Heal, ManifestAt, Policy, Reach, RepositorySettings};
 
@@ -99,7 +99,7 @@ struct RawRepository {
     /// What happens to changes that someone else made at the target: `enforce` undoes them, `report` says them.
     #[serde(default)]
     heal: Heal,
-    /// Where its apps land, by the manifest's names: `default: dir:PATH`.
+    /// Where its apps land, by the manifest's names: `default: dir:PATH`, `kube:CONTEXT`.
     #[schemars(with = "BTreeMap<String, String>")]
     targets: BTreeMap<TargetName, Parsed<TargetPlace>>,
     /// What is shown to the Git host.
@@ -157,21 +157,6 @@ impl FromStr for Listen {
     fn from_str(s: &str) -> Result<Self, String> {
         let address = s.parse().map(Listen);
         address.map_err(|_| format!("{s:?}: expected IP:PORT, such as 127.0.0.1:7117"))
-    }
-}
-
-/// A place where apps land, without the name that is its key.
-#[derive(Debug, Clone)]
-struct TargetPlace(PathBuf);
-
-impl FromStr for TargetPlace {
-    type Err = String;
-    fn from_str(s: &str) -> Result<Self, String> {
-        if !s.starts_with("dir:") {
-            return Err("expected dir:PATH".to_owned());
-        }
-        let binding: TargetBinding = s.parse()?;
-        Ok(TargetPlace(binding.dir))
     }
 }
 
@@ -288,7 +273,7 @@ fn repository(
         (None, None) => ManifestAt::Tree,
     };
     if raw.targets.is_empty() || raw.targets.len() > MAX_TARGETS {
-        let message = format!("expected 1 to {MAX_TARGETS} targets, such as default: dir:PATH");
+        let message = format!("expected 1 to {MAX_TARGETS} targets, such as default: 'kube:'");
         errors.push(place.key("targets").mark(), message);
     }
     let url = match raw.url.0 {
@@ -331,7 +316,7 @@ fn repository(
             heal: raw.heal,
         },
         targets: targets
-            .map(|(name, at)| (name, base.join(at.0.0)))
+            .map(|(name, at)| (name, at.0.from_base(base)))
             .collect(),
     };
     (errors.count() == before).then_some(settings)

@@ -28,7 +28,7 @@ repositories:
     interval: 1m
     suspend: true
     heal: enforce
-    targets: { default: 'dir:./live', prod: 'dir:/srv/prod' }
+    targets: { default: 'dir:./live', prod: 'dir:/srv/prod', eu: 'kube:eu', us: 'kube-secret:fleet/us' }
     auth: { token-file: token }
     tls: { ca-file: ca.pem, client-cert: /c.pem, client-key: key.pem }
     proxy: http://proxy:3128
@@ -59,8 +59,11 @@ repositories:
         heal: Heal::Enforce,
     };
     assert_eq!(shop.policy, policy);
-    let places: Vec<_> = shop.targets.values().map(|p| p.to_str().unwrap()).collect();
-    assert_eq!(places, ["/etc/weir/./live", "/srv/prod"]);
+    let places: Vec<_> = shop.targets.values().map(ToString::to_string).collect();
+    assert_eq!(
+        places,
+        ["dir:/etc/weir/./live", "kube:eu", "dir:/srv/prod", "kube-secret:fleet/us"]
+    );
     assert!(
         matches!(&shop.reach.auth, Auth::TokenFile(f) if f == Path::new("/etc/weir/token")),
         "{shop:?}"
@@ -177,11 +180,11 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
         ),
         (
             "version: 1\nrepositories:\n- url: https://h/x\n  targets: {}\n".into(),
-            "host.yaml:4:12: expected 1 to 100 targets, such as default: dir:PATH",
+            "host.yaml:4:12: expected 1 to 100 targets, such as default: 'kube:'",
         ),
         (
             "version: 1\nrepositories:\n- url: https://h/x\n  targets: { default: live }\n".into(),
-            "host.yaml:4:23: expected dir:PATH",
+            "host.yaml:4:23: expected dir:PATH, kube:",
         ),
     ] {
         refused(&text, expected);

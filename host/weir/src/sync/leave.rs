@@ -55,12 +55,12 @@ impl Syncer {
             Ok(both) => both,
             Err(e) => return self.fail(run, &e).await,
         };
-        if let Some(problem) = refusal(run.app, &plan) {
+        if let Some(refused) = refusal(run.app, &plan) {
             let e = Error::Stage {
                 stage: "plan",
-                fault: problem.fault,
-                retry: Retry::Backoff,
-                message: problem.message,
+                fault: refused.problem.fault,
+                retry: refused.retry,
+                message: refused.problem.message,
             };
             return self.fail(run, &e).await;
         }
@@ -73,7 +73,9 @@ impl Syncer {
             Err(e) => return self.fail(run, &e).await,
         };
         let counts = recount(Counts::default(), &applied);
-        let problem = failed(run.app, &applied);
+        let failure = failed(run.app, &applied);
+        let retry = failure.as_ref().map_or(Retry::Backoff, |f| f.retry);
+        let problem = failure.map(|f| f.problem);
         let record = SyncRecord {
             commit: run.commit,
             output,
@@ -96,7 +98,7 @@ impl Syncer {
             } else {
                 State::Pending
             };
-            return Ok(run.report(applied, counts, state, problem, Retry::Backoff, true));
+            return Ok(run.report(applied, counts, state, problem, retry, true));
         }
         self.removed(run, applied).await
     }

@@ -1,7 +1,7 @@
 //! What a plan and its outcomes mean for an app: what stands in the way, and what changed in numbers.
 
 use weir_cluster::ApplyEvent;
-use weir_core::fault::Fault;
+use weir_core::fault::{Blame as _, Retry};
 use weir_core::name::AppName;
 use weir_core::plan::{Counts, Plan};
 use weir_core::record::Problem;
@@ -21,12 +21,19 @@ pub(super) fn step_of(event: ApplyEvent) -> &'static str {
     }
 }
 
-/// What may not be touched, as one problem.
-pub(super) fn refusal(app: &AppName, plan: &Plan) -> Option<Problem> {
+/// What stands in an app's way at its target, and when to try again.
+#[derive(Debug, Clone)]
+pub(super) struct Obstacle {
+    /// As it is recorded.
+    pub(super) problem: Problem,
+    /// When trying again can help.
+    pub(super) retry: Retry,
+}
+
+/// What may not be touched, as one obstacle.
+pub(super) fn refusal(app: &AppName, plan: &Plan) -> Option<Obstacle> {
     let refused = plan.refused();
-    if refused.is_empty() {
-        return None;
-    }
+    let (_, first) = refused.first()?;
     let mut lines: Vec<String> = refused
         .iter()
         .take(SHOWN_REFUSALS)
@@ -35,24 +42,47 @@ pub(super) fn refusal(app: &AppName, plan: &Plan) -> Option<Problem> {
     if refused.len() > SHOWN_REFUSALS {
         lines.push(format!("... and {} more", refused.len() - SHOWN_REFUSALS));
     }
-    Some(Problem {
-        stage: "plan".to_owned(),
-        fault: Fault::Target,
-        message: format!("app {app}: {}", lines.join("; ")),
+    Some(Obstacle {
+        problem: Problem {
+            stage: "plan".to_owned(),
+            fault: first.fault(),
+            message: format!("app {app}: {}", lines.join("; ")),
+        },
+        retry: soonest(refused.iter().map(|(_, why)| why.retry())),
     })
 }
 
-/// The first step that failed, as the app's problem.
-pub(super) fn failed(app: &AppName, outcomes: &[Outcome]) -> Option<Problem> {
-    let (id, why) = outcomes.iter().find_map(|o| match &o.ended {
-        Ended::Failed(why) => Some((&o.id, why)),
-        _ => None,
-    })?;
-    Some(Problem {
-        stage: "apply".to_owned(),
-        fault: Fault::Target,
-        message: format!("app {app}: {id}: {why}"),
+/// The first step that failed, as the app's obstacle.
+pub(super) fn failed(app: &AppName, outcomes: &[Outcome]) -> Option<Obstacle> {
+    let failures = || {
+        outcomes.iter().filter_map(|o| match &o.ended {
+            Ended::Failed(failure) => Some((&o.id, failure)),
+            _ => None,
+        })
+    };
+    let (id, first) = failures().next()?;
+    let more = match failures().count() {
+        1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    Some(Obstacle {
+        problem: Problem {
+            stage: "apply".to_owned(),
+            fault: first.fault,
+            message: format!("app {app}: {id}: {}{more}", first.why),
+        },
+        retry: soonest(failures().map(|(_, failure)| failure.retry)),
     })
+}
+
+/// Where one of several may get better by itself, it is worth another try.
+pub(super) fn soonest(retries: impl Iterator<Item = Retry>) -> Retry {
+    let mut retries = retries;
+    if retries.any(|retry| retry == Retry::Backoff) {
+        Retry::Backoff
+    } else {
+        Retry::OnChange
+    }
 }
 
 /// What really happened, in numbers.
@@ -66,7 +96,9 @@ pub(super) fn recount(planned: Counts, outcomes: &[Outcome]) -> Counts {
             Ended::Created(_) => counts.created += 1,
             Ended::Updated(_) => counts.updated += 1,
             Ended::Pruned => counts.pruned += 1,
-            Ended::Confirmed(_) | Ended::Forgotten | Ended::Failed(_) | Ended::Skipped => {}
+            // Written again, and it was as wanted all along; what was confirmed unseen is in the plan's count.
+            Ended::Confirmed(_) => {}
+            Ended::Forgotten | Ended::Failed(_) | Ended::Skipped => {}
         }
     }
     counts
