@@ -117,7 +117,7 @@ fn wait_synced(host: &mut Serving, names: &[&str]) {
     let mut left: Vec<String> = names.iter().map(|n| (*n).to_owned()).collect();
     while !left.is_empty() {
         let line = host.wait_for_text("synced to", SOON).unwrap();
-        left.retain(|name| !line.contains(&format!("repository={name}")));
+        left.retain(|name| !line.contains(&format!("\"repository\":\"{name}\"")));
     }
 }
 

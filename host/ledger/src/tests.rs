@@ -246,7 +246,7 @@ async fn a_stake_is_a_record_that_the_status_knows() {
     let status = place.read().await.load(&shop()).await.unwrap();
     assert_eq!(
         status.apps[&web].inventory.get(&id),
-        Some(weir_core::inventory::Holding::Intended(digest))
+        Some(&weir_core::inventory::Holding::Intended(digest))
     );
 }
 

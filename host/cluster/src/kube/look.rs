@@ -41,9 +41,8 @@ impl KubeTarget {
         held: &BTreeSet<ResourceId>,
     ) -> Result<BTreeMap<ResourceId, Live>, KubeError> {
         let (batches, mut out) = self.batches(wanted, held).await?;
-        let mut looks = stream::iter(batches)
-            .map(|batch| self.look(claim, batch))
-            .buffer_unordered(self.limits.in_flight.max(1));
+        let looks: Vec<_> = batches.into_iter().map(|batch| self.look(claim, batch)).collect();
+        let mut looks = stream::iter(looks).buffer_unordered(self.limits.in_flight.max(1));
         while let Some(found) = looks.next().await {
             out.extend(found?);
         }
@@ -187,21 +186,25 @@ impl KubeTarget {
         claim: &Claim,
         batch: &Batch,
     ) -> Result<Vec<(ResourceId, Live)>, KubeError> {
-        let looks = batch.asked.iter().map(async |asked| {
-            let found = self.metadata(&batch.resource, &asked.placed).await;
-            let live = match found {
-                Ok(None) => Live::Absent,
-                Ok(Some(found)) => {
-                    Live::Present(seen(claim, &asked.placed, &found.metadata))
-                }
-                Err(away @ (KubeError::Away { .. } | KubeError::Unauthorized { .. })) => {
-                    return Err(away);
-                }
-                Err(error) => unknown(&error),
-            };
-            Ok((asked.id.clone(), live))
-        });
+        let looks = batch.asked.iter().map(|asked| self.look_at_one(claim, &batch.resource, asked));
         futures::future::try_join_all(looks).await
+    }
+
+    async fn look_at_one(
+        &self,
+        claim: &Claim,
+        resource: &ApiResource,
+        asked: &Asked,
+    ) -> Result<(ResourceId, Live), KubeError> {
+        let live = match self.metadata(resource, &asked.placed).await {
+            Ok(None) => Live::Absent,
+            Ok(Some(found)) => Live::Present(seen(claim, &asked.placed, &found.metadata)),
+            Err(away @ (KubeError::Away { .. } | KubeError::Unauthorized { .. })) => {
+                return Err(away);
+            }
+            Err(error) => unknown(&error),
+        };
+        Ok((asked.id.clone(), live))
     }
 
     /// One object's metadata; `None` when it is not there.

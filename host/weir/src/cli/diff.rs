@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
-use weir_cluster::dir::{DirLimits, DirTarget};
+use weir_cluster::Target;
+use weir_cluster::dir::DirTarget;
 use weir_core::name::AppName;
 use weir_core::object::{Object, Origin, ResourceId};
 use weir_core::redact;
@@ -16,8 +17,9 @@ use weir_core::yaml::Budget;
 use super::histories::{Histories, RefArgs};
 use super::output::{self, Format};
 use super::{Done, engine, render};
-use crate::config::{GlobalArgs, RepoArgs, TargetBinding, bindings};
+use crate::config::{GlobalArgs, Places, RepoArgs, TargetBinding, bindings};
 use crate::error::Error;
+use crate::open;
 use crate::prepare::{Prepared, prepare};
 
 /// What `weir diff` takes.
@@ -87,7 +89,7 @@ pub(super) async fn diff(global: &GlobalArgs, args: &DiffArgs) -> Result<Done, E
     let after = prepared(&after).await?;
     let before = match &before {
         Some(snapshot) => side(&prepared(snapshot).await?),
-        None => live(&after, &args.targets).await?,
+        None => live(&after, &args.targets, &places).await?,
     };
     let differences = compare(&before, &side(&after));
     match args.output {
@@ -116,12 +118,21 @@ fn side(prepared: &Prepared) -> Side {
 }
 
 /// What the targets hold now in the places of the wanted objects.
-async fn live(wanted: &Prepared, targets: &[TargetBinding]) -> Result<Side, Error> {
+async fn live(
+    wanted: &Prepared,
+    targets: &[TargetBinding],
+    places: &Places,
+) -> Result<Side, Error> {
     let mut open: BTreeMap<_, Arc<DirTarget>> = BTreeMap::new();
-    for (name, dir) in bindings(targets)? {
-        let target =
-            DirTarget::open(&dir, DirLimits::HOST).map_err(|e| Error::stage("observe", &e))?;
-        open.insert(name, Arc::new(target));
+    for (name, place) in bindings(targets)? {
+        match open::target(&place, places).await? {
+            Target::Dir(target) => open.insert(name, target),
+            Target::Kube(_) => {
+                return Err(Error::Usage(format!(
+                    "--target {name}={place}: --live compares with a directory only, so far"
+                )));
+            }
+        };
     }
     let mut out = Side::new();
     for app in wanted.apps.values() {

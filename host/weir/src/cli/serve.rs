@@ -32,8 +32,9 @@ struct FollowArgs {
 pub(super) struct SyncArgs {
     #[command(flatten)]
     follow: FollowArgs,
-    /// Where apps land: dir:PATH, or NAME=dir:PATH for a target of the manifest; may be given again
-    #[arg(long = "target", required = true, value_name = "[NAME=]dir:PATH")]
+    /// Where apps land: dir:PATH, kube:, kube:CONTEXT or kube-secret:NAMESPACE/NAME; after NAME= for a target of the
+    /// manifest; may be given again
+    #[arg(long = "target", required = true, value_name = "[NAME=]PLACE")]
     targets: Vec<TargetBinding>,
 }
 
@@ -42,11 +43,12 @@ pub(super) struct SyncArgs {
 pub(super) struct ServeArgs {
     #[command(flatten)]
     follow: FollowArgs,
-    /// Where apps land: dir:PATH, or NAME=dir:PATH for a target of the manifest; may be given again
+    /// Where apps land: dir:PATH, kube:, kube:CONTEXT or kube-secret:NAMESPACE/NAME; after NAME= for a target of the
+    /// manifest; may be given again
     #[arg(
         long = "target",
         required_unless_present = "config",
-        value_name = "[NAME=]dir:PATH"
+        value_name = "[NAME=]PLACE"
     )]
     targets: Vec<TargetBinding>,
     /// How often the repository is asked; up to a tenth is added by chance. `weir refresh` and SIGHUP ask at once

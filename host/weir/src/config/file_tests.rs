@@ -184,7 +184,7 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
         ),
         (
             "version: 1\nrepositories:\n- url: https://h/x\n  targets: { default: live }\n".into(),
-            "host.yaml:4:23: expected dir:PATH, kube:",
+            "host.yaml:4:23: expected dir:PATH, kube: (the current context, or the pod's own cluster), kube:CONTEXT or kube-secret:NAMESPACE/NAME",
         ),
     ] {
         refused(&text, expected);
