@@ -12,7 +12,7 @@ use crate::repository::{Auth, ManifestAt, Reach};
 pub(crate) mod file;
 mod place;
 
-pub(crate) use place::{TargetPlace, TargetBinding, bindings};
+pub(crate) use place::{TargetBinding, TargetPlace, bindings};
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, clap::Args)]

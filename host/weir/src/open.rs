@@ -12,7 +12,7 @@ use weir_core::name::TargetName;
 use weir_ledger::Ledger;
 use weir_source::Source;
 
-use crate::config::{TargetPlace, Places};
+use crate::config::{Places, TargetPlace};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::prepare::ManifestFrom;

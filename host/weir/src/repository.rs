@@ -10,7 +10,7 @@ use weir_source::{
     Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig,
 };
 
-use crate::config::{TargetPlace, Places};
+use crate::config::{Places, TargetPlace};
 use crate::error::Error;
 use crate::prepare::ManifestFrom;
 

@@ -63,10 +63,7 @@ struct Run<'a> {
 
 impl Syncer {
     /// A syncer onto these targets.
-    pub(crate) fn new(
-        journal: Arc<Journal>,
-        targets: BTreeMap<TargetName, Target>,
-    ) -> Syncer {
+    pub(crate) fn new(journal: Arc<Journal>, targets: BTreeMap<TargetName, Target>) -> Syncer {
         Syncer { journal, targets }
     }
 

@@ -6,9 +6,9 @@ use weir_core::live::Written;
 use weir_core::plan::{Plan, Step, Wave};
 use weir_core::stake::{Applied, Ended, Failure, Outcome, Staked};
 
+use super::DirTarget;
 use super::layout::Place;
 use super::root::Root;
-use super::DirTarget;
 use crate::error::TargetError;
 use crate::target::ApplyEvent;
 
@@ -68,9 +68,7 @@ impl<'a> Run<'a> {
                     .iter()
                     .chain(plan.prune())
                     .for_each(|wave| run.wave(wave)),
-                Err(error) => plan
-                    .steps()
-                    .for_each(|step| run.end(step, failed(&error))),
+                Err(error) => plan.steps().for_each(|step| run.end(step, failed(&error))),
             }
         }
         Applied {
@@ -122,7 +120,11 @@ impl<'a> Run<'a> {
     fn prepare(&self, step: &Step, sync: bool) -> Result<Ready, TargetError> {
         let place = Place::of(step.id());
         let (object, seen, ended) = match step {
-            Step::Create(object) => (object, None, Ended::Created(Written::content(object.digest()))),
+            Step::Create(object) => (
+                object,
+                None,
+                Ended::Created(Written::content(object.digest())),
+            ),
             Step::Update { object, seen, .. } => (
                 object,
                 Some(seen.version.0.clone()),
@@ -130,7 +132,9 @@ impl<'a> Run<'a> {
             ),
             Step::Confirm(object) => {
                 self.root.expect(&place, &object.digest().to_string())?;
-                return Ok(Ready::Done(Ended::Confirmed(Written::content(object.digest()))));
+                return Ok(Ready::Done(Ended::Confirmed(Written::content(
+                    object.digest(),
+                ))));
             }
             Step::Prune { seen, .. } => {
                 return Ok(Ready::Remove {

@@ -80,7 +80,9 @@ pub(super) async fn client(access: &KubeAccess, limits: KubeLimits) -> Result<Cl
 fn with_config(mut config: Config) -> Result<Client, KubeError> {
     let agent = format!("weir/{}", env!("CARGO_PKG_VERSION"));
     let name = http::header::USER_AGENT;
-    let value = agent.parse().map_err(|_| KubeError::Config("the user agent is no header".to_owned()))?;
+    let value = agent
+        .parse()
+        .map_err(|_| KubeError::Config("the user agent is no header".to_owned()))?;
     config.headers.push((name, value));
     Client::try_from(config).map_err(|e| KubeError::Config(format!("a client cannot be made: {e}")))
 }
@@ -95,7 +97,9 @@ async fn local(access: &KubeAccess, context: Option<&str>) -> Result<Config, Kub
     if files.is_empty() {
         if access.in_cluster && context.is_none() {
             return Config::incluster().map_err(|e| {
-                KubeError::Config(format!("{access}: the pod's own account cannot be used: {e}"))
+                KubeError::Config(format!(
+                    "{access}: the pod's own account cannot be used: {e}"
+                ))
             });
         }
         return Err(KubeError::Config(format!(
@@ -128,14 +132,21 @@ async fn of_kubeconfig(
     };
     let named = kubeconfig.contexts.iter().find(|c| c.name == chosen);
     let Some(named) = named else {
-        let known: Vec<&str> = kubeconfig.contexts.iter().map(|c| c.name.as_str()).collect();
+        let known: Vec<&str> = kubeconfig
+            .contexts
+            .iter()
+            .map(|c| c.name.as_str())
+            .collect();
         return Err(KubeError::Config(format!(
             "{from}: it has no context {chosen:?}; it has: {}",
             known.join(", ")
         )));
     };
     let user = named.context.as_ref().and_then(|c| c.user.as_deref());
-    let auth = kubeconfig.auth_infos.iter().find(|a| Some(a.name.as_str()) == user);
+    let auth = kubeconfig
+        .auth_infos
+        .iter()
+        .find(|a| Some(a.name.as_str()) == user);
     let auth = auth.and_then(|a| a.auth_info.as_ref());
     if auth.is_some_and(|a| a.exec.is_some() || a.auth_provider.is_some()) {
         return Err(KubeError::Config(format!(
@@ -150,8 +161,9 @@ async fn of_kubeconfig(
     };
     let chosen = chosen.to_owned();
     let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    let config = config
-        .map_err(|e| KubeError::Config(format!("{from}: context {chosen:?} cannot be used: {e}")))?;
+    let config = config.map_err(|e| {
+        KubeError::Config(format!("{from}: context {chosen:?} cannot be used: {e}"))
+    })?;
     if config.accept_invalid_certs {
         tracing::warn!(context = %chosen, "the kubeconfig says not to check the API server's certificate: anybody on the way can read and change what is sent");
     }
@@ -170,7 +182,9 @@ async fn from_secret(
     let secret = match tokio::time::timeout(limits.request, secrets.get_opt(name)).await {
         Ok(Ok(Some(secret))) => secret,
         Ok(Ok(None)) => {
-            return Err(KubeError::Config(format!("{access}: there is no such Secret")));
+            return Err(KubeError::Config(format!(
+                "{access}: there is no such Secret"
+            )));
         }
         Ok(Err(e)) => return Err(KubeError::of(&place, &e, true)),
         Err(_) => {

@@ -24,13 +24,17 @@ pub enum KubeError {
         message: String,
     },
     /// A role is missing. The server's text says who may not do what on which resource.
-    #[error("forbidden: {message}. Give that account a role that allows it, or leave the object out")]
+    #[error(
+        "forbidden: {message}. Give that account a role that allows it, or leave the object out"
+    )]
     Forbidden {
         /// What the server said.
         message: String,
     },
     /// Nothing in the cluster serves this kind.
-    #[error("the cluster has no kind {kind} in {api_version}: install its CustomResourceDefinition first, or put it into an app that this one comes `after`")]
+    #[error(
+        "the cluster has no kind {kind} in {api_version}: install its CustomResourceDefinition first, or put it into an app that this one comes `after`"
+    )]
     UnknownKind {
         /// The group and version that the object names; the group alone where that is all that is known.
         api_version: String,
@@ -38,13 +42,17 @@ pub enum KubeError {
         kind: String,
     },
     /// A group of kinds is served by something that does not answer.
-    #[error("the cluster cannot say which kinds group {group} has: the API service behind it does not answer (kubectl get apiservices)")]
+    #[error(
+        "the cluster cannot say which kinds group {group} has: the API service behind it does not answer (kubectl get apiservices)"
+    )]
     GroupAway {
         /// The group.
         group: String,
     },
     /// The object's namespace is not there.
-    #[error("its namespace does not exist: {message}. Add the namespace to the repository, or create it")]
+    #[error(
+        "its namespace does not exist: {message}. Add the namespace to the repository, or create it"
+    )]
     NoNamespace {
         /// What the server said.
         message: String,
@@ -56,7 +64,9 @@ pub enum KubeError {
         message: String,
     },
     /// A field that may not change was changed.
-    #[error("a field that cannot be changed was changed: {message}. Delete the object so that it is made anew, or put the field back")]
+    #[error(
+        "a field that cannot be changed was changed: {message}. Delete the object so that it is made anew, or put the field back"
+    )]
     Immutable {
         /// What the server said.
         message: String,
@@ -65,13 +75,17 @@ pub enum KubeError {
     #[error("{0}. Leave these fields out, or take them from the other manager")]
     Conflict(Conflicts),
     /// It is no longer what was seen when the plan was made. It was not touched.
-    #[error("it was changed, made or deleted by someone else in the meantime: Weir looks again ({message})")]
+    #[error(
+        "it was changed, made or deleted by someone else in the meantime: Weir looks again ({message})"
+    )]
     Changed {
         /// What the server said.
         message: String,
     },
     /// The namespace is being deleted.
-    #[error("its namespace is being deleted, and nothing can be made in it until it is gone and made again: {message}")]
+    #[error(
+        "its namespace is being deleted, and nothing can be made in it until it is gone and made again: {message}"
+    )]
     Terminating {
         /// What the server said.
         message: String,
@@ -89,7 +103,9 @@ pub enum KubeError {
         message: String,
     },
     /// An admission webhook does not answer.
-    #[error("an admission webhook of the cluster does not answer: {message}. Mend the webhook; Weir tries again")]
+    #[error(
+        "an admission webhook of the cluster does not answer: {message}. Mend the webhook; Weir tries again"
+    )]
     Webhook {
         /// What the server said.
         message: String,
@@ -121,7 +137,9 @@ pub enum KubeError {
         message: String,
     },
     /// The server does not answer, or not in time.
-    #[error("the API server of {place} does not answer: {message}. Nothing is changed; Weir tries again")]
+    #[error(
+        "the API server of {place} does not answer: {message}. Nothing is changed; Weir tries again"
+    )]
     Away {
         /// The target as it was given.
         place: String,

@@ -20,7 +20,12 @@ pub(super) struct Served {
 
 impl Served {
     /// The resource at one version: the wanted one where it is served.
-    pub(super) fn resource(&self, group: &str, kind: &str, wanted: Option<&str>) -> Option<ApiResource> {
+    pub(super) fn resource(
+        &self,
+        group: &str,
+        kind: &str,
+        wanted: Option<&str>,
+    ) -> Option<ApiResource> {
         let version = match wanted {
             Some(wanted) => self.versions.iter().find(|v| *v == wanted)?,
             None => self.versions.first()?,
@@ -63,14 +68,19 @@ impl Kinds {
     }
 
     fn take_version(&mut self, group: &str, version: APIVersionDiscovery) {
-        let Some(number) = version.version else { return };
+        let Some(number) = version.version else {
+            return;
+        };
         for resource in version.resources {
             let kind = resource.response_kind.and_then(|k| k.kind);
             let (Some(kind), Some(plural)) = (kind, resource.resource) else {
                 continue;
             };
             // What cannot be patched and deleted is a question to the server, not an object.
-            if !["get", "patch", "delete"].iter().all(|v| resource.verbs.iter().any(|has| has == v)) {
+            if !["get", "patch", "delete"]
+                .iter()
+                .all(|v| resource.verbs.iter().any(|has| has == v))
+            {
                 continue;
             }
             let served = self
@@ -153,17 +163,26 @@ mod tests {
         }]));
         let widget = kinds.get("example.com", "Widget").unwrap();
         assert_eq!(widget.versions, ["v2", "v1"]);
-        let at = |wanted| widget.resource("example.com", "Widget", wanted).map(|r| r.api_version);
+        let at = |wanted| {
+            widget
+                .resource("example.com", "Widget", wanted)
+                .map(|r| r.api_version)
+        };
         assert_eq!(at(None).as_deref(), Some("example.com/v2"));
         assert_eq!(at(Some("v1")).as_deref(), Some("example.com/v1"));
         assert_eq!(at(Some("v3")), None);
-        assert!(kinds.get("example.com", "Review").is_none(), "it can only be created");
+        assert!(
+            kinds.get("example.com", "Review").is_none(),
+            "it can only be created"
+        );
         assert!(kinds.get("", "Widget").is_none());
     }
 
     #[test]
     fn a_namespace_is_given_or_taken_as_the_cluster_has_it() {
-        let kinds = kinds(json!([{"metadata": {"name": "example.com"}, "versions": [version("v1", "Current")]}]));
+        let kinds = kinds(
+            json!([{"metadata": {"name": "example.com"}, "versions": [version("v1", "Current")]}]),
+        );
         let placed = |kind, namespace| {
             let placed = kinds.place(&id(kind, namespace)).unwrap();
             placed.namespace.map(|n| n.to_string())
@@ -176,7 +195,9 @@ mod tests {
 
     #[test]
     fn a_group_whose_server_is_away_is_known_not_to_be_known() {
-        let kinds = kinds(json!([{"metadata": {"name": "example.com"}, "versions": [version("v1", "Stale")]}]));
+        let kinds = kinds(
+            json!([{"metadata": {"name": "example.com"}, "versions": [version("v1", "Stale")]}]),
+        );
         assert!(!kinds.is_whole("example.com") && kinds.is_whole("apps"));
     }
 }

@@ -41,7 +41,10 @@ impl KubeTarget {
         held: &BTreeSet<ResourceId>,
     ) -> Result<BTreeMap<ResourceId, Live>, KubeError> {
         let (batches, mut out) = self.batches(wanted, held).await?;
-        let looks: Vec<_> = batches.into_iter().map(|batch| self.look(claim, batch)).collect();
+        let looks: Vec<_> = batches
+            .into_iter()
+            .map(|batch| self.look(claim, batch))
+            .collect();
         let mut looks = stream::iter(looks).buffer_unordered(self.limits.in_flight.max(1));
         while let Some(found) = looks.next().await {
             out.extend(found?);
@@ -60,7 +63,9 @@ impl KubeTarget {
         let all: BTreeSet<&ResourceId> = versions.keys().copied().chain(held).collect();
         let resource = |kinds: &Kinds, id: &ResourceId| {
             let wanted = versions.get(id).copied();
-            kinds.get(&id.group, &id.kind)?.resource(&id.group, &id.kind, wanted)
+            kinds
+                .get(&id.group, &id.kind)?
+                .resource(&id.group, &id.kind, wanted)
         };
         let kinds = self.kinds_with(|kinds| all.iter().all(|id| resource(kinds, id).is_some()));
         let kinds = kinds.await?;
@@ -186,7 +191,10 @@ impl KubeTarget {
         claim: &Claim,
         batch: &Batch,
     ) -> Result<Vec<(ResourceId, Live)>, KubeError> {
-        let looks = batch.asked.iter().map(|asked| self.look_at_one(claim, &batch.resource, asked));
+        let looks = batch
+            .asked
+            .iter()
+            .map(|asked| self.look_at_one(claim, &batch.resource, asked));
         futures::future::try_join_all(looks).await
     }
 
@@ -214,7 +222,8 @@ impl KubeTarget {
         id: &ResourceId,
     ) -> Result<Option<PartialObjectMeta<DynamicObject>>, KubeError> {
         let api = self.api(resource, id);
-        self.request(is_secret(id), api.get_metadata_opt(&id.name)).await
+        self.request(is_secret(id), api.get_metadata_opt(&id.name))
+            .await
     }
 
     /// The metadata of the asked objects, by name, from one list of the kind in the namespace.
@@ -229,7 +238,12 @@ impl KubeTarget {
         for _ in 0..self.limits.pages {
             let page = self.request(false, api.list_metadata(&params)).await?;
             for item in page.items {
-                if let Some(name) = item.metadata.name.clone().filter(|n| wanted.contains(n.as_str())) {
+                if let Some(name) = item
+                    .metadata
+                    .name
+                    .clone()
+                    .filter(|n| wanted.contains(n.as_str()))
+                {
                     out.insert(name, item.metadata);
                 }
             }

@@ -9,8 +9,8 @@ use weir_core::owner::Claim;
 use weir_core::plan::{Plan, Step, Wave};
 use weir_core::stake::{Applied, Ended, Failure, Outcome, Staked};
 
-use super::error::KubeError;
 use super::KubeTarget;
+use super::error::KubeError;
 use crate::target::ApplyEvent;
 
 /// A run under way.
@@ -62,7 +62,11 @@ impl KubeTarget {
 impl Run<'_> {
     /// One wave, in any order; how each step ended, in the wave's order.
     async fn wave(&self, wave: &Wave) -> Vec<Ended> {
-        let steps: Vec<_> = wave.iter().enumerate().map(|(n, step)| self.nth(n, step)).collect();
+        let steps: Vec<_> = wave
+            .iter()
+            .enumerate()
+            .map(|(n, step)| self.nth(n, step))
+            .collect();
         let mut ended: Vec<(usize, Ended)> = stream::iter(steps)
             .buffer_unordered(self.target.limits.in_flight.max(1))
             .collect()

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use either::Either;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective};
+use kube::api::{
+    DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
+};
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use serde_json::Value;
 use weir_core::live::{Owner, Seen, Written};
@@ -14,9 +16,9 @@ use weir_core::stake::{Ended, Failure};
 
 use super::body::{MANAGER, Precondition, seen, to_apply, waits_for, written};
 use super::error::KubeError;
+use super::is_secret;
 use super::look::{unknown_kind, version_of};
 use super::run::Run;
-use super::is_secret;
 
 /// How often a change is tried on an object that others change at the same time.
 const ATTEMPTS: usize = 5;
@@ -27,7 +29,8 @@ impl Run<'_> {
     /// Makes an object where nothing was.
     pub(super) async fn create(&self, object: &Object) -> Result<Written, KubeError> {
         let (resource, id) = self.place(object).await?;
-        self.send(object, &resource, &id, Precondition::default(), false).await
+        self.send(object, &resource, &id, Precondition::default(), false)
+            .await
     }
 
     /// Changes an object of ours. What others took from us by hand is taken back only when `heal` says that
@@ -141,7 +144,9 @@ impl Run<'_> {
         let served = kinds.get(&id.group, &id.kind);
         let resource = served.and_then(|s| s.resource(&id.group, &id.kind, Some(version)));
         let placed = kinds.place(id);
-        resource.zip(placed).ok_or_else(|| unknown_kind(id, Some(version)))
+        resource
+            .zip(placed)
+            .ok_or_else(|| unknown_kind(id, Some(version)))
     }
 
     async fn send(
@@ -172,7 +177,9 @@ impl Run<'_> {
             let (Step::Create(object) | Step::Update { object, .. }) = step else {
                 continue;
             };
-            let (Some(definition), false) = (scope::definition(object), matches!(ended, Ended::Failed(_))) else {
+            let (Some(definition), false) =
+                (scope::definition(object), matches!(ended, Ended::Failed(_)))
+            else {
                 continue;
             };
             if let Err(error) = self.established(object, &definition).await {
@@ -213,9 +220,16 @@ impl Run<'_> {
 
 /// Why a definition's kind is not served yet, by its conditions; `None` when it is.
 fn why_not_established(definition: &Value) -> Option<String> {
-    let conditions = definition.pointer("/status/conditions").and_then(Value::as_array);
+    let conditions = definition
+        .pointer("/status/conditions")
+        .and_then(Value::as_array);
     let conditions = conditions.map_or(&[][..], Vec::as_slice);
-    let text = |c: &Value, field| c.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let text = |c: &Value, field| {
+        c.get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let of = |kind: &str| conditions.iter().find(|c| text(c, "type") == kind);
     let is = |kind: &str, status: &str| of(kind).is_some_and(|c| text(c, "status") == status);
     if is("Established", "True") {

@@ -316,7 +316,7 @@ fn repository(
             heal: raw.heal,
         },
         targets: targets
-            .map(|(name, at)| (name, at.0.from_base(base)))
+            .map(|(name, at)| (name, at.0.based_at(base)))
             .collect(),
     };
     (errors.count() == before).then_some(settings)

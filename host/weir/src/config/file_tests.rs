@@ -62,7 +62,12 @@ repositories:
     let places: Vec<_> = shop.targets.values().map(ToString::to_string).collect();
     assert_eq!(
         places,
-        ["dir:/etc/weir/./live", "kube:eu", "dir:/srv/prod", "kube-secret:fleet/us"]
+        [
+            "dir:/etc/weir/./live",
+            "kube:eu",
+            "dir:/srv/prod",
+            "kube-secret:fleet/us"
+        ]
     );
     assert!(
         matches!(&shop.reach.auth, Auth::TokenFile(f) if f == Path::new("/etc/weir/token")),

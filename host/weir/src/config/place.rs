@@ -24,7 +24,7 @@ pub(crate) enum TargetPlace {
 
 impl TargetPlace {
     /// The same place, with a relative directory meant from here.
-    pub(crate) fn from_base(self, base: &Path) -> TargetPlace {
+    pub(crate) fn based_at(self, base: &Path) -> TargetPlace {
         match self {
             TargetPlace::Dir(dir) => TargetPlace::Dir(base.join(dir)),
             TargetPlace::Kube(place) => TargetPlace::Kube(place),
@@ -47,7 +47,9 @@ impl FromStr for TargetPlace {
         match s.split_once(':') {
             Some(("dir", path)) if !path.is_empty() => Ok(TargetPlace::Dir(path.into())),
             Some(("kube", "")) => Ok(TargetPlace::Kube(KubePlace::Current)),
-            Some(("kube", context)) => Ok(TargetPlace::Kube(KubePlace::Context(context.to_owned()))),
+            Some(("kube", context)) => {
+                Ok(TargetPlace::Kube(KubePlace::Context(context.to_owned())))
+            }
             Some(("kube-secret", at)) => match at.split_once('/') {
                 Some((namespace, name))
                     if !namespace.is_empty() && !name.is_empty() && !name.contains('/') =>
@@ -84,13 +86,16 @@ impl FromStr for TargetBinding {
             _ => (TargetName::default_target(), s),
         };
         let place = place.parse();
-        let place = place.map_err(|e: String| format!("{e}; before it, NAME= for a target of the manifest"))?;
+        let place = place
+            .map_err(|e: String| format!("{e}; before it, NAME= for a target of the manifest"))?;
         Ok(TargetBinding { name, place })
     }
 }
 
 /// The targets that this host binds, by name.
-pub(crate) fn bindings(given: &[TargetBinding]) -> Result<BTreeMap<TargetName, TargetPlace>, Error> {
+pub(crate) fn bindings(
+    given: &[TargetBinding],
+) -> Result<BTreeMap<TargetName, TargetPlace>, Error> {
     let mut out = BTreeMap::new();
     for TargetBinding { name, place } in given {
         if out.insert(name.clone(), place.clone()).is_some() {
@@ -127,11 +132,23 @@ mod tests {
             ),
             ("prod=kube:admin@prod=1", "prod", context("admin@prod=1")),
             ("kube-secret:fleet/prod", "default", secret("fleet", "prod")),
-            ("prod=kube-secret:fleet/prod", "prod", secret("fleet", "prod")),
+            (
+                "prod=kube-secret:fleet/prod",
+                "prod",
+                secret("fleet", "prod"),
+            ),
         ] {
             let binding: TargetBinding = text.parse().unwrap();
-            assert_eq!((binding.name.as_str(), &binding.place), (name, &place), "{text}");
-            assert!(text.ends_with(&binding.place.to_string()), "{text}: {}", binding.place);
+            assert_eq!(
+                (binding.name.as_str(), &binding.place),
+                (name, &place),
+                "{text}"
+            );
+            assert!(
+                text.ends_with(&binding.place.to_string()),
+                "{text}: {}",
+                binding.place
+            );
         }
     }
 
@@ -160,7 +177,7 @@ mod tests {
     #[test]
     fn only_directories_are_relative_to_a_file() {
         let base = Path::new("/etc/weir");
-        let place = |s: &str| s.parse::<TargetPlace>().unwrap().from_base(base).to_string();
+        let place = |s: &str| s.parse::<TargetPlace>().unwrap().based_at(base).to_string();
         assert_eq!(place("dir:live"), "dir:/etc/weir/live");
         assert_eq!(place("dir:/live"), "dir:/live");
         assert_eq!(place("kube:live"), "kube:live");
