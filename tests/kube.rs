@@ -150,6 +150,21 @@ fn what_is_in_git_is_in_the_cluster_and_what_leaves_git_leaves_it() {
 }
 
 #[test]
+fn the_readmes_way_to_look_at_an_app_shows_its_objects() {
+    let scene = Scene::new();
+    scene.synced();
+    let readme = std::fs::read_to_string(weir_tests::places::root().join("README.md")).unwrap();
+    let way = "get deploy,svc,cm,secret,job -A -l weir.dev/app=web";
+    assert!(readme.contains(&format!("kubectl {way}\n")));
+    let words: Vec<&str> = way.split(' ').collect();
+    let shown = scene.kubectl.text(&words).unwrap();
+    let mut here = shown
+        .lines()
+        .filter(|line| line.starts_with(&scene.namespace));
+    assert!(here.any(|line| line.contains("configmap/a")), "{shown}");
+}
+
+#[test]
 fn a_second_sync_writes_nothing() {
     let scene = Scene::new();
     scene.synced();
