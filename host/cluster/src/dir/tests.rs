@@ -190,7 +190,7 @@ fn ended(applied: &Applied) -> Vec<&Ended> {
 }
 
 fn failure(applied: &Applied) -> String {
-    applied.failure().expect("a step was to fail").1.to_owned()
+    applied.failure().expect("a step was to fail").1.why.clone()
 }
 
 /// What the write of a map leaves behind.

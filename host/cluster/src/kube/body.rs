@@ -40,9 +40,21 @@ pub(super) fn to_apply(
     };
     put(metadata, "annotations", ANNOTATION, &claim.on(id));
     put(metadata, "labels", APP_LABEL, claim.app.as_str());
-    put(metadata, "labels", REPOSITORY_LABEL, claim.repository.as_str());
+    put(
+        metadata,
+        "labels",
+        REPOSITORY_LABEL,
+        claim.repository.as_str(),
+    );
     // The server's own, as they come with objects that were copied out of a cluster.
-    for field in ["managedFields", "creationTimestamp", "generation", "selfLink"] {
+    for field in [
+        "managedFields",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "selfLink",
+    ] {
         metadata.remove(field);
     }
     let mut precondition = |field: &str, value: Option<&str>| match value {
@@ -56,7 +68,8 @@ pub(super) fn to_apply(
 
 fn put(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {
     let entry = metadata.entry(field.to_owned()).or_insert(Value::Null);
-    if !entry.is_object() {
+    // What is no map stays, for the server to refuse: replacing it would hide the mistake.
+    if entry.is_null() {
         *entry = Value::Object(Map::new());
     }
     if let Value::Object(map) = entry {
@@ -70,7 +83,12 @@ pub(super) fn seen(claim: &Claim, id: &ResourceId, metadata: &ObjectMeta) -> See
     Seen {
         version: Version(metadata.resource_version.clone().unwrap_or_default()),
         mark: mark(metadata),
-        owner: claim.read(id, annotations.and_then(|a| a.get(ANNOTATION)).map(String::as_str)),
+        owner: claim.read(
+            id,
+            annotations
+                .and_then(|a| a.get(ANNOTATION))
+                .map(String::as_str),
+        ),
         leaving: metadata
             .deletion_timestamp
             .is_some()
