@@ -50,6 +50,8 @@ pub(super) fn to_apply(
     for field in [
         "managedFields",
         "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
         "generation",
         "selfLink",
     ] {
@@ -66,7 +68,8 @@ pub(super) fn to_apply(
 
 fn put(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {
     let entry = metadata.entry(field.to_owned()).or_insert(Value::Null);
-    if !entry.is_object() {
+    // What is no map stays, for the server to refuse: replacing it would hide the mistake.
+    if entry.is_null() {
         *entry = Value::Object(Map::new());
     }
     if let Value::Object(map) = entry {

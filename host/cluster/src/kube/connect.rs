@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
 
 use super::KubeLimits;
@@ -65,31 +65,40 @@ pub(super) async fn client(access: &KubeAccess, limits: KubeLimits) -> Result<Cl
         KubePlace::Context(context) => local(access, Some(context)).await?,
         KubePlace::Secret { namespace, name } => {
             let home = local(access, None).await?;
-            let home = with_config(home)?;
+            let home = with_config(home, access)?;
             let text = from_secret(&home, access, limits, namespace, name).await?;
-            let said = |e: &dyn fmt::Display| {
-                KubeError::Config(format!("{access}: the kubeconfig in it: {e}"))
-            };
-            let kubeconfig = Kubeconfig::from_yaml(&text).map_err(|e| said(&e))?;
+            let kubeconfig = in_secret(&text, access)?;
             of_kubeconfig(kubeconfig, None, &access.to_string()).await?
         }
     };
-    with_config(config)
+    with_config(config, access)
 }
 
-fn with_config(mut config: Config) -> Result<Client, KubeError> {
+fn with_config(mut config: Config, access: &KubeAccess) -> Result<Client, KubeError> {
     let agent = format!("weir/{}", env!("CARGO_PKG_VERSION"));
     let name = http::header::USER_AGENT;
     let value = agent
         .parse()
         .map_err(|_| KubeError::Config("the user agent is no header".to_owned()))?;
     config.headers.push((name, value));
-    Client::try_from(config).map_err(|e| KubeError::Config(format!("a client cannot be made: {e}")))
+    Client::try_from(config).map_err(|e| {
+        let why = match e {
+            // They show the URL, which may hold a password.
+            kube::Error::ProxyProtocolUnsupported { .. }
+            | kube::Error::ProxyProtocolDisabled { .. } => {
+                "its proxy is not spoken to by Weir: leave proxy-url out".to_owned()
+            }
+            e => e.to_string(),
+        };
+        KubeError::Config(format!("{access}: a client cannot be made: {why}"))
+    })
 }
 
 /// From this host's kubeconfig, or the pod's own account.
 async fn local(access: &KubeAccess, context: Option<&str>) -> Result<Config, KubeError> {
-    let files: Vec<&PathBuf> = access.kubeconfig.iter().filter(|f| f.exists()).collect();
+    // One that cannot be looked at is there: reading it says why.
+    let there = |f: &&PathBuf| f.try_exists().unwrap_or(true);
+    let files: Vec<&PathBuf> = access.kubeconfig.iter().filter(there).collect();
     let named = || {
         let names = access.kubeconfig.iter().map(|f| f.display().to_string());
         names.collect::<Vec<_>>().join(", ")
@@ -102,21 +111,70 @@ async fn local(access: &KubeAccess, context: Option<&str>) -> Result<Config, Kub
                 ))
             });
         }
+        let at = match access.kubeconfig.is_empty() {
+            true => String::new(),
+            false => format!(" at {}", named()),
+        };
         return Err(KubeError::Config(format!(
-            "{access}: there is no kubeconfig at {}: give --kubeconfig FILE, or set KUBECONFIG",
-            named()
+            "{access}: there is no kubeconfig{at}: give --kubeconfig FILE, or set KUBECONFIG"
         )));
     }
     let mut whole: Option<Kubeconfig> = None;
     for file in files {
-        let said = |e: &dyn fmt::Display| KubeError::Config(format!("{}: {e}", file.display()));
-        let next = Kubeconfig::read_from(file).map_err(|e| said(&e))?;
+        let said =
+            |e: KubeconfigError| KubeError::Config(format!("{}: {}", file.display(), unread(&e)));
+        let next = Kubeconfig::read_from(file).map_err(said)?;
         whole = Some(match whole {
             None => next,
-            Some(whole) => whole.merge(next).map_err(|e| said(&e))?,
+            Some(whole) => whole.merge(next).map_err(said)?,
         });
     }
     of_kubeconfig(whole.unwrap_or_default(), context, &named()).await
+}
+
+/// A kubeconfig of a Secret. Whoever may write the Secret chooses the server: it must not choose which of
+/// this host's files are shown to it.
+fn in_secret(text: &str, access: &KubeAccess) -> Result<Kubeconfig, KubeError> {
+    let refused = |why: &str| KubeError::Config(format!("{access}: the kubeconfig in it {why}"));
+    let kubeconfig = Kubeconfig::from_yaml(text).map_err(|e| refused(&unread(&e)))?;
+    let clusters = kubeconfig
+        .clusters
+        .iter()
+        .filter_map(|c| c.cluster.as_ref());
+    let users = kubeconfig
+        .auth_infos
+        .iter()
+        .filter_map(|u| u.auth_info.as_ref());
+    let of_clusters = clusters.map(|c| ("certificate-authority", &c.certificate_authority));
+    let of_users = users.flat_map(|u| {
+        [
+            ("client-certificate", &u.client_certificate),
+            ("client-key", &u.client_key),
+            ("tokenFile", &u.token_file),
+        ]
+    });
+    let named = of_clusters.chain(of_users).find(|(_, file)| file.is_some());
+    match named.map(|(key, _)| key) {
+        None => Ok(kubeconfig),
+        Some(key) => Err(refused(&format!(
+            "names a file of this host under {key:?}: put what it holds into the kubeconfig (kubectl config view --raw --flatten)"
+        ))),
+    }
+}
+
+/// Why a kubeconfig cannot be read. A parser quotes the text around a mistake, which may be a token.
+fn unread(error: &KubeconfigError) -> String {
+    match error {
+        KubeconfigError::Parse(e) => match e.location() {
+            Some(at) => format!(
+                "is no kubeconfig: line {}, column {}",
+                at.line(),
+                at.column()
+            ),
+            None => "is no kubeconfig".to_owned(),
+        },
+        other => other.to_string(),
+    }
 }
 
 async fn of_kubeconfig(
@@ -137,9 +195,12 @@ async fn of_kubeconfig(
             .iter()
             .map(|c| c.name.as_str())
             .collect();
+        let known = match known.is_empty() {
+            true => "none".to_owned(),
+            false => known.join(", "),
+        };
         return Err(KubeError::Config(format!(
-            "{from}: it has no context {chosen:?}; it has: {}",
-            known.join(", ")
+            "{from}: it has no context {chosen:?}; it has: {known}"
         )));
     };
     let user = named.context.as_ref().and_then(|c| c.user.as_deref());
@@ -147,6 +208,11 @@ async fn of_kubeconfig(
         .auth_infos
         .iter()
         .find(|a| Some(a.name.as_str()) == user);
+    if let (Some(user), None) = (user.filter(|u| !u.is_empty()), auth) {
+        return Err(KubeError::Config(format!(
+            "{from}: context {chosen:?} is for the user {user:?}, and it has no such user"
+        )));
+    }
     let auth = auth.and_then(|a| a.auth_info.as_ref());
     if auth.is_some_and(|a| a.exec.is_some() || a.auth_provider.is_some()) {
         return Err(KubeError::Config(format!(
@@ -164,6 +230,11 @@ async fn of_kubeconfig(
     let config = config.map_err(|e| {
         KubeError::Config(format!("{from}: context {chosen:?} cannot be used: {e}"))
     })?;
+    if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
+        return Err(KubeError::Config(format!(
+            "{from}: context {chosen:?} cannot be used: no certificate (PEM) is in its certificate authority"
+        )));
+    }
     if config.accept_invalid_certs {
         tracing::warn!(context = %chosen, "the kubeconfig says not to check the API server's certificate: anybody on the way can read and change what is sent");
     }

@@ -1,5 +1,5 @@
 //! What a cluster says no with, in kinds that differ by what a person does about them. No text holds an
-//! object's content.
+//! object, or anything of a Secret's values; a single value that a check refuses may be in it.
 
 use kube::core::response::{Status, StatusCause};
 use weir_core::fault::{Blame, Fault, Retry};
@@ -58,7 +58,7 @@ pub enum KubeError {
         message: String,
     },
     /// A field is wrong.
-    #[error("the API server refuses it as invalid: {message}")]
+    #[error("the API server refuses it as invalid: {message}. Put it right in the repository")]
     Invalid {
         /// What the server said.
         message: String,
@@ -96,8 +96,10 @@ pub enum KubeError {
         /// What the server said.
         message: String,
     },
-    /// An admission webhook or policy said no.
-    #[error("an admission check of the cluster refuses it: {message}")]
+    /// An admission webhook, a policy or a check of the API server's own said no.
+    #[error(
+        "an admission check of the cluster refuses it: {message}. Change the object so that it passes, or have the check changed"
+    )]
     Denied {
         /// What the server said.
         message: String,
@@ -111,19 +113,21 @@ pub enum KubeError {
         message: String,
     },
     /// It is too large for a request.
-    #[error("it is too large for the API server: {message}")]
+    #[error("it is too large for the API server: {message}. Split it")]
     TooLarge {
         /// What the server said.
         message: String,
     },
     /// It is being deleted, and that takes its time.
-    #[error("it is being deleted, which waits for {what}")]
+    #[error("it is being deleted, which waits for {what}. Weir looks again")]
     StillThere {
         /// Finalizers, or the grace period.
         what: String,
     },
     /// A definition is there, and its kind is not served.
-    #[error("the definition was not established within {seconds} s: {why}")]
+    #[error(
+        "the definition was not established within {seconds} s: {why}. Weir looks again; kubectl describe crd shows more"
+    )]
     NotEstablished {
         /// How long it was waited for, in seconds.
         seconds: u64,
@@ -137,9 +141,7 @@ pub enum KubeError {
         message: String,
     },
     /// The server does not answer, or not in time.
-    #[error(
-        "the API server of {place} does not answer: {message}. Nothing is changed; Weir tries again"
-    )]
+    #[error("the API server of {place} does not answer: {message}. Weir tries again")]
     Away {
         /// The target as it was given.
         place: String,
@@ -147,7 +149,7 @@ pub enum KubeError {
         message: String,
     },
     /// Something that Weir has no words for.
-    #[error("the API server answers {code}: {message}")]
+    #[error("the API server answers {code}: {message}. Weir tries again later")]
     Other {
         /// The HTTP status.
         code: u16,
@@ -226,6 +228,11 @@ impl KubeError {
                 place: place.to_owned(),
                 message: shown(&e.to_string()),
             },
+            // It quotes what it could not read.
+            kube::Error::SerdeError(_) if secret => KubeError::Away {
+                place: place.to_owned(),
+                message: "its answer cannot be read".to_owned(),
+            },
             other => KubeError::Away {
                 place: place.to_owned(),
                 message: shown(&chain(other)),
@@ -237,50 +244,85 @@ impl KubeError {
         let details = status.details.as_ref();
         let causes = details.map_or(&[][..], |d| d.causes.as_slice());
         let said = &status.message;
-        let message = if secret {
-            without_values(status, causes)
-        } else {
-            shown(said)
-        };
         let has = |reason: &str| causes.iter().any(|c| c.reason == reason);
+        let worded = |secret: bool| match secret {
+            true => without_values(status, causes),
+            false => shown(said),
+        };
+        // These answers are about who asks, where and when, not about what was sent.
+        let open = || worded(false);
+        let message = || worded(secret);
         let place = place.to_owned();
         match status.code {
-            401 => KubeError::Unauthorized { place, message },
-            403 if has("NamespaceTerminating") => KubeError::Terminating { message },
-            403 if said.contains("exceeded quota") => KubeError::Quota { message },
-            400 | 403 | 422 if is_denied(said) => KubeError::Denied { message },
-            403 => KubeError::Forbidden { message },
+            // Whoever says it chooses the code.
+            _ if is_denied(said) => KubeError::Denied { message: message() },
+            401 => KubeError::Unauthorized {
+                place,
+                message: open(),
+            },
+            403 if has("NamespaceTerminating") => KubeError::Terminating { message: open() },
+            403 if said.contains("exceeded quota") => KubeError::Quota { message: open() },
+            403 if is_of_roles(said) => KubeError::Forbidden { message: open() },
+            403 if said.contains(" is forbidden: ") => KubeError::Denied { message: message() },
+            403 => KubeError::Forbidden { message: message() },
             404 if details.is_some_and(|d| d.kind == "namespaces") => {
-                KubeError::NoNamespace { message }
+                KubeError::NoNamespace { message: open() }
             }
             409 if has("FieldManagerConflict") => KubeError::Conflict(conflicts(causes)),
-            409 => KubeError::Changed { message },
-            413 => KubeError::TooLarge { message },
+            409 => KubeError::Changed { message: open() },
+            413 => KubeError::TooLarge { message: open() },
             422 if causes.iter().any(|c| c.field == "metadata.uid") => {
-                KubeError::Changed { message }
+                KubeError::Changed { message: message() }
             }
-            422 if is_immutable(said) => KubeError::Immutable { message },
-            400 | 422 => KubeError::Invalid { message },
-            429 => KubeError::Throttled { message },
-            500 if said.contains("failed calling webhook") => KubeError::Webhook { message },
-            // What server-side apply says of a field that the schema does not have.
-            500 if said.contains("failed to create typed patch object") => {
-                KubeError::Invalid { message }
+            422 if is_immutable(said) => KubeError::Immutable { message: message() },
+            400 | 422 => KubeError::Invalid { message: message() },
+            429 => KubeError::Throttled { message: open() },
+            500 if said.contains("failed calling webhook") => {
+                KubeError::Webhook { message: message() }
             }
-            502..=504 => KubeError::Away { place, message },
-            code => KubeError::Other { code, message },
+            500 if is_untyped(said) => KubeError::Invalid { message: message() },
+            502..=504 => KubeError::Away {
+                place,
+                message: message(),
+            },
+            code => KubeError::Other {
+                code,
+                message: message(),
+            },
         }
     }
 }
 
 /// An admission webhook's or policy's own no.
 fn is_denied(said: &str) -> bool {
-    said.contains("denied the request") || said.contains("denied request")
+    let webhook = said.starts_with("admission webhook ") && said.contains("denied the request");
+    webhook || (said.contains("ValidatingAdmissionPolicy '") && said.contains("denied request"))
+}
+
+/// A missing role, or one that may not hand on what it does not have. Checks such as PodSecurity and
+/// LimitRanger also answer that something "is forbidden", and no role helps there.
+fn is_of_roles(said: &str) -> bool {
+    let asks = said.contains("User \"") && said.contains("\" cannot ");
+    asks || said.contains("attempting to grant RBAC permissions")
+}
+
+/// What server-side apply says of fields that the schema does not have, or has otherwise. It has no code of
+/// its own for it.
+fn is_untyped(said: &str) -> bool {
+    said.contains("failed to create typed patch object")
+        || said.contains("failed to convert new object")
 }
 
 /// The API server has no reason of its own for it.
 fn is_immutable(said: &str) -> bool {
-    said.contains("immutable") || said.contains("updates to statefulset spec for fields other than")
+    [
+        "immutable",
+        "may not change once set",
+        "may not change fields other than",
+        "updates to statefulset spec for fields other than",
+    ]
+    .iter()
+    .any(|text| said.contains(text))
 }
 
 fn conflicts(causes: &[StatusCause]) -> Conflicts {
@@ -310,29 +352,51 @@ fn without_values(status: &Status, causes: &[StatusCause]) -> String {
     ))
 }
 
-/// A text of the server's, on one line, cut, with every `{…}` emptied: it may quote whole objects.
+/// A text of the server's, on one line, cut, with every `{…}` emptied and no diff: it may quote whole objects.
 fn shown(said: &str) -> String {
+    // Refused changes of a Pod and of a claim come with a diff of it.
+    let (said, diff) = said
+        .split_once("\n@@ ")
+        .map_or((said, false), |(said, _)| (said, true));
     let mut out = String::new();
-    let mut depth = 0_usize;
-    for c in said.chars() {
-        match c {
-            '{' => {
-                if depth == 0 {
-                    out.push_str("{…}");
-                }
-                depth += 1;
-            }
-            '}' => depth = depth.saturating_sub(1),
-            _ if depth > 0 => {}
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
+    let mut rest = said;
+    while let Some((before, quoted)) = rest.split_once('{') {
+        out.push_str(before);
+        out.push_str("{…}");
+        // `&{…}` is Go's form without quotes: a `}` in it may be a value's.
+        rest = match before.ends_with('&') {
+            true => quoted.rsplit_once('}').map_or("", |(_, rest)| rest),
+            false => after_braces(quoted),
+        };
     }
-    let mut cut: String = out.chars().take(SHOWN).collect();
-    if cut.len() < out.len() {
+    out.push_str(rest);
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut chars = out.trim_end().chars().map(plain);
+    let mut cut: String = chars.by_ref().take(SHOWN).collect();
+    if diff || chars.next().is_some() {
         cut.push_str(" …");
     }
     cut.trim_end_matches('.').to_owned()
+}
+
+/// What follows the brace that closes an open one; braces within quotes do not count. Nothing when none does.
+fn after_braces(quoted: &str) -> &str {
+    let (mut depth, mut in_text, mut escaped) = (1_usize, false, false);
+    for (at, c) in quoted.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_text => escaped = true,
+            '"' => in_text = !in_text,
+            _ if in_text => {}
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return quoted.get(at + 1..).unwrap_or_default();
+        }
+    }
+    ""
 }
 
 /// An error with what is behind it.
