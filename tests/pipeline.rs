@@ -372,7 +372,7 @@ fn killed_by_one_commit_after_a_write_and_by_the_next_before_it_nothing_becomes_
         "--target",
         &target,
     ];
-    for (value, step) in [("one", "after-rename"), ("two", "after-stake")] {
+    for (value, step) in [("one", "after-write"), ("two", "after-stake")] {
         repo.write("a/maps.yaml", map("map-new", value)).unwrap();
         repo.commit(value).unwrap();
         weir.variable("FAILPOINTS", format!("{step}=return"));

@@ -2,6 +2,7 @@
 //!
 //! Who may open the socket (mode 0600) may do all that is asked here, so that there is no login.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Json, Response};
@@ -18,8 +20,10 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use weir_core::digest::CommitId;
+use weir_core::name::RepositoryName;
 
 use crate::routes::{guard, not_found, refuse};
 
@@ -35,6 +39,13 @@ const WAIT_FOR_HOST: Duration = Duration::from_secs(10);
 /// The most bytes of an answer that a caller reads.
 const ANSWER_BYTES: usize = 1 << 20;
 
+/// The most names of one request. More than that are all, or several requests.
+pub const MAX_NAMES: usize = 100;
+/// How many of the known names an answer lists.
+const SHOWN_NAMES: usize = 20;
+/// What is said of a fetch that takes longer than anyone waits.
+const STILL_GOING: &str = "the fetch takes long and goes on; the host's log says how it ends";
+
 /// What a refresh came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refreshed {
@@ -42,19 +53,31 @@ pub struct Refreshed {
     pub commit: Option<CommitId>,
     /// Why the fetch failed, for a person.
     pub problem: Option<String>,
+    /// Nothing was fetched: the host is told to leave the repository alone.
+    #[serde(default)]
+    pub suspended: bool,
 }
+
+/// What a refresh of several repositories came to, by their names on that host.
+pub type AllRefreshed = BTreeMap<RepositoryName, Refreshed>;
 
 /// The host is stopping: nothing new is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopping;
 
-/// Who can refresh: the host's loop.
+/// Who can refresh: the host's loops.
 pub trait Refresh: Send + Sync + 'static {
-    /// Has the repository asked now; ends with the end of a fetch that began after the call.
+    /// The repositories that there are.
+    fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send;
+
+    /// Has a repository asked now; ends with the end of a fetch that began after the call.
     ///
     /// # Errors
-    /// When the host stops before that.
-    fn refresh(&self) -> impl Future<Output = Result<Refreshed, Stopping>> + Send;
+    /// When the host stops before that, or has no such repository.
+    fn refresh(
+        &self,
+        repository: RepositoryName,
+    ) -> impl Future<Output = Result<Refreshed, Stopping>> + Send;
 }
 
 /// Why a caller has no answer.
@@ -77,12 +100,13 @@ pub fn control_router(refresh: impl Refresh) -> Router {
 }
 
 fn router<R: Refresh>(refresh: R, within: Duration) -> Router {
-    let answer = async move |State(it): State<Arc<R>>| match timeout(within, it.refresh()).await {
-        Ok(Ok(refreshed)) => Json(refreshed).into_response(),
-        Ok(Err(Stopping)) => refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is stopping"),
+    let answer = async move |State(it): State<Arc<R>>,
+                             only: Result<Query<Only>, QueryRejection>| match only
+    {
+        Ok(Query(only)) => answer(it, only, within).await,
         Err(_) => refuse(
-            StatusCode::GATEWAY_TIMEOUT,
-            "the fetch takes long and goes on; the host's log says how it ends",
+            StatusCode::BAD_REQUEST,
+            "expected no parameters, or ?repositories=NAME,NAME",
         ),
     };
     Router::new()
@@ -91,6 +115,77 @@ fn router<R: Refresh>(refresh: R, within: Duration) -> Router {
         .method_not_allowed_fallback(only_post)
         .layer(from_fn(guard))
         .with_state(Arc::new(refresh))
+}
+
+/// Which repositories are meant: names with commas between; all where it is left out.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Only {
+    repositories: Option<String>,
+}
+
+/// Has all that are meant refreshed at once, each for itself.
+async fn answer<R: Refresh>(it: Arc<R>, only: Only, within: Duration) -> Response {
+    let names = match wanted(&*it, only) {
+        Ok(names) => names,
+        Err(unknown) => return refuse(StatusCode::NOT_FOUND, unknown),
+    };
+    let mut asked = JoinSet::new();
+    for name in names {
+        let it = it.clone();
+        asked.spawn(async move {
+            let refreshed = timeout(within, it.refresh(name.clone())).await;
+            (name, refreshed)
+        });
+    }
+    let (mut all, mut late) = (AllRefreshed::new(), 0);
+    while let Some(ended) = asked.join_next().await {
+        match ended {
+            Ok((name, Ok(Ok(refreshed)))) => drop(all.insert(name, refreshed)),
+            Ok((name, Err(_))) => {
+                late += 1;
+                let refreshed = Refreshed {
+                    problem: Some(STILL_GOING.to_owned()),
+                    ..Refreshed::default()
+                };
+                all.insert(name, refreshed);
+            }
+            Ok((_, Ok(Err(Stopping)))) | Err(_) => {
+                return refuse(StatusCode::SERVICE_UNAVAILABLE, "the host is stopping");
+            }
+        }
+    }
+    if late > 0 && late == all.len() {
+        return refuse(StatusCode::GATEWAY_TIMEOUT, STILL_GOING);
+    }
+    Json(all).into_response()
+}
+
+/// The repositories that are meant, or what to say of one that there is not.
+fn wanted(it: &impl Refresh, only: Only) -> Result<BTreeSet<RepositoryName>, String> {
+    let known: BTreeSet<&RepositoryName> = it.repositories().collect();
+    let Some(only) = only.repositories else {
+        return Ok(known.into_iter().cloned().collect());
+    };
+    only.split(',')
+        .map(|name| {
+            let found = known.iter().find(|known| known.as_str() == name);
+            found.map(|known| (*known).clone()).ok_or_else(|| {
+                let mut names: Vec<&str> =
+                    known.iter().take(SHOWN_NAMES).map(|n| n.as_str()).collect();
+                let more = known.len() - names.len();
+                let more = format!("... and {more} more");
+                if known.len() > SHOWN_NAMES {
+                    names.push(&more);
+                }
+                let name: String = name.chars().take(80).collect();
+                format!(
+                    "no repository {name:?} is followed here; there are: {}",
+                    names.join(", ")
+                )
+            })
+        })
+        .collect()
 }
 
 async fn only_post() -> Response {
@@ -105,12 +200,22 @@ pub async fn is_listening(socket: &Path) -> bool {
     connect(socket).await.is_ok()
 }
 
-/// Asks the host that listens on this socket to refresh, and waits for what comes of it.
+/// Asks the host that listens on this socket to refresh these repositories, or all where none is named, and
+/// waits for what comes of it. At most [`MAX_NAMES`] may be named.
 ///
 /// # Errors
 /// See [`ControlError`].
-pub async fn ask_refresh(socket: &Path) -> Result<Refreshed, ControlError> {
-    let answered = timeout(WAIT_FOR_ANSWER, ask(socket, REFRESH)).await;
+pub async fn ask_refresh(
+    socket: &Path,
+    only: &[RepositoryName],
+) -> Result<AllRefreshed, ControlError> {
+    let names: Vec<&str> = only.iter().map(RepositoryName::as_str).collect();
+    let path = match names.as_slice() {
+        [] => REFRESH.to_owned(),
+        // A name is a DNS label: nothing in it needs escaping.
+        names => format!("{REFRESH}?repositories={}", names.join(",")),
+    };
+    let answered = timeout(WAIT_FOR_ANSWER, ask(socket, &path)).await;
     let (status, body) = answered.map_err(|_| {
         ControlError::NoAnswer(format!(
             "the host has not answered within {} s",

@@ -8,15 +8,30 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::serve::{ApiLimits, serve};
 
-/// Answers every refresh with the same, or never.
-struct Always(Option<Result<Refreshed, Stopping>>);
+/// Answers each of its repositories with what it is given for it, or never.
+struct Scripted(BTreeMap<RepositoryName, Option<Result<Refreshed, Stopping>>>);
 
-impl Refresh for Always {
-    async fn refresh(&self) -> Result<Refreshed, Stopping> {
-        match &self.0 {
+impl Refresh for Scripted {
+    fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send {
+        self.0.keys()
+    }
+
+    async fn refresh(&self, repository: RepositoryName) -> Result<Refreshed, Stopping> {
+        match &self.0[&repository] {
             Some(answer) => answer.clone(),
             None => std::future::pending().await,
         }
+    }
+}
+
+fn name(text: &str) -> RepositoryName {
+    text.parse().unwrap()
+}
+
+fn at(n: u8) -> Refreshed {
+    Refreshed {
+        commit: Some(CommitId::from_bytes([n; 20])),
+        ..Refreshed::default()
     }
 }
 
@@ -32,10 +47,18 @@ impl Host {
 }
 
 async fn host(answer: Option<Result<Refreshed, Stopping>>, within: Duration) -> Host {
+    hosting([("shop", answer)], within)
+}
+
+fn hosting<const N: usize>(
+    answers: [(&str, Option<Result<Refreshed, Stopping>>); N],
+    within: Duration,
+) -> Host {
+    let answers = answers.map(|(repository, answer)| (name(repository), answer));
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("control.sock")).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let router = router(Always(answer), within);
+    let router = router(Scripted(answers.into()), within);
     tokio::spawn(serve(listener, router, ApiLimits::HOST, async move {
         let _ = stopped.await;
     }));
@@ -47,22 +70,25 @@ async fn what_a_refresh_came_to_arrives_as_it_was_said() {
     for refreshed in [
         Refreshed {
             commit: Some(CommitId::from_bytes([7; 20])),
-            problem: None,
+            ..Refreshed::default()
         },
         Refreshed {
-            commit: None,
             problem: Some("the server is away".to_owned()),
+            ..Refreshed::default()
         },
     ] {
         let host = host(Some(Ok(refreshed.clone())), ANSWER_WITHIN).await;
-        assert_eq!(ask_refresh(&host.socket()).await.unwrap(), refreshed);
+        assert_eq!(
+            ask_refresh(&host.socket(), &[]).await.unwrap(),
+            [(name("shop"), refreshed)].into()
+        );
     }
 }
 
 #[tokio::test]
 async fn a_host_that_stops_says_so() {
     let host = host(Some(Err(Stopping)), ANSWER_WITHIN).await;
-    let error = ask_refresh(&host.socket()).await.unwrap_err();
+    let error = ask_refresh(&host.socket(), &[]).await.unwrap_err();
     assert!(
         matches!(&error, ControlError::Refused(why) if why.contains("stopping")),
         "{error}"
@@ -72,7 +98,7 @@ async fn a_host_that_stops_says_so() {
 #[tokio::test]
 async fn a_fetch_without_end_is_answered_all_the_same() {
     let host = host(None, Duration::from_millis(20)).await;
-    let error = ask_refresh(&host.socket()).await.unwrap_err();
+    let error = ask_refresh(&host.socket(), &[]).await.unwrap_err();
     assert!(
         matches!(&error, ControlError::Refused(why) if why.contains("goes on")),
         "{error}"
@@ -83,10 +109,10 @@ async fn a_fetch_without_end_is_answered_all_the_same() {
 async fn no_socket_and_a_stale_one_both_mean_no_host() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("control.sock");
-    let none = ask_refresh(&socket).await.unwrap_err();
+    let none = ask_refresh(&socket, &[]).await.unwrap_err();
     assert!(matches!(none, ControlError::NoHost), "{none}");
     drop(UnixListener::bind(&socket).unwrap());
-    let stale = ask_refresh(&socket).await.unwrap_err();
+    let stale = ask_refresh(&socket, &[]).await.unwrap_err();
     assert!(matches!(stale, ControlError::NoHost), "{stale}");
     assert!(!is_listening(&socket).await);
 }
@@ -106,7 +132,7 @@ async fn something_else_behind_the_socket_is_no_answer() {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.write_all(words).await;
         });
-        let error = ask_refresh(&socket).await.unwrap_err();
+        let error = ask_refresh(&socket, &[]).await.unwrap_err();
         assert!(matches!(error, ControlError::NoAnswer(_)), "{error}");
     }
 }
@@ -119,10 +145,54 @@ async fn only_a_post_to_the_one_path_refreshes() {
         (Method::GET, REFRESH, StatusCode::METHOD_NOT_ALLOWED),
         (Method::POST, "/v1/other", StatusCode::NOT_FOUND),
     ] {
-        let router = router(Always(Some(Ok(Refreshed::default()))), ANSWER_WITHIN);
+        let router = router(Scripted(BTreeMap::new()), ANSWER_WITHIN);
         let request = Request::builder().method(&method).uri(path);
         let request = request.body(Body::empty()).unwrap();
         let response = router.oneshot(request).await.unwrap();
         assert_eq!(response.status(), expected, "{method} {path}");
     }
+}
+
+#[tokio::test]
+async fn all_are_refreshed_or_only_those_that_are_named() {
+    let host = hosting(
+        [
+            ("a", Some(Ok(at(1)))),
+            ("b", Some(Ok(at(2)))),
+            ("c", Some(Ok(at(3)))),
+        ],
+        ANSWER_WITHIN,
+    );
+    let all = ask_refresh(&host.socket(), &[]).await.unwrap();
+    assert_eq!(
+        all.keys().map(RepositoryName::as_str).collect::<String>(),
+        "abc"
+    );
+    let two = ask_refresh(&host.socket(), &[name("c"), name("a")])
+        .await
+        .unwrap();
+    assert_eq!(two, [(name("a"), at(1)), (name("c"), at(3))].into());
+}
+
+#[tokio::test]
+async fn a_name_that_is_not_followed_is_said_with_those_that_are() {
+    let host = hosting([("a", Some(Ok(at(1)))), ("b", None)], ANSWER_WITHIN);
+    let error = ask_refresh(&host.socket(), &[name("a"), name("shop")])
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the host answers: no repository \"shop\" is followed here; there are: a, b"
+    );
+}
+
+#[tokio::test]
+async fn one_fetch_without_end_hides_no_other_one() {
+    let host = hosting(
+        [("a", Some(Ok(at(1)))), ("b", None)],
+        Duration::from_millis(20),
+    );
+    let all = ask_refresh(&host.socket(), &[]).await.unwrap();
+    assert_eq!(all[&name("a")], at(1));
+    assert_eq!(all[&name("b")].problem.as_deref(), Some(STILL_GOING));
 }

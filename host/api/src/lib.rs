@@ -20,7 +20,8 @@ mod view;
 /// What [`serve`] answers with; made by [`router`] and [`control_router`] only.
 pub use axum::Router;
 pub use control::{
-    ControlError, Refresh, Refreshed, Stopping, ask_refresh, control_router, is_listening,
+    AllRefreshed, ControlError, MAX_NAMES, Refresh, Refreshed, Stopping, ask_refresh,
+    control_router, is_listening,
 };
 pub use metrics::{FetchResult, Metrics, SyncResult};
 pub use routes::router;

@@ -1,5 +1,6 @@
 //! The routes: one table says all of them, who may use each, and what it answers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -111,7 +112,7 @@ struct Filter {
 
 #[derive(Serialize)]
 struct Apps<'a> {
-    repositories: Vec<&'a RepositoryView>,
+    repositories: Vec<&'a Arc<RepositoryView>>,
 }
 
 /// Where the apps stand, of one repository or of all.
@@ -126,7 +127,7 @@ async fn apps(
         );
     };
     let view: Arc<_> = model.view();
-    let wanted = |r: &&RepositoryView| {
+    let wanted = |r: &&Arc<RepositoryView>| {
         filter
             .repository
             .as_ref()
@@ -174,11 +175,12 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
 }
 
 /// An error as JSON.
-pub(crate) fn refuse(status: StatusCode, error: &'static str) -> Response {
+pub(crate) fn refuse(status: StatusCode, error: impl Into<Cow<'static, str>>) -> Response {
     #[derive(Serialize)]
     struct Refusal {
-        error: &'static str,
+        error: Cow<'static, str>,
     }
+    let error = error.into();
     (status, Json(Refusal { error })).into_response()
 }
 

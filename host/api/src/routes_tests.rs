@@ -31,6 +31,7 @@ fn view() -> View {
         name: "shop".parse().unwrap(),
         url: PublicUrl::of("https://bot:s3cret@git.example/shop.git?token=s3cret"),
         reference: "main".into(),
+        suspended: false,
         commit: Some(CommitId::from_bytes([0xab; 20])),
         fault: None,
         message: None,
@@ -40,6 +41,7 @@ fn view() -> View {
         name: "infra".parse().unwrap(),
         url: PublicUrl::of("/srv/infra"),
         reference: "main".into(),
+        suspended: false,
         commit: None,
         fault: Some(Fault::Host),
         message: Some("no such repository".into()),
@@ -47,7 +49,7 @@ fn view() -> View {
     };
     View {
         ready: Ok(()),
-        repositories: vec![shop, infra],
+        repositories: vec![Arc::new(shop), Arc::new(infra)],
     }
 }
 

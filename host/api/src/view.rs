@@ -18,7 +18,7 @@ pub struct View {
     /// Whether the host does its work, or why not. A repository that fails does not make the host unready.
     pub ready: Result<(), String>,
     /// The repositories, in the order in which they are shown.
-    pub repositories: Vec<RepositoryView>,
+    pub repositories: Vec<Arc<RepositoryView>>,
 }
 
 /// Where one repository stands.
@@ -31,6 +31,9 @@ pub struct RepositoryView {
     /// The ref that is followed.
     #[serde(rename = "ref")]
     pub reference: String,
+    /// Whether the host is told to leave it alone.
+    #[serde(skip_serializing_if = "is_false")]
+    pub suspended: bool,
     /// The last commit that was fetched.
     pub commit: Option<CommitId>,
     /// Who has to act, when the repository as a whole is stuck.
@@ -99,6 +102,10 @@ impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What the routes read from. Cheap to clone.

@@ -20,11 +20,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use weir_core::live::{Live, Mark, Owner, Seen, Version};
 use weir_core::object::ResourceId;
-use weir_core::plan::{Live, Plan, Version};
+use weir_core::plan::Plan;
 use weir_core::stake::{Applied, Outcome, Staked};
 
 use crate::error::TargetError;
+use crate::target::ApplyEvent;
 use layout::Place;
 use root::Root;
 
@@ -43,21 +45,6 @@ impl DirLimits {
         file_bytes: 64 << 20,
         lock_wait: Duration::from_secs(10),
     };
-}
-
-/// What an apply is about to do, or has just done: where tests stop a run. The numbers count from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ApplyEvent {
-    /// All content of a wave is durable under temporary names.
-    WaveWritten,
-    /// An object's file is about to get its name.
-    BeforeRename(usize),
-    /// An object's file has its name.
-    AfterRename(usize),
-    /// A file is about to be removed.
-    BeforePrune(usize),
-    /// A file was removed.
-    AfterPrune(usize),
 }
 
 /// A directory that apps land in.
@@ -88,8 +75,12 @@ impl DirTarget {
     }
 
     /// What is at each object's place.
-    pub fn observe(&self, ids: &[ResourceId]) -> BTreeMap<ResourceId, Live> {
-        ids.iter().map(|id| (id.clone(), self.live(id))).collect()
+    pub fn observe<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a ResourceId>,
+    ) -> BTreeMap<ResourceId, Live> {
+        let ids = ids.into_iter();
+        ids.map(|id| (id.clone(), self.live(id))).collect()
     }
 
     /// The text of an object's file; `None` when there is none.
@@ -119,10 +110,12 @@ impl DirTarget {
     fn live(&self, id: &ResourceId) -> Live {
         match self.root.read(&Place::of(id)) {
             Ok(None) => Live::Absent,
-            Ok(Some(digest)) => Live::Present {
+            Ok(Some(digest)) => Live::Present(Seen {
                 version: Version(digest.to_string()),
-                content: digest,
-            },
+                mark: Mark::of_content(digest),
+                owner: Owner::Unsaid,
+                leaving: None,
+            }),
             Err(error) => Live::Unknown(error.full()),
         }
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use weir_core::fault::{Blame, Fault, Retry};
 
+use crate::kube::KubeError;
+
 /// Why a target did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum TargetError {
@@ -54,6 +56,17 @@ pub enum TargetError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The cluster.
+    #[error(transparent)]
+    Kube(#[from] KubeError),
+    /// A run ended without an answer: a defect.
+    #[error("{what} ended early: {why}")]
+    Ended {
+        /// What ended.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
     /// The operating system refused.
     #[error("cannot {act} {}{}", path.display(), hint(source))]
     Io {
@@ -78,12 +91,19 @@ impl TargetError {
 
 impl Blame for TargetError {
     fn fault(&self) -> Fault {
-        Fault::Target
+        match self {
+            TargetError::Kube(e) => e.fault(),
+            TargetError::Ended { .. } => Fault::Host,
+            _ => Fault::Target,
+        }
     }
 
     fn retry(&self) -> Retry {
-        // Each of these is put right at the target, which tells nobody: look again.
-        Retry::Backoff
+        match self {
+            TargetError::Kube(e) => e.retry(),
+            // Each of these is put right at the target, which tells nobody: look again.
+            _ => Retry::Backoff,
+        }
     }
 }
 

@@ -1,14 +1,17 @@
-//! Where apps land: observe what is there, apply what was staked, prune what is owned. Today a directory;
-//! Kubernetes comes with `kube`, in this crate and nowhere else.
+//! Where apps land: observe what is there, apply what was staked, prune what is owned. A directory, or a
+//! Kubernetes cluster, which this crate alone sees through `kube`.
 //!
 //! ```text
-//! ResourceId* ─observe→ Live     Staked<Plan> ─apply→ ─prune→ Outcome*
+//! Object*, ResourceId* ─observe→ Live     Staked<Plan> ─apply→ ─prune→ Outcome*
 //! ```
 //!
-//! What could not be read is [`weir_core::plan::Live::Unknown`], never absent. Nothing is overwritten or
-//! removed that is not what was seen when the plan was made. All calls block: run them off the async threads.
+//! What could not be read is [`weir_core::live::Live::Unknown`], never absent. Nothing is overwritten or
+//! removed that is not what was seen when the plan was made.
 
 pub mod dir;
 mod error;
+pub mod kube;
+mod target;
 
 pub use error::TargetError;
+pub use target::{ApplyEvent, OnEvent, Target};

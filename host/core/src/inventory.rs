@@ -5,16 +5,25 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::live::{Mark, Written};
 use crate::object::ResourceId;
 
 /// How sure we are that an object is ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Holding {
-    /// Staked, and nobody told us that the write happened: ours only if the live content is what was staked.
+    /// Staked, and nobody told us that the write happened: ours only if what is there says so, by the owner
+    /// that is written on it or by being what was staked.
     Intended(Digest),
     /// Written and confirmed: ours, whatever happened to it since.
-    Confirmed(Digest),
+    Confirmed(Written),
+}
+
+impl Holding {
+    /// Whether an object with this mark is the one that was written.
+    pub fn is_of(&self, mark: &Mark) -> bool {
+        matches!(self, Holding::Confirmed(written) if written.mark.uid == mark.uid)
+    }
 }
 
 /// The objects that an app owns.
@@ -38,12 +47,12 @@ impl From<Inventory> for Vec<(ResourceId, Holding)> {
 
 impl Inventory {
     /// How an object is held; `None` when it is not ours.
-    pub fn get(&self, id: &ResourceId) -> Option<Holding> {
-        self.0.get(id).copied()
+    pub fn get(&self, id: &ResourceId) -> Option<&Holding> {
+        self.0.get(id)
     }
     /// All that is held, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (&ResourceId, Holding)> {
-        self.0.iter().map(|(id, holding)| (id, *holding))
+    pub fn iter(&self) -> impl Iterator<Item = (&ResourceId, &Holding)> {
+        self.0.iter()
     }
     /// How many objects.
     pub fn len(&self) -> usize {
@@ -62,8 +71,8 @@ impl Inventory {
         }
     }
     /// A write is confirmed.
-    pub fn confirm(&mut self, id: ResourceId, digest: Digest) {
-        self.0.insert(id, Holding::Confirmed(digest));
+    pub fn confirm(&mut self, id: ResourceId, written: Written) {
+        self.0.insert(id, Holding::Confirmed(written));
     }
     /// The object is known to be gone, or known not to be ours.
     pub fn release(&mut self, id: &ResourceId) -> Option<Holding> {

@@ -30,10 +30,10 @@ mod resolve;
 #[cfg(test)]
 mod tests;
 
-pub use raw::Version;
+pub use place::{Errors, Place};
 pub use raw::schema as manifest_schema;
-pub(crate) use raw::schema_of;
-pub(crate) use read::document;
+pub use raw::{Version, schema_of};
+pub use read::document;
 
 /// The manifest's file, at the repository's root.
 pub const MANIFEST_FILE: &str = "weir.yaml";

@@ -6,33 +6,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::fault::{Blame, Fault, Retry};
 use crate::inventory::{Holding, Inventory};
+use crate::live::{Live, Owner, Seen};
 use crate::name::AppName;
 use crate::object::{Object, ResourceId};
 
 mod order;
 pub use order::wave;
-
-/// The state that was seen: a change carries it as its precondition. A resource version in a cluster, a
-/// content digest in a directory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Version(pub String);
-
-/// What is at an object's place. Not knowing is not absence.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Live {
-    /// Nothing is there.
-    Absent,
-    /// Something is there.
-    Present {
-        /// The precondition for a change.
-        version: Version,
-        /// The digest of its content, in the form of [`Object::digest`].
-        content: Digest,
-    },
-    /// It could not be read: why.
-    Unknown(String),
-}
 
 /// How another app holds an object.
 #[derive(Debug, Clone)]
@@ -65,16 +46,19 @@ pub enum Step {
         /// What to write.
         object: Object,
         /// What was seen.
-        seen: Version,
+        seen: Seen,
+        /// It is what was last written: only the live side changed.
+        heal: bool,
     },
-    /// It is there as wanted, but its write was never confirmed: write nothing, confirm it.
+    /// It is there as wanted, but its write was never confirmed: write nothing, confirm it. Only where the
+    /// target shows an object's whole content.
     Confirm(Object),
     /// Ours and no longer wanted: delete it, if it is still what was seen.
     Prune {
         /// What to delete.
         id: ResourceId,
         /// What was seen.
-        seen: Version,
+        seen: Seen,
     },
     /// Held by us, but gone or never ours: touch nothing, hold it no longer.
     Forget(ResourceId),
@@ -92,15 +76,32 @@ impl Step {
     }
 }
 
-/// Why an object may not be touched. An app with one of these is not synced, and prunes nothing.
+/// Why an object may not be touched. An app with one of these prunes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// Something is there that Weir did not make.
     NotOurs,
     /// Another app of this repository has it and wants it.
     OwnedBy(AppName),
+    /// Somebody else has it: who.
+    Foreign(String),
+    /// It is being deleted: what that waits for.
+    Leaving(String),
     /// What is there could not be read.
     Unknown(String),
+}
+
+impl Blame for Refusal {
+    fn fault(&self) -> Fault {
+        Fault::Target
+    }
+    fn retry(&self) -> Retry {
+        match self {
+            // A person has to act: the next commit or the next look will show it.
+            Refusal::NotOurs | Refusal::OwnedBy(_) | Refusal::Foreign(_) => Retry::OnChange,
+            Refusal::Leaving(_) | Refusal::Unknown(_) => Retry::Backoff,
+        }
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -110,6 +111,11 @@ impl fmt::Display for Refusal {
                 "something is already there that Weir did not make: move it away, or take the object out of the repository",
             ),
             Refusal::OwnedBy(app) => write!(f, "app {app} has it: one of the two must leave it out"),
+            Refusal::Foreign(who) => write!(
+                f,
+                "{who} has it: take it out there first, or take the object out of this repository"
+            ),
+            Refusal::Leaving(why) => write!(f, "it is being deleted, and made again once it is gone: {why}"),
             Refusal::Unknown(why) => write!(f, "what is there could not be read: {why}"),
         }
     }
@@ -228,11 +234,13 @@ pub fn plan(
             continue;
         }
         // It moves here: what the other app held, we hold, and no more surely.
-        let holding = held.map_or_else(|| inventory.get(id), |held| Some(held.holding));
-        match step(object, holding, live.get(id).unwrap_or(&unknown)) {
+        let holding = held.map_or_else(|| inventory.get(id), |held| Some(&held.holding));
+        match step(object, holding, held.is_some(), live.get(id).unwrap_or(&unknown)) {
             Ok(Some(step)) => {
-                if let (Step::Update { .. }, Some(Holding::Intended(staked))) = (&step, holding) {
-                    plan.found.insert(id.clone(), staked);
+                if let (Step::Update { seen, .. }, Some(Holding::Intended(staked))) = (&step, holding)
+                    && seen.owner == Owner::Unsaid
+                {
+                    plan.found.insert(id.clone(), *staked);
                 }
                 apply.entry(wave(id)).or_default().push(step);
             }
@@ -254,30 +262,59 @@ pub fn plan(
     plan
 }
 
-fn step(object: &Object, holding: Option<Holding>, live: &Live) -> Result<Option<Step>, Refusal> {
-    let (version, content) = match live {
+/// What to do about one wanted object; nothing where it is as wanted. `moves` says that another app held it.
+fn step(
+    object: &Object,
+    holding: Option<&Holding>,
+    moves: bool,
+    live: &Live,
+) -> Result<Option<Step>, Refusal> {
+    let seen = match live {
         Live::Unknown(why) => return Err(Refusal::Unknown(why.clone())),
         Live::Absent => return Ok(Some(Step::Create(object.clone()))),
-        Live::Present { version, content } => (version, *content),
+        Live::Present(seen) => seen,
     };
-    let update = || {
-        Some(Step::Update {
-            object: object.clone(),
-            seen: version.clone(),
-        })
-    };
-    let same = content == object.digest();
-    match holding {
-        Some(Holding::Confirmed(known)) if same => {
-            Ok((known != content).then(|| Step::Confirm(object.clone())))
+    whose(seen, holding)?;
+    if let Some(why) = &seen.leaving {
+        return Err(Refusal::Leaving(why.clone()));
+    }
+    let wanted = object.digest();
+    // Where the content can be seen, an unconfirmed write that did happen needs no second one.
+    if seen.owner == Owner::Unsaid && seen.mark.state == wanted {
+        let known = matches!(holding, Some(Holding::Confirmed(w)) if w.content == wanted);
+        return Ok((!known).then(|| Step::Confirm(object.clone())));
+    }
+    let heal = match holding {
+        Some(Holding::Confirmed(written)) if written.content == wanted => {
+            // Who it belongs to is written on it, and is written anew when it moves.
+            if written.mark == seen.mark && !moves && !matches!(seen.owner, Owner::App(_)) {
+                return Ok(None);
+            }
+            !moves
         }
-        Some(Holding::Confirmed(_)) => Ok(update()),
-        Some(Holding::Intended(staked)) if staked == content => Ok(if same {
-            Some(Step::Confirm(object.clone()))
-        } else {
-            update()
-        }),
-        Some(Holding::Intended(_)) | None => Err(Refusal::NotOurs),
+        _ => false,
+    };
+    Ok(Some(Step::Update {
+        object: object.clone(),
+        seen: seen.clone(),
+        heal,
+    }))
+}
+
+/// Whether what is there is ours, by what is written on it and by what the ledger holds.
+fn whose(seen: &Seen, holding: Option<&Holding>) -> Result<(), Refusal> {
+    match (&seen.owner, holding) {
+        (Owner::Us, _) => Ok(()),
+        (Owner::Unsaid, Some(Holding::Confirmed(_))) => Ok(()),
+        (Owner::Unsaid, Some(Holding::Intended(staked))) if *staked == seen.mark.state => Ok(()),
+        (Owner::Unsaid, _) => Err(Refusal::NotOurs),
+        // It moved here in the ledger, and a run was killed before it was written on the object.
+        (Owner::App(_), Some(_)) => Ok(()),
+        (Owner::App(app), None) => Err(Refusal::OwnedBy(app.clone())),
+        // Somebody took our name off it: the same object still is ours, another one of its name is not.
+        (Owner::Nobody, Some(holding)) if holding.is_of(&seen.mark) => Ok(()),
+        (Owner::Nobody, _) => Err(Refusal::NotOurs),
+        (Owner::Foreign(who), _) => Err(Refusal::Foreign(who.clone())),
     }
 }
 
@@ -295,25 +332,23 @@ fn prune(
         if wanted.contains(id) || others.wants.contains_key(id) {
             continue;
         }
+        let unknown = |why: &str| Refusal::Unknown(why.to_owned());
         let step = match live.get(id) {
             Some(Live::Absent) => Step::Forget(id.clone()),
-            Some(Live::Present { version, content }) => match holding {
-                Holding::Intended(staked) if staked != *content => Step::Forget(id.clone()),
-                Holding::Intended(_) | Holding::Confirmed(_) => Step::Prune {
-                    id: id.clone(),
-                    seen: version.clone(),
-                },
+            // A delete needs proof that the object is ours; without it, it is left and let go.
+            Some(Live::Present(seen)) if whose(seen, Some(holding)).is_err() => {
+                Step::Forget(id.clone())
+            }
+            Some(Live::Present(seen)) => Step::Prune {
+                id: id.clone(),
+                seen: seen.clone(),
             },
             Some(Live::Unknown(why)) => {
-                plan.refused
-                    .push((id.clone(), Refusal::Unknown(why.clone())));
+                plan.refused.push((id.clone(), unknown(why)));
                 continue;
             }
             None => {
-                plan.refused.push((
-                    id.clone(),
-                    Refusal::Unknown("it was not observed".to_owned()),
-                ));
+                plan.refused.push((id.clone(), unknown("it was not observed")));
                 continue;
             }
         };
@@ -341,7 +376,7 @@ impl Others {
                 let app = other.clone();
                 let held = Held {
                     app,
-                    holding,
+                    holding: holding.clone(),
                     wants,
                 };
                 others.holds.insert(id.clone(), held);

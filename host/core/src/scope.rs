@@ -71,17 +71,12 @@ pub fn place(
     objects: Vec<Object>,
     namespace: Option<&Namespace>,
 ) -> Result<Vec<Object>, ObjectError> {
-    let defined: Vec<(String, String, bool)> = objects.iter().filter_map(definition).collect();
-    let cluster_defined: BTreeSet<(&str, &str)> = defined
-        .iter()
-        .filter(|(_, _, cluster)| *cluster)
-        .map(|(g, k, _)| (g.as_str(), k.as_str()))
-        .collect();
-    let namespaced_defined: BTreeSet<(&str, &str)> = defined
-        .iter()
-        .filter(|(_, _, cluster)| !*cluster)
-        .map(|(g, k, _)| (g.as_str(), k.as_str()))
-        .collect();
+    let defined: Vec<Definition> = objects.iter().filter_map(definition).collect();
+    let of_scope = |cluster: bool| -> BTreeSet<(&str, &str)> {
+        let of_scope = defined.iter().filter(|d| d.cluster == cluster);
+        of_scope.map(|d| (d.group.as_str(), d.kind.as_str())).collect()
+    };
+    let (cluster_defined, namespaced_defined) = (of_scope(true), of_scope(false));
     let mut out = Vec::with_capacity(objects.len());
     for object in objects {
         let kind = (object.id().group.as_str(), object.id().kind.as_str());
@@ -101,7 +96,19 @@ pub fn place(
     Ok(out)
 }
 
-fn definition(object: &Object) -> Option<(String, String, bool)> {
+/// What a CustomResourceDefinition defines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Definition {
+    /// The kind's group.
+    pub group: String,
+    /// The kind.
+    pub kind: String,
+    /// Whether its objects live in no namespace.
+    pub cluster: bool,
+}
+
+/// What an object defines, if it is a CustomResourceDefinition.
+pub fn definition(object: &Object) -> Option<Definition> {
     if object.id().kind != "CustomResourceDefinition" {
         return None;
     }
@@ -111,11 +118,11 @@ fn definition(object: &Object) -> Option<(String, String, bool)> {
             .and_then(Value::as_str)
             .map(str::to_owned)
     };
-    Some((
-        text("/group")?,
-        text("/names/kind")?,
-        text("/scope")? == "Cluster",
-    ))
+    Some(Definition {
+        group: text("/group")?,
+        kind: text("/names/kind")?,
+        cluster: text("/scope")? == "Cluster",
+    })
 }
 
 fn with_namespace(object: &Object, namespace: Option<String>) -> Result<Object, ObjectError> {

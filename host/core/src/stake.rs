@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{CommitId, Digest};
+use crate::fault::{Fault, Retry};
+use crate::live::Written;
 use crate::name::{AppName, RepositoryName, TargetName};
 use crate::object::ResourceId;
 use crate::plan::{Plan, Step};
@@ -115,22 +117,33 @@ pub async fn stake<L: StakeLog>(
     Ok(Staked { inner: plan, stake })
 }
 
+/// Why a step changed nothing, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// For a person: what stands in the way and what to do.
+    pub why: String,
+    /// Who has to act.
+    pub fault: Fault,
+    /// When to try again.
+    pub retry: Retry,
+}
+
 /// How one step ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ended {
-    /// It is there now, with this content.
-    Created(Digest),
-    /// It was replaced by this content.
-    Updated(Digest),
-    /// It was there with this content.
-    Confirmed(Digest),
+    /// It is there now.
+    Created(Written),
+    /// It was replaced.
+    Updated(Written),
+    /// It was there already, as wanted.
+    Confirmed(Written),
     /// It is gone.
     Pruned,
     /// It was gone before, or is not ours.
     Forgotten,
-    /// Nothing is known to have changed: why.
-    Failed(String),
+    /// Nothing is known to have changed.
+    Failed(Failure),
     /// It was not tried, since an earlier step failed.
     Skipped,
 }
@@ -155,9 +168,9 @@ pub struct Applied {
 
 impl Applied {
     /// The first failure.
-    pub fn failure(&self) -> Option<(&ResourceId, &str)> {
+    pub fn failure(&self) -> Option<(&ResourceId, &Failure)> {
         self.outcomes.iter().find_map(|o| match &o.ended {
-            Ended::Failed(why) => Some((&o.id, why.as_str())),
+            Ended::Failed(failure) => Some((&o.id, failure)),
             _ => None,
         })
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{CommitId, Digest};
 use crate::inventory::Inventory;
+use crate::live::Written;
 use crate::name::{AppName, TargetName};
 use crate::record::{CommitRecord, Event, Problem, Record, SyncRecord};
 use crate::stake::{Ended, Stake};
@@ -126,7 +127,7 @@ impl Status {
         status.target = Some(stake.target.clone());
         // What was written is known now: a new intention must not make it a stranger's.
         for (id, digest) in &stake.found {
-            status.inventory.confirm(id.clone(), *digest);
+            status.inventory.confirm(id.clone(), Written::content(*digest));
         }
         for (id, digest) in &stake.writes {
             status.inventory.stake(id.clone(), *digest);
@@ -145,9 +146,9 @@ impl AppStatus {
     fn fold_sync(&mut self, at: i64, sync: &SyncRecord) {
         for outcome in &sync.outcomes {
             let id = outcome.id.clone();
-            match outcome.ended {
-                Ended::Created(digest) | Ended::Updated(digest) | Ended::Confirmed(digest) => {
-                    self.inventory.confirm(id, digest);
+            match &outcome.ended {
+                Ended::Created(written) | Ended::Updated(written) | Ended::Confirmed(written) => {
+                    self.inventory.confirm(id, written.clone());
                 }
                 Ended::Pruned | Ended::Forgotten => {
                     self.inventory.release(&id);

@@ -14,7 +14,7 @@ use crate::logs;
 mod apps;
 mod diff;
 mod doctor;
-mod engine;
+pub(crate) mod engine;
 mod histories;
 mod history;
 mod lock;
@@ -43,10 +43,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Follow a repository and keep its targets equal to it, until stopped
+    /// Follow a repository, or those of a file (--config), and keep their targets equal to them, until stopped
     Serve(serve::ServeArgs),
     /// Have the host that runs on this state fetch now; prints the commit that it found
-    Refresh,
+    Refresh(refresh::RefreshArgs),
     /// Sync once, then exit
     Sync(serve::SyncArgs),
     /// Write weir.lock: the digest of every plugin, and what renders may know of each target
@@ -61,7 +61,7 @@ enum Command {
     History(history::HistoryArgs),
     /// Check this host: state, ledger, plugins, sandbox
     Doctor(doctor::DoctorArgs),
-    /// Print the JSON Schema of weir.yaml or weir.lock, for editors
+    /// Print the JSON Schema of weir.yaml, weir.lock or a host's file, for editors
     Schema {
         /// Which file
         #[arg(value_enum, default_value = "manifest")]
@@ -88,6 +88,8 @@ enum SchemaOf {
     Manifest,
     /// weir.lock
     Lock,
+    /// The file of `weir serve --config`
+    Host,
 }
 
 /// How a command that did not fail ended.
@@ -133,7 +135,7 @@ fn run(cli: Cli) -> Result<Done, Error> {
         #[cfg(feature = "crash-points")]
         Command::CrashPoints => output::print(&format!("{}\n", crate::crash::STEPS.join("\n"))),
         Command::Serve(args) => on_runtime(serve::serve(&global, &args)),
-        Command::Refresh => on_runtime(refresh::refresh(&global)),
+        Command::Refresh(args) => on_runtime(refresh::refresh(&global, &args)),
         Command::Sync(args) => on_runtime(serve::sync(&global, &args)),
         Command::Lock(args) => on_runtime(lock::lock(&global, &args)),
         Command::Render(args) => on_runtime(render::render(&global, &args)),
@@ -148,7 +150,9 @@ fn on_runtime(command: impl Future<Output = Result<Done, Error>>) -> Result<Done
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
-    runtime
-        .map_err(|e| Error::host("start", e.to_string()))?
-        .block_on(command)
+    let runtime = runtime.map_err(|e| Error::host("start", e.to_string()))?;
+    let ended = runtime.block_on(command);
+    // The command has waited for what it began as long as it meant to: a read that hangs holds nothing up.
+    runtime.shutdown_background();
+    ended
 }

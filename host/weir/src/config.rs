@@ -1,15 +1,16 @@
 //! From flags as typed to settings as meant: where state and caches lie, which repository, which targets.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use weir_core::digest::Digest;
 use weir_core::name::{RepoPath, RepositoryName, TargetName};
-use weir_source::{
-    Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig,
-};
+use weir_source::{RefName, RepoUrl, Secret, Source};
 
 use crate::error::Error;
+use crate::repository::{Auth, ManifestAt, Reach};
+
+pub(crate) mod file;
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -134,27 +135,30 @@ pub(crate) struct RepoArgs {
 impl RepoArgs {
     /// The source, opened.
     pub(crate) fn open(&self, places: &Places, reference: &str) -> Result<Source, Error> {
+        let reach = self.reach()?;
+        reach.open(places, &ref_name(reference)?)
+    }
+
+    /// The repository and how it is reached, as meant.
+    pub(crate) fn reach(&self) -> Result<Reach, Error> {
         let url = self.url()?;
-        let reference: RefName = reference
-            .parse()
-            .map_err(|e| Error::Usage(format!("--ref: {e}")))?;
-        let http = HttpOptions {
+        Ok(Reach {
+            name: self.repository(&url)?,
+            url,
+            auth: self.auth(),
             ca_file: self.ca_file.clone(),
             client_cert: self.client_cert.clone().zip(self.client_key.clone()),
             proxy: self.proxy.clone().map(Secret::new),
-            ..HttpOptions::host()
-        };
-        let config = SourceConfig {
-            name: self.repository(&url)?,
-            url,
-            reference,
-            cache_dir: places.cache.join("git"),
-            credentials: self.credentials()?,
-            http,
-            fetch_limits: FetchLimits::HOST,
-            tree_limits: weir_core::tree::TreeLimits::HOST,
-        };
-        Source::open(config).map_err(|e| Error::stage("fetch", &e))
+        })
+    }
+
+    /// Where the manifest lies, as the flags say.
+    pub(crate) fn manifest(&self) -> ManifestAt {
+        match (&self.path, &self.manifest) {
+            (Some(path), _) => ManifestAt::Path(path.clone()),
+            (None, Some(file)) => ManifestAt::File(file.clone()),
+            (None, None) => ManifestAt::Tree,
+        }
     }
 
     /// The URL as meant.
@@ -165,7 +169,7 @@ impl RepoArgs {
     }
 
     /// What this host calls the repository: its last part, made a name, and a few digits of the whole URL.
-    pub(crate) fn repository(&self, url: &RepoUrl) -> Result<RepositoryName, Error> {
+    fn repository(&self, url: &RepoUrl) -> Result<RepositoryName, Error> {
         match &self.name {
             Some(name) => Ok(name.clone()),
             None => {
@@ -174,29 +178,29 @@ impl RepoArgs {
         }
     }
 
-    fn credentials(&self) -> Result<Option<Credentials>, Error> {
-        let read = |flag: &str, path: &Path| {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Error::Usage(format!("--{flag} {}: {e}", path.display())))?;
-            Ok::<_, Error>(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
-        };
+    fn auth(&self) -> Auth {
         if let Some(file) = &self.token_file {
-            return Ok(Some(Credentials::Token(read("token-file", file)?)));
+            return Auth::TokenFile(file.clone());
         }
         if let (Some(user), Some(file)) = (&self.username, &self.password_file) {
-            return Ok(Some(Credentials::Basic {
-                user: user.clone(),
-                password: read("password-file", file)?,
-            }));
+            let (user, file) = (user.clone(), file.clone());
+            return Auth::Password { user, file };
         }
         let token = std::env::var("WEIR_GIT_TOKEN")
             .ok()
             .filter(|t| !t.is_empty());
-        Ok(token.map(|t| Credentials::Token(Secret::new(t))))
+        token.map_or(Auth::None, |t| Auth::Token(Secret::new(t)))
     }
 }
 
-fn default_name(identity: &str) -> Result<RepositoryName, weir_core::name::NameError> {
+/// A ref as a flag gave it.
+pub(crate) fn ref_name(text: &str) -> Result<RefName, Error> {
+    text.parse()
+        .map_err(|e| Error::Usage(format!("--ref: {e}")))
+}
+
+/// What a repository is called that was given no name: its last part, and a few digits of the whole URL.
+pub(crate) fn default_name(identity: &str) -> Result<RepositoryName, weir_core::name::NameError> {
     let last = identity
         .trim_end_matches('/')
         .rsplit('/')
@@ -272,6 +276,8 @@ pub(crate) fn bindings(given: &[TargetBinding]) -> Result<BTreeMap<TargetName, P
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

@@ -1,5 +1,6 @@
 //! Control of a running host: which fetch answers a request, and the socket under the state where requests come in.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,6 +12,7 @@ use tokio::net::UnixListener;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use weir_api::{Refresh, Refreshed, Stopping};
+use weir_core::name::RepositoryName;
 
 use crate::error::Error;
 use crate::follow::Signal;
@@ -71,7 +73,35 @@ pub(crate) struct Refresher {
     asked: AtomicU64,
 }
 
-impl Refresh for Refresher {
+/// Asks the loops of all repositories of this host.
+pub(crate) struct Refreshers(BTreeMap<RepositoryName, Option<Refresher>>);
+
+impl Refreshers {
+    /// Each repository with its own; a suspended one has none.
+    pub(crate) fn new(refreshers: BTreeMap<RepositoryName, Option<Refresher>>) -> Refreshers {
+        Refreshers(refreshers)
+    }
+}
+
+impl Refresh for Refreshers {
+    fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send {
+        self.0.keys()
+    }
+
+    async fn refresh(&self, repository: RepositoryName) -> Result<Refreshed, Stopping> {
+        match self.0.get(&repository) {
+            Some(Some(refresher)) => refresher.refresh().await,
+            Some(None) => Ok(Refreshed {
+                suspended: true,
+                ..Refreshed::default()
+            }),
+            // Asked are those that it names.
+            None => Err(Stopping),
+        }
+    }
+}
+
+impl Refresher {
     async fn refresh(&self) -> Result<Refreshed, Stopping> {
         let mut fetches = self.fetches.clone();
         // A fetch under way may have read the ref before whoever asks changed it: the next one counts.
@@ -156,7 +186,7 @@ mod tests {
     fn at(n: u8) -> Refreshed {
         Refreshed {
             commit: Some(CommitId::from_bytes([n; 20])),
-            problem: None,
+            ..Refreshed::default()
         }
     }
 

@@ -66,6 +66,24 @@ impl Error {
         }
     }
 
+    /// The same error of a repository that could not be opened: on this host, and worth another try.
+    pub(crate) fn at_start(self) -> Error {
+        match self {
+            Error::Usage(message) => Error::host("start", message),
+            Error::Stage {
+                stage,
+                fault,
+                message,
+                ..
+            } => Error::Stage {
+                stage,
+                fault,
+                retry: Retry::Backoff,
+                message,
+            },
+        }
+    }
+
     /// How the process ends.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {

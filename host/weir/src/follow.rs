@@ -1,11 +1,12 @@
 //! The one loop: events in, the schedule decides, each command is a task that reports back with an event.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 use weir_api::Refreshed;
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame as _, Retry};
@@ -13,15 +14,20 @@ use weir_core::name::AppName;
 use weir_core::record::{CommitRecord, Event as Kept, Movement, Problem, Record};
 use weir_core::schedule::{Command, Event, Node, Now, Schedule, Settings};
 use weir_core::status::State;
-use weir_source::{Fetched, RefChange, Source};
+use weir_source::{Fetched, RefChange};
 
 use crate::control::FetchBoard;
 use crate::crash::crash_point;
 use crate::error::Error;
-use crate::prepare::{Host, ManifestFrom, Prepared, prepare};
-use crate::progress::{Line, fetching};
-use crate::sync::{Report, Syncer};
+use crate::journal::Journal;
+use crate::open::{Opened, Opening};
+use crate::prepare::{Host, Prepared};
+use crate::sync::Report;
 use crate::tell::Teller;
+use crate::turns::Turns;
+
+mod work;
+use work::nodes;
 
 /// How long a stop waits for what is in flight.
 const STOP_WAIT: Duration = Duration::from_secs(30);
@@ -39,20 +45,31 @@ pub(crate) enum Signal {
 
 /// What a repository is followed with.
 pub(crate) struct Follow {
-    /// Where commits come from.
-    pub(crate) source: Arc<Source>,
+    /// What opens it.
+    pub(crate) opening: Opening,
+    /// It opened, where that has to work before the loop begins. Otherwise each fetch tries until it has.
+    pub(crate) opened: Option<Arc<Opened>>,
     /// What renders need.
     pub(crate) host: Arc<Host>,
-    /// Where apps land.
-    pub(crate) syncer: Arc<Syncer>,
-    /// Where the manifest comes from.
-    pub(crate) from: ManifestFrom,
+    /// Whose turn it is to fetch and to sync.
+    pub(crate) queues: Queues,
     /// The schedule's settings.
     pub(crate) settings: Settings,
     /// Where it says how its fetches go.
     pub(crate) fetches: FetchBoard,
+    /// Where the jitter comes from: another number for each repository.
+    pub(crate) seed: u64,
     /// Stop when everything was tried once.
     pub(crate) once: bool,
+}
+
+/// What repositories wait for each other with. Renders have the host's own. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Queues {
+    /// Fetches at once.
+    pub(crate) fetches: Turns,
+    /// Apps that sync at once.
+    pub(crate) syncs: Turns,
 }
 
 /// What is known when the loop ends.
@@ -68,9 +85,11 @@ pub(crate) struct Ended {
 
 /// What a task tells the loop.
 enum Done {
-    Fetch(Result<Fetched, Error>),
+    /// With the repository, where it is open by now.
+    Fetch(Option<Arc<Opened>>, Result<Fetched, Error>),
     Prepare(CommitId, Box<Result<Arc<Prepared>, Error>>),
-    Sync(AppName, CommitId, Box<Result<Report, Error>>),
+    /// `None`: the host stops, and its turn had not come.
+    Sync(AppName, CommitId, Option<Box<Result<Report, Error>>>),
 }
 
 /// The loop's own state: one owner, no lock.
@@ -82,6 +101,7 @@ struct Loop<'a> {
     started: Instant,
     stop: Arc<AtomicBool>,
     in_flight: usize,
+    opened: Option<Arc<Opened>>,
     prepared: Option<Arc<Prepared>>,
     ended: Ended,
 }
@@ -93,9 +113,9 @@ pub(crate) async fn follow(
     teller: &mut Teller,
 ) -> Ended {
     let (send, mut receive) = mpsc::channel(EVENTS);
-    let seed = std::process::id().into();
     let mut it = Loop {
-        schedule: Schedule::new(follow.settings, seed),
+        schedule: Schedule::new(follow.settings, follow.seed),
+        opened: follow.opened.clone(),
         follow: Arc::new(follow),
         teller,
         send,
@@ -170,46 +190,47 @@ impl Loop<'_> {
     fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {
         self.in_flight += 1;
         let send = self.send.clone();
-        tokio::spawn(async move {
+        let task = async move {
             // The loop is gone only when the host ends: then nobody waits for this.
             let _ = send.send(task.await).await;
-        });
+        };
+        tokio::spawn(task.in_current_span());
     }
 
     fn fetch(&mut self) {
         self.follow.fetches.begun();
-        let (follow, stop) = (self.follow.clone(), self.stop.clone());
+        let (follow, opened, stop) = (self.follow.clone(), self.opened.clone(), self.stop.clone());
         self.spawn(async move {
-            let fetched = tokio::task::spawn_blocking(move || {
-                let line = Line::begin("fetching");
-                follow.source.fetch(&stop, &|p| line.say(fetching(&p)))
-            })
-            .await;
+            let (opened, result) = follow.fetch(opened, stop).await;
             crash_point("fetched");
-            Done::Fetch(match fetched {
-                Ok(result) => result.map_err(|e| Error::stage("fetch", &e)),
-                Err(e) => Err(Error::host("fetch", format!("the fetch ended early: {e}"))),
-            })
+            Done::Fetch(opened, result)
         });
     }
 
     fn prepare(&mut self, commit: CommitId) {
-        let follow = self.follow.clone();
+        let (follow, opened) = (self.follow.clone(), self.opened.clone());
         self.spawn(async move {
-            let result = follow.prepare(commit).await;
+            let result = match opened {
+                Some(opened) => follow.prepare(&opened, commit).await,
+                None => Err(Error::host("snapshot", "nothing is open")),
+            };
             crash_point("prepared");
             Done::Prepare(commit, Box::new(result.map(Arc::new)))
         });
     }
 
     fn sync(&mut self, app: AppName, commit: CommitId) {
-        let (syncer, prepared) = (self.follow.syncer.clone(), self.prepared.clone());
+        let (opened, prepared) = (self.opened.clone(), self.prepared.clone());
+        let turns = self.follow.queues.syncs.clone();
         self.spawn(async move {
-            let result = match prepared {
-                Some(prepared) => syncer.sync(&prepared, &app).await,
-                None => Err(Error::host("plan", "nothing is prepared")),
+            let Some(_turn) = turns.take().await else {
+                return Done::Sync(app, commit, None);
             };
-            Done::Sync(app, commit, Box::new(result))
+            let result = match (opened, prepared) {
+                (Some(opened), Some(prepared)) => opened.syncer.sync(&prepared, &app).await,
+                _ => Err(Error::host("plan", "nothing is prepared")),
+            };
+            Done::Sync(app, commit, Some(Box::new(result)))
         });
     }
 
@@ -217,9 +238,13 @@ impl Loop<'_> {
     async fn take(&mut self, done: Done) -> Event {
         self.in_flight -= 1;
         match done {
-            Done::Fetch(result) => Event::Fetched(self.fetched(result).await),
+            Done::Fetch(opened, result) => {
+                self.opened = opened;
+                Event::Fetched(self.fetched(result).await)
+            }
             Done::Prepare(commit, result) => Event::Prepared(commit, self.prepared(*result).await),
-            Done::Sync(app, commit, result) => {
+            Done::Sync(app, commit, None) => Event::Synced(app, commit, Err(Retry::OnChange)),
+            Done::Sync(app, commit, Some(result)) => {
                 let result = self.synced(&app, *result);
                 Event::Synced(app, commit, result)
             }
@@ -227,15 +252,19 @@ impl Loop<'_> {
     }
 
     async fn fetched(&mut self, result: Result<Fetched, Error>) -> Result<CommitId, Retry> {
-        let result = match result {
-            Ok(fetched) => self.moved(&fetched).await.map(|()| fetched.commit),
-            Err(e) => Err(e),
+        let result = match (result, self.opened.clone()) {
+            (Ok(fetched), Some(opened)) => {
+                self.moved(&opened, &fetched).await.map(|()| fetched.commit)
+            }
+            (Ok(_), None) => Err(Error::host("fetch", "nothing is open")),
+            (Err(e), _) => Err(e),
         };
         self.teller
-            .fetched(result.as_ref().err(), self.follow.syncer.journal());
+            .fetched(result.as_ref().err(), self.follow.opening.known());
         self.follow.fetches.ended(Refreshed {
             commit: result.as_ref().ok().copied(),
             problem: result.as_ref().err().map(ToString::to_string),
+            suspended: false,
         });
         result.map_err(|e| {
             let retry = e.retry();
@@ -245,8 +274,8 @@ impl Loop<'_> {
     }
 
     /// Keeps the commit in the ledger where the ref moved, as this host has seen it.
-    async fn moved(&mut self, fetched: &Fetched) -> Result<(), Error> {
-        let journal = self.follow.syncer.journal();
+    async fn moved(&mut self, opened: &Opened, fetched: &Fetched) -> Result<(), Error> {
+        let journal = opened.syncer.journal();
         let known = journal.status(|s| s.head.as_ref().map(|h| h.commit));
         if known == Some(fetched.commit) {
             return Ok(());
@@ -256,8 +285,7 @@ impl Loop<'_> {
             (Some(from), RefChange::Rewritten { .. }) => Movement::Rewritten(from),
             (Some(from), _) => Movement::Forward(from),
         };
-        let info = self
-            .follow
+        let info = opened
             .source
             .commit_info(fetched.commit)
             .map_err(|e| Error::stage("fetch", &e))?;
@@ -279,17 +307,20 @@ impl Loop<'_> {
     }
 
     async fn prepared(&mut self, result: Result<Arc<Prepared>, Error>) -> Result<Vec<Node>, Retry> {
+        let Some(opened) = self.opened.clone() else {
+            return Err(Retry::Backoff);
+        };
         match result {
             Ok(prepared) => {
                 self.teller.prepared(&prepared);
-                let nodes = self.nodes(&prepared);
+                let nodes = nodes(&opened.syncer, &prepared);
                 self.prepared = Some(prepared);
                 Ok(nodes)
             }
             Err(e) => {
-                let problem = e.problem();
-                self.keep_problem(&problem).await;
-                self.teller.not_prepared(&e, self.follow.syncer.journal());
+                let journal = opened.syncer.journal();
+                keep_problem(journal, &e.problem()).await;
+                self.teller.not_prepared(&e, journal);
                 let retry = e.retry();
                 self.ended.problem = Some(e);
                 Err(retry)
@@ -297,76 +328,12 @@ impl Loop<'_> {
         }
     }
 
-    async fn keep_problem(&self, problem: &Problem) {
-        let journal = self.follow.syncer.journal();
-        if journal.status(|s| s.problem.as_ref() == Some(problem)) {
-            return;
-        }
-        let commit = journal.status(|s| s.head.as_ref().map(|h| h.commit));
-        let event = Kept::Failed {
-            commit,
-            problem: problem.clone(),
-        };
-        if let Err(e) = journal.append(vec![Record { app: None, event }]).await {
-            tracing::error!("{e}");
-        }
-    }
-
-    /// The apps that this host syncs, and those that the ledger knows and the manifest no longer has. The
-    /// latter go last: what moves from them to another app is taken first.
-    fn nodes(&self, prepared: &Prepared) -> Vec<Node> {
-        let syncer = &self.follow.syncer;
-        let bound = |name: &AppName| {
-            prepared
-                .apps
-                .get(name)
-                .is_some_and(|a| syncer.binds(&a.app.target))
-        };
-        let mut nodes: Vec<Node> = Vec::new();
-        for (name, app) in prepared.apps.iter().filter(|(name, _)| bound(name)) {
-            let after = app
-                .app
-                .after
-                .iter()
-                .filter(|dep| bound(dep))
-                .cloned()
-                .collect();
-            nodes.push(Node {
-                app: name.clone(),
-                after,
-            });
-        }
-        let gone: Vec<AppName> = syncer.journal().status(|s| {
-            s.apps
-                .keys()
-                .filter(|name| !prepared.apps.contains_key(*name))
-                .cloned()
-                .collect()
-        });
-        let wanted = &prepared.desired;
-        for app in gone {
-            let held: BTreeSet<_> = syncer.journal().status(|s| {
-                s.apps
-                    .get(&app)
-                    .map(|a| a.inventory.iter().map(|(id, _)| id.clone()).collect())
-                    .unwrap_or_default()
-            });
-            let takes =
-                |ids: &Option<BTreeSet<_>>| ids.as_ref().is_some_and(|ids| !ids.is_disjoint(&held));
-            let after = wanted
-                .iter()
-                .filter(|(name, ids)| bound(name) && takes(ids))
-                .map(|(name, _)| name.clone())
-                .collect();
-            nodes.push(Node { app, after });
-        }
-        nodes
-    }
-
     fn synced(&mut self, app: &AppName, result: Result<Report, Error>) -> Result<(), Retry> {
         match result {
             Ok(report) => {
-                self.teller.synced(&report, self.follow.syncer.journal());
+                if let Some(journal) = self.follow.opening.known() {
+                    self.teller.synced(&report, journal);
+                }
                 let ended = match report.state {
                     State::Failed | State::Pending => Err(report.retry),
                     State::Synced | State::Held => Ok(()),
@@ -384,8 +351,8 @@ impl Loop<'_> {
     }
 
     fn finish(mut self) -> Ended {
-        if let Some(prepared) = &self.prepared {
-            let nodes = self.nodes(prepared);
+        if let (Some(opened), Some(prepared)) = (&self.opened, &self.prepared) {
+            let nodes = nodes(&opened.syncer, prepared);
             let ran = &self.ended.reports;
             self.ended.waiting = nodes
                 .into_iter()
@@ -397,40 +364,18 @@ impl Loop<'_> {
     }
 }
 
-impl Follow {
-    async fn prepare(self: Arc<Self>, commit: CommitId) -> Result<Prepared, Error> {
-        let follow = self.clone();
-        let snapshot = tokio::task::spawn_blocking(move || follow.source.snapshot(commit)).await;
-        let snapshot = snapshot
-            .map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;
-        let snapshot = snapshot.map_err(|e| Error::stage("snapshot", &e))?;
-        let mut prepared = prepare(&self.host, &snapshot, &self.from, &[]).await?;
-        self.say_unbound(&mut prepared)?;
-        Ok(prepared)
+/// Keeps what a commit could not be read for, once.
+async fn keep_problem(journal: &Journal, problem: &Problem) {
+    if journal.status(|s| s.problem.as_ref() == Some(problem)) {
+        return;
     }
-
-    /// Apps whose target this host does not bind are another host's; where that is all of them, the
-    /// flags are wrong.
-    fn say_unbound(&self, prepared: &mut Prepared) -> Result<(), Error> {
-        let apps = prepared.apps.values();
-        let unbound: Vec<String> = apps
-            .filter(|a| !self.syncer.binds(&a.app.target))
-            .map(|a| format!("{} (target {})", a.app.name, a.app.target))
-            .collect();
-        if unbound.is_empty() {
-            return Ok(());
-        }
-        let text = format!(
-            "{} of {} apps land in targets that this host does not bind, and are left to others: {}. Bind one with --target NAME=dir:PATH",
-            unbound.len(),
-            prepared.apps.len(),
-            unbound.join(", ")
-        );
-        if unbound.len() == prepared.apps.len() {
-            return Err(Error::Usage(text));
-        }
-        prepared.warnings.push(text);
-        Ok(())
+    let commit = journal.status(|s| s.head.as_ref().map(|h| h.commit));
+    let event = Kept::Failed {
+        commit,
+        problem: problem.clone(),
+    };
+    if let Err(e) = journal.append(vec![Record { app: None, event }]).await {
+        tracing::error!("{e}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! One repository's chain in the ledger with the status that its records fold to: append, then fold.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use weir_api::is_listening;
 use weir_core::name::{AppName, RepositoryName};
@@ -13,29 +13,33 @@ use crate::config::Places;
 use crate::control::socket_path;
 use crate::error::Error;
 
+/// Opens this host's ledger for writing, alone.
+pub(crate) async fn open_ledger(places: &Places) -> Result<Arc<Ledger>, Error> {
+    let ledger = Ledger::open(
+        &places.state.join("ledger"),
+        LedgerLimits::HOST,
+        Arc::new(now),
+    )
+    .await;
+    match ledger {
+        Ok(ledger) => Ok(Arc::new(ledger)),
+        Err(e) => Err(in_use(places, &e).await),
+    }
+}
+
 /// The chain of one repository.
 pub(crate) struct Journal {
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
     repository: RepositoryName,
     status: Mutex<Status>,
 }
 
 impl Journal {
-    /// Opens the ledger for writing and folds what it knows of this repository.
+    /// Folds what the ledger knows of this repository.
     pub(crate) async fn open(
-        places: &Places,
+        ledger: Arc<Ledger>,
         repository: RepositoryName,
     ) -> Result<Journal, Error> {
-        let ledger = Ledger::open(
-            &places.state.join("ledger"),
-            LedgerLimits::HOST,
-            std::sync::Arc::new(now),
-        )
-        .await;
-        let ledger = match ledger {
-            Ok(ledger) => ledger,
-            Err(e) => return Err(in_use(places, &e).await),
-        };
         let status = ledger
             .load(&repository)
             .await

@@ -7,14 +7,18 @@ mod control;
 mod crash;
 mod error;
 mod follow;
+mod hosting;
 mod journal;
 mod logs;
+mod open;
 mod plugins;
 mod prepare;
 mod progress;
 mod read_model;
+mod repository;
 mod sync;
 mod tell;
+mod turns;
 
 fn main() -> std::process::ExitCode {
     crash::arm();

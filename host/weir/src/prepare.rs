@@ -24,6 +24,7 @@ use crate::blame::Makers;
 use crate::error::Error;
 use crate::plugins::{self, Store};
 use crate::progress::{Line, rendering};
+use crate::turns::Turns;
 
 /// What renders need of this host.
 pub(crate) struct Host {
@@ -35,8 +36,8 @@ pub(crate) struct Host {
     pub(crate) limits: Limits,
     /// How large one app may be.
     pub(crate) output: OutputLimits,
-    /// How many apps render at once.
-    pub(crate) parallel: usize,
+    /// How many apps render at once, over all repositories.
+    pub(crate) turns: Turns,
 }
 
 /// Where the manifest comes from.
@@ -173,16 +174,17 @@ pub(crate) async fn prepare(
     let ready = load_all(host, snapshot, &manifest, lock.as_ref(), &apps).await?;
     let manifest = Arc::new(manifest);
     let mut results: Vec<Option<Result<Rendered, Error>>> = apps.iter().map(|_| None).collect();
-    let slots = Arc::new(tokio::sync::Semaphore::new(host.parallel.max(1)));
+    let turns = host.turns.own();
     let mut tasks = JoinSet::new();
     for (n, app) in apps.iter().enumerate() {
         let facts =
             lock::facts_for(lock.as_ref(), &app.target).map_err(|e| Error::stage("manifest", &e));
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
-        let (manifest, ready, slots) = (manifest.clone(), ready.clone(), slots.clone());
+        let (manifest, ready, turns) = (manifest.clone(), ready.clone(), turns.clone());
         tasks.spawn(async move {
-            let _slot = slots.acquire_owned().await;
+            let turn = turns.take().await;
             let result = match facts {
+                _ if turn.is_none() => Err(Error::host("render", "the host is stopping")),
                 Ok(facts) => {
                     Render {
                         host: &host,

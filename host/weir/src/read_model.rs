@@ -8,63 +8,111 @@ use weir_core::name::RepositoryName;
 use weir_core::status::Status;
 
 use crate::journal::Journal;
+use crate::repository::RepositorySettings;
+
+/// One repository as it is first shown: named, and nothing known yet.
+pub(crate) fn unknown(settings: &RepositorySettings) -> RepositoryView {
+    RepositoryView {
+        name: settings.reach.name.clone(),
+        url: PublicUrl::of(&settings.reach.url.to_string()),
+        reference: settings.reference.to_string(),
+        suspended: settings.policy.suspend,
+        commit: None,
+        fault: None,
+        message: None,
+        apps: Vec::new(),
+    }
+}
+
+/// Where the views of all repositories are gathered. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Board(Arc<watch::Sender<Arc<View>>>);
+
+impl Board {
+    /// A board with these repositories on it, and where its views arrive.
+    pub(crate) fn new(repositories: Vec<RepositoryView>) -> (Board, watch::Receiver<Arc<View>>) {
+        let repositories: Vec<_> = repositories.into_iter().map(Arc::new).collect();
+        let (send, receive) = watch::channel(Arc::new(View {
+            ready: readiness(&repositories),
+            repositories,
+        }));
+        (Board(Arc::new(send)), receive)
+    }
+
+    /// Sends the views of this one of its repositories.
+    pub(crate) fn publisher(&self, place: usize, settings: &RepositorySettings) -> Publisher {
+        Publisher {
+            board: self.clone(),
+            place,
+            unknown: unknown(settings),
+        }
+    }
+}
+
+/// Ready when every repository was fetched, is suspended or has said why not, and not all of them failed.
+fn readiness(repositories: &[Arc<RepositoryView>]) -> Result<(), String> {
+    let works = |r: &Arc<RepositoryView>| r.commit.is_some() || r.suspended;
+    let untried = repositories
+        .iter()
+        .filter(|r| !works(r) && r.message.is_none());
+    match untried.count() {
+        0 => {}
+        _ if repositories.len() == 1 => return Err("starting".to_owned()),
+        n => {
+            let of = repositories.len();
+            return Err(format!(
+                "starting: {n} of {of} repositories were not asked yet"
+            ));
+        }
+    }
+    if repositories.iter().any(works) {
+        return Ok(());
+    }
+    let message = repositories.iter().find_map(|r| r.message.clone());
+    Err(message.unwrap_or_else(|| "nothing is followed".to_owned()))
+}
 
 /// Sends views of one repository to whoever reads them.
 pub(crate) struct Publisher {
-    send: watch::Sender<Arc<View>>,
-    url: PublicUrl,
-    reference: String,
+    board: Board,
+    place: usize,
+    unknown: RepositoryView,
 }
 
 impl Publisher {
-    /// A publisher, and where its views arrive.
-    pub(crate) fn new(url: &str, reference: &str) -> (Publisher, watch::Receiver<Arc<View>>) {
-        let view = View {
-            ready: Err("starting".to_owned()),
-            repositories: Vec::new(),
-        };
-        let (send, receive) = watch::channel(Arc::new(view));
-        (
-            Publisher {
-                send,
-                url: PublicUrl::of(url),
-                reference: reference.to_owned(),
-            },
-            receive,
-        )
+    /// The repository.
+    pub(crate) fn repository(&self) -> &RepositoryName {
+        &self.unknown.name
     }
 
-    /// Sends how things stand now.
-    pub(crate) fn publish(&self, journal: &Journal, problem: Option<&str>) {
-        let repository =
-            journal.status(|status| self.repository(journal.repository(), status, problem));
-        let ready = match &repository.commit {
-            Some(_) => Ok(()),
-            None => Err(problem.unwrap_or("nothing was fetched yet").to_owned()),
+    /// Sends how things stand now. Without a journal nothing was opened yet.
+    pub(crate) fn publish(&self, journal: Option<&Journal>, problem: Option<&str>) {
+        let view = match journal {
+            Some(journal) => journal.status(|status| self.view(status, problem)),
+            None => self.view(&Status::default(), problem),
         };
-        self.send.send_replace(Arc::new(View {
-            ready,
-            repositories: vec![repository],
-        }));
+        self.board.0.send_modify(|all| {
+            let mut repositories = all.repositories.clone();
+            if let Some(place) = repositories.get_mut(self.place) {
+                *place = Arc::new(view);
+            }
+            *all = Arc::new(View {
+                ready: readiness(&repositories),
+                repositories,
+            });
+        });
     }
 
-    fn repository(
-        &self,
-        name: &RepositoryName,
-        status: &Status,
-        problem: Option<&str>,
-    ) -> RepositoryView {
+    fn view(&self, status: &Status, problem: Option<&str>) -> RepositoryView {
         let kept = status.problem.as_ref();
         RepositoryView {
-            name: name.clone(),
-            url: self.url.clone(),
-            reference: self.reference.clone(),
             commit: status.head.as_ref().map(|h| h.commit),
             fault: kept.map(|p| p.fault),
             message: problem
                 .map(str::to_owned)
                 .or_else(|| kept.map(|p| p.message.clone())),
             apps: apps(status),
+            ..self.unknown.clone()
         }
     }
 }
@@ -82,4 +130,54 @@ pub(crate) fn apps(status: &Status) -> Vec<AppView> {
         since: app.since,
     };
     status.apps.iter().map(view).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(name: &str) -> RepositoryView {
+        RepositoryView {
+            name: name.parse().unwrap(),
+            url: PublicUrl::of("https://h/x"),
+            reference: "main".to_owned(),
+            suspended: false,
+            commit: None,
+            fault: None,
+            message: None,
+            apps: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_host_is_ready_when_each_repository_was_tried_and_not_all_of_them_failed() {
+        let untried = || repository("a");
+        let failed = || RepositoryView {
+            message: Some("the server is away".to_owned()),
+            ..repository("b")
+        };
+        let fetched = || RepositoryView {
+            commit: Some(weir_core::digest::CommitId::from_bytes([1; 20])),
+            ..repository("c")
+        };
+        let suspended = || RepositoryView {
+            suspended: true,
+            ..repository("d")
+        };
+        for (repositories, expected) in [
+            (vec![untried()], Err("starting")),
+            (vec![failed()], Err("the server is away")),
+            (vec![fetched()], Ok(())),
+            (vec![suspended()], Ok(())),
+            (vec![failed(), fetched()], Ok(())),
+            (
+                vec![untried(), fetched()],
+                Err("starting: 1 of 2 repositories were not asked yet"),
+            ),
+            (vec![failed(), failed()], Err("the server is away")),
+        ] {
+            let repositories: Vec<_> = repositories.into_iter().map(Arc::new).collect();
+            assert_eq!(readiness(&repositories), expected.map_err(str::to_owned));
+        }
+    }
 }

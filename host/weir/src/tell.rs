@@ -63,13 +63,13 @@ impl Teller {
     }
 
     /// A fetch ended.
-    pub(crate) fn fetched(&mut self, problem: Option<&Error>, journal: &Journal) {
+    pub(crate) fn fetched(&mut self, problem: Option<&Error>, journal: Option<&Journal>) {
         let result = match (problem, std::mem::take(&mut self.moved)) {
             (Some(_), _) => FetchResult::Failed,
             (None, true) => FetchResult::Moved,
             (None, false) => FetchResult::Unchanged,
         };
-        self.metrics.fetched(journal.repository(), result);
+        self.metrics.fetched(self.publisher.repository(), result);
         let problem = problem.map(ToString::to_string);
         if problem != self.fetch_problem {
             match &problem {
@@ -119,7 +119,7 @@ impl Teller {
             tracing::error!("{message}\nthe last good state stays");
             self.prepare_problem = Some(message);
         }
-        self.publish(journal);
+        self.publish(Some(journal));
     }
 
     /// One app was synced, or was not.
@@ -136,7 +136,7 @@ impl Teller {
         if report.is_news {
             tell_report(report, changed);
         }
-        self.publish(journal);
+        self.publish(Some(journal));
     }
 
     /// Counts the stages that just ran. A report carries its render's times too, which were counted once when
@@ -150,7 +150,12 @@ impl Teller {
         }
     }
 
-    fn publish(&self, journal: &Journal) {
+    /// The repository is followed no more, or not yet: what the ledger knows of it is shown.
+    pub(crate) fn suspended(&self, journal: Option<&Journal>, problem: Option<&str>) {
+        self.publisher.publish(journal, problem);
+    }
+
+    fn publish(&self, journal: Option<&Journal>) {
         self.publisher.publish(
             journal,
             self.fetch_problem

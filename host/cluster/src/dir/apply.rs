@@ -1,13 +1,16 @@
 //! One run of a staked plan against the directory: wave by wave, written aside first, named then, reported
 //! only when it is durable.
 
+use weir_core::fault::Blame as _;
+use weir_core::live::Written;
 use weir_core::plan::{Plan, Step, Wave};
-use weir_core::stake::{Applied, Ended, Outcome, Staked};
+use weir_core::stake::{Applied, Ended, Failure, Outcome, Staked};
 
 use super::layout::Place;
 use super::root::Root;
-use super::{ApplyEvent, DirTarget};
+use super::DirTarget;
 use crate::error::TargetError;
+use crate::target::ApplyEvent;
 
 /// Up to how many files each one is synced by itself; beyond, the whole file system is synced once, which
 /// takes as long for a thousand files as for a hundred.
@@ -67,7 +70,7 @@ impl<'a> Run<'a> {
                     .for_each(|wave| run.wave(wave)),
                 Err(error) => plan
                     .steps()
-                    .for_each(|step| run.end(step, Ended::Failed(error.full()))),
+                    .for_each(|step| run.end(step, failed(&error))),
             }
         }
         Applied {
@@ -109,7 +112,7 @@ impl<'a> Run<'a> {
                 self.root.remove_empty_folders(&Place::of(step.id()));
             }
             match &durable {
-                Err(error) if changed(&ended) => self.end(step, Ended::Failed(error.full())),
+                Err(error) if changed(&ended) => self.end(step, failed(error)),
                 _ => self.end(step, ended),
             }
         }
@@ -119,20 +122,20 @@ impl<'a> Run<'a> {
     fn prepare(&self, step: &Step, sync: bool) -> Result<Ready, TargetError> {
         let place = Place::of(step.id());
         let (object, seen, ended) = match step {
-            Step::Create(object) => (object, None, Ended::Created(object.digest())),
-            Step::Update { object, seen } => (
+            Step::Create(object) => (object, None, Ended::Created(Written::content(object.digest()))),
+            Step::Update { object, seen, .. } => (
                 object,
-                Some(seen.0.clone()),
-                Ended::Updated(object.digest()),
+                Some(seen.version.0.clone()),
+                Ended::Updated(Written::content(object.digest())),
             ),
             Step::Confirm(object) => {
                 self.root.expect(&place, &object.digest().to_string())?;
-                return Ok(Ready::Done(Ended::Confirmed(object.digest())));
+                return Ok(Ready::Done(Ended::Confirmed(Written::content(object.digest()))));
             }
             Step::Prune { seen, .. } => {
                 return Ok(Ready::Remove {
                     place,
-                    seen: seen.0.clone(),
+                    seen: seen.version.0.clone(),
                 });
             }
             Step::Forget(_) => return Ok(Ready::Done(Ended::Forgotten)),
@@ -156,7 +159,7 @@ impl<'a> Run<'a> {
     ) -> Result<Ready, TargetError> {
         if let Ok(Ready::Name { place, staged, .. }) = ready {
             self.root.discard(&place, &staged);
-            return Ok(Ready::Done(Ended::Failed(error.full())));
+            return Ok(Ready::Done(failed(error)));
         }
         ready
     }
@@ -186,7 +189,7 @@ impl<'a> Run<'a> {
             }
             Ready::Done(ended) => Ok(ended),
         });
-        done.unwrap_or_else(|error| Ended::Failed(error.full()))
+        done.unwrap_or_else(|error| failed(&error))
     }
 
     fn publish(
@@ -195,7 +198,7 @@ impl<'a> Run<'a> {
         staged: &str,
         seen: Option<&str>,
     ) -> Result<(), TargetError> {
-        (self.on_event)(ApplyEvent::BeforeRename(self.renamed));
+        (self.on_event)(ApplyEvent::BeforeWrite(self.renamed));
         let published = match seen {
             None => self.root.publish_new(place, staged),
             Some(seen) => self.root.publish_over(place, staged, seen),
@@ -204,7 +207,7 @@ impl<'a> Run<'a> {
             self.root.discard(place, staged);
             return published;
         }
-        (self.on_event)(ApplyEvent::AfterRename(self.renamed));
+        (self.on_event)(ApplyEvent::AfterWrite(self.renamed));
         self.renamed += 1;
         Ok(())
     }
@@ -226,6 +229,14 @@ impl<'a> Run<'a> {
         (self.on_step)(&outcome);
         self.outcomes.push(outcome);
     }
+}
+
+fn failed(error: &TargetError) -> Ended {
+    Ended::Failed(Failure {
+        why: error.full(),
+        fault: error.fault(),
+        retry: error.retry(),
+    })
 }
 
 fn changed(ended: &Ended) -> bool {

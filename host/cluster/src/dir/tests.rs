@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use serde_json::json;
 use weir_core::digest::Digest;
 use weir_core::inventory::Inventory;
+use weir_core::live::Written;
 use weir_core::name::{AppName, RepositoryName, TargetName};
 use weir_core::object::{Object, Origin};
 use weir_core::plan::{Others, plan};
@@ -75,7 +76,7 @@ impl Rig {
     fn staked(&mut self, target: &DirTarget, desired: &[Object]) -> Staked<Plan> {
         let mut ids: BTreeSet<ResourceId> = desired.iter().map(|o| o.id().clone()).collect();
         ids.extend(self.inventory.iter().map(|(id, _)| id.clone()));
-        let live = target.observe(&ids.into_iter().collect::<Vec<_>>());
+        let live = target.observe(&ids);
         let plan = plan(desired, &self.inventory, &live, &Others::default());
         for (id, digest) in
             Stake::of(&plan, &TargetName::default_target(), None, Digest::of(b"")).writes
@@ -111,9 +112,9 @@ impl Rig {
         let applied = target.apply(staked, &mut |outcome| told.push(outcome.clone()), on_event);
         assert_eq!(told, applied.outcomes, "each step is told once, in order");
         for outcome in &applied.outcomes {
-            match outcome.ended {
-                Ended::Created(digest) | Ended::Updated(digest) | Ended::Confirmed(digest) => {
-                    self.inventory.confirm(outcome.id.clone(), digest);
+            match &outcome.ended {
+                Ended::Created(written) | Ended::Updated(written) | Ended::Confirmed(written) => {
+                    self.inventory.confirm(outcome.id.clone(), written.clone());
                 }
                 Ended::Pruned | Ended::Forgotten => {
                     self.inventory.release(&outcome.id);
@@ -192,24 +193,31 @@ fn failure(applied: &Applied) -> String {
     applied.failure().expect("a step was to fail").1.to_owned()
 }
 
+/// What the write of a map leaves behind.
+fn written(name: &str, value: &str) -> Written {
+    Written::content(map(name, value).digest())
+}
+
 #[test]
 fn an_object_becomes_one_file_with_its_canonical_text() {
     let mut rig = Rig::new();
     let applied = rig.sync(&[map("a", "1")]);
-    assert_eq!(ended(&applied), [&Ended::Created(map("a", "1").digest())]);
+    assert_eq!(ended(&applied), [&Ended::Created(written("a", "1"))]);
     assert_eq!(
         rig.list(),
         ["shop/", "shop/configmap/", "shop/configmap/a.yaml"]
     );
     assert_eq!(rig.text("shop/configmap/a.yaml"), map("a", "1").text());
-    let live = rig.open().observe(&[map("a", "1").id().clone()]);
+    let live = rig.open().observe([map("a", "1").id()]);
     let digest = map("a", "1").digest();
     assert_eq!(
         live[map("a", "1").id()],
-        Live::Present {
+        Live::Present(Seen {
             version: Version(digest.to_string()),
-            content: digest
-        }
+            mark: Mark::of_content(digest),
+            owner: Owner::Unsaid,
+            leaving: None,
+        })
     );
 }
 
@@ -228,7 +236,7 @@ fn a_change_replaces_the_file_and_a_removal_removes_it_with_its_empty_folders() 
     let applied = rig.sync(&[map("a", "2")]);
     assert_eq!(
         ended(&applied),
-        [&Ended::Updated(map("a", "2").digest()), &Ended::Pruned]
+        [&Ended::Updated(written("a", "2")), &Ended::Pruned]
     );
     assert_eq!(
         rig.list(),
@@ -259,7 +267,7 @@ fn a_file_that_was_edited_by_hand_is_put_right_from_what_was_seen() {
     rig.put("shop/configmap/a.yaml", "edited");
     assert_eq!(
         ended(&rig.sync(&[map("a", "1")])),
-        [&Ended::Updated(map("a", "1").digest())]
+        [&Ended::Updated(written("a", "1"))]
     );
     assert_eq!(rig.text("shop/configmap/a.yaml"), map("a", "1").text());
 }
@@ -271,7 +279,7 @@ fn a_file_that_was_removed_by_hand_comes_back() {
     std::fs::remove_dir_all(rig.path("shop")).unwrap();
     assert_eq!(
         ended(&rig.sync(&[map("a", "1")])),
-        [&Ended::Created(map("a", "1").digest())]
+        [&Ended::Created(written("a", "1"))]
     );
 }
 
@@ -287,7 +295,7 @@ fn a_write_that_nobody_confirmed_is_confirmed_without_writing() {
         .unwrap();
     assert_eq!(
         ended(&rig.sync(&[map("a", "1")])),
-        [&Ended::Confirmed(map("a", "1").digest())]
+        [&Ended::Confirmed(written("a", "1"))]
     );
     assert_eq!(
         std::fs::metadata(rig.path("shop/configmap/a.yaml"))

@@ -7,36 +7,40 @@ use crate::yaml::{Mark, Node, NodeKind};
 const MAX_COMPARED: usize = 256;
 
 /// A value in a file, followed from the root: where it is left out, the place of what it is left out of.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
     node: Option<&'a Node>,
     mark: Mark,
 }
 
 /// The errors found so far, of which the first [`MAX_ERRORS`] are kept.
-pub(super) struct Errors<'a> {
+#[derive(Debug)]
+pub struct Errors<'a> {
     file: &'a str,
     found: Vec<ManifestError>,
 }
 
 impl<'a> Place<'a> {
-    pub(super) fn root(node: &'a Node) -> Self {
+    /// Where a document begins.
+    pub fn root(node: &'a Node) -> Self {
         Place {
             node: Some(node),
             mark: node.mark,
         }
     }
 
-    pub(super) fn mark(self) -> Mark {
+    /// Its line and column.
+    pub fn mark(self) -> Mark {
         self.mark
     }
 
-    pub(super) fn node(self) -> Option<&'a Node> {
+    /// What stands there; `None` where it is left out.
+    pub fn node(self) -> Option<&'a Node> {
         self.node
     }
 
     /// The value of a key.
-    pub(super) fn key(self, key: &str) -> Self {
+    pub fn key(self, key: &str) -> Self {
         match self.entries().iter().find(|(_, k, _)| k == key) {
             Some((_, _, value)) => Place::root(value),
             None => Place {
@@ -47,7 +51,7 @@ impl<'a> Place<'a> {
     }
 
     /// The key itself.
-    pub(super) fn name(self, key: &str) -> Mark {
+    pub fn name(self, key: &str) -> Mark {
         self.entries()
             .iter()
             .find(|(_, k, _)| k == key)
@@ -55,7 +59,7 @@ impl<'a> Place<'a> {
     }
 
     /// An item of a list, from 0.
-    pub(super) fn index(self, n: usize) -> Self {
+    pub fn index(self, n: usize) -> Self {
         self.items().get(n).map_or(
             Place {
                 node: None,
@@ -66,7 +70,7 @@ impl<'a> Place<'a> {
     }
 
     /// The keys and values of a map; none when it is something else.
-    pub(super) fn entries(self) -> &'a [(Mark, String, Node)] {
+    pub fn entries(self) -> &'a [(Mark, String, Node)] {
         match self.node.map(|node| &node.kind) {
             Some(NodeKind::Mapping(entries)) => entries,
             _ => &[],
@@ -74,7 +78,7 @@ impl<'a> Place<'a> {
     }
 
     /// The items of a list; none when it is something else.
-    pub(super) fn items(self) -> &'a [Node] {
+    pub fn items(self) -> &'a [Node] {
         match self.node.map(|node| &node.kind) {
             Some(NodeKind::Sequence(items)) => items,
             _ => &[],
@@ -83,14 +87,16 @@ impl<'a> Place<'a> {
 }
 
 impl<'a> Errors<'a> {
-    pub(super) fn new(file: &'a str) -> Self {
+    /// None yet, in this file.
+    pub fn new(file: &'a str) -> Self {
         Errors {
             file,
             found: Vec::new(),
         }
     }
 
-    pub(super) fn push(&mut self, mark: Mark, message: impl Into<String>) {
+    /// Keeps one, once.
+    pub fn push(&mut self, mark: Mark, message: impl Into<String>) {
         let error = ManifestError {
             file: self.file.to_owned(),
             mark,
@@ -102,32 +108,34 @@ impl<'a> Errors<'a> {
     }
 
     /// Like [`Errors::push`], but a place that has an error keeps the first.
-    pub(super) fn push_once(&mut self, mark: Mark, message: String) {
+    pub fn push_once(&mut self, mark: Mark, message: String) {
         if self.found.iter().all(|e| e.mark != mark) {
             self.push(mark, message);
         }
     }
 
     /// What a fallible reading gives; its error is kept, at the place.
-    pub(super) fn take<T>(&mut self, mark: Mark, result: Result<T, impl ToString>) -> Option<T> {
+    pub fn take<T>(&mut self, mark: Mark, result: Result<T, impl ToString>) -> Option<T> {
         result.map_err(|e| self.push(mark, e.to_string())).ok()
     }
 
     /// Whether looking for more is of no use.
-    pub(super) fn full(&self) -> bool {
+    pub fn full(&self) -> bool {
         self.found.len() >= MAX_ERRORS
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
         self.found.is_empty()
     }
 
-    pub(super) fn count(&self) -> usize {
+    /// How many are kept.
+    pub fn count(&self) -> usize {
         self.found.len()
     }
 
     /// All errors in order of place.
-    pub(super) fn into_errors(mut self) -> ManifestErrors {
+    pub fn into_errors(mut self) -> ManifestErrors {
         self.found
             .sort_by(|a, b| (a.mark, &a.message).cmp(&(b.mark, &b.message)));
         ManifestErrors(self.found)

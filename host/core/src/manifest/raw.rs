@@ -153,7 +153,7 @@ pub fn schema() -> Value {
 }
 
 /// The JSON Schema of a type, in the draft that editors understand best.
-pub(crate) fn schema_of<T: JsonSchema>() -> Value {
+pub fn schema_of<T: JsonSchema>() -> Value {
     SchemaSettings::draft07()
         .into_generator()
         .into_root_schema_for::<T>()

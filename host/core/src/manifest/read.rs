@@ -9,8 +9,11 @@ use crate::yaml::{Budget, Mark, Node, NodeKind, decode, parse};
 
 const TOP: Mark = Mark { line: 1, column: 1 };
 
-/// The one document of `weir.yaml` or `weir.lock`, its version checked.
-pub(crate) fn document(text: &[u8], file: &str) -> Result<Node, ManifestErrors> {
+/// The one document of `weir.yaml`, `weir.lock` or a host's file, its version checked.
+///
+/// # Errors
+/// When it is no YAML that Kubernetes would read, is empty, or has a later version.
+pub fn document(text: &[u8], file: &str) -> Result<Node, ManifestErrors> {
     let error = |mark, message: String| {
         ManifestErrors::from(ManifestError {
             file: file.to_owned(),

@@ -1,8 +1,10 @@
 //! One object at a time: what is taken, what is refused.
 
+mod owned;
 mod properties;
 
 use super::*;
+use crate::live::{Mark, Version, Written};
 use crate::object::Origin;
 use serde_json::json;
 
@@ -15,6 +17,16 @@ fn object(value: &str) -> Object {
         line: 1,
     };
     Object::new(body, origin).unwrap()
+}
+
+/// What a target that shows an object's content says of it.
+fn shown(content: Digest) -> Live {
+    Live::Present(Seen {
+        version: Version(content.to_string()),
+        mark: Mark::of_content(content),
+        owner: Owner::Unsaid,
+        leaving: None,
+    })
 }
 
 /// The plan for one object that another app holds and no longer wants.
@@ -30,8 +42,7 @@ fn taking(wanted: &Object, holding: Holding, content: Digest) -> Plan {
         holds: [(id.clone(), held)].into(),
         ..Others::default()
     };
-    let version = Version(content.to_string());
-    let live = [(id, Live::Present { version, content })].into();
+    let live = [(id, shown(content))].into();
     plan(
         std::slice::from_ref(wanted),
         &Inventory::default(),
@@ -53,7 +64,7 @@ fn an_object_that_moves_here_is_taken_and_updated() {
     let (wanted, old) = (object("new"), object("old"));
     for holding in [
         Holding::Intended(old.digest()),
-        Holding::Confirmed(old.digest()),
+        Holding::Confirmed(Written::content(old.digest())),
     ] {
         let plan = taking(&wanted, holding, old.digest());
         assert!(matches!(plan.steps().next(), Some(Step::Update { .. })));

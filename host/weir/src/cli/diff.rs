@@ -68,7 +68,7 @@ type Side = BTreeMap<(AppName, ResourceId), Object>;
 pub(super) async fn diff(global: &GlobalArgs, args: &DiffArgs) -> Result<Done, Error> {
     let places = global.places()?;
     let host = engine::host(&places)?;
-    let from = engine::manifest_from(&args.repo)?;
+    let from = args.repo.manifest().read()?;
     let mut histories = Histories::new(&args.repo, &args.reference, &places)?;
     // Both first: a commit id is looked up in all that is there.
     if let Some(rev) = &args.from {

@@ -11,12 +11,14 @@ use weir_source::{RepoUrl, Source, SourceError};
 use super::Done;
 use crate::config::{Places, RepoArgs};
 use crate::error::Error;
+use crate::open::blocking;
 use crate::plugins::Store;
-use crate::prepare::{Host, ManifestFrom};
+use crate::prepare::Host;
 use crate::progress::{Line, fetching};
+use crate::turns::Turns;
 
 /// What renders need of this host.
-pub(super) fn host(places: &Places) -> Result<Arc<Host>, Error> {
+pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
     let program = std::env::current_exe()
         .map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
     let config = SandboxConfig {
@@ -35,7 +37,7 @@ pub(super) fn host(places: &Places) -> Result<Arc<Host>, Error> {
         store: Store::open(places)?,
         limits: Limits::HOST,
         output: OutputLimits::HOST,
-        parallel,
+        turns: Turns::new(parallel),
     }))
 }
 
@@ -44,21 +46,6 @@ pub(super) fn compile_worker() -> Result<Done, Error> {
     weir_sandbox::compile_worker(&CompileLimits::HOST)
         .map_err(|e| Error::host("compile", e.to_string()))?;
     Ok(Done::Well)
-}
-
-/// Where the manifest comes from, as the flags say.
-pub(super) fn manifest_from(args: &RepoArgs) -> Result<ManifestFrom, Error> {
-    if let Some(path) = &args.path {
-        return Ok(ManifestFrom::Path(path.clone()));
-    }
-    match &args.manifest {
-        Some(file) => {
-            let text = std::fs::read(file)
-                .map_err(|e| Error::Usage(format!("--manifest {}: {e}", file.display())))?;
-            Ok(ManifestFrom::Host(file.display().to_string(), text))
-        }
-        None => Ok(ManifestFrom::Tree),
-    }
 }
 
 /// Why a ref was not fetched.
@@ -115,15 +102,4 @@ pub(super) async fn worktree(source: &Arc<Source>) -> Result<Snapshot, Error> {
             .map_err(|e| Error::stage("snapshot", &e))
     })
     .await
-}
-
-/// Runs what blocks, off the runtime's threads.
-pub(super) async fn blocking<T: Send + 'static>(
-    stage: &'static str,
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(e) => Err(Error::host(stage, format!("ended early: {e}"))),
-    }
 }

@@ -7,9 +7,10 @@ use weir_core::fault::Fault;
 use weir_core::tree::Snapshot;
 use weir_source::{RepoUrl, RevisionStart, Source, SourceError};
 
-use super::engine::{self, blocking};
+use super::engine;
 use crate::config::{Places, RepoArgs};
 use crate::error::Error;
+use crate::open::blocking;
 
 /// Which ref `HEAD` and commit ids are looked up in.
 #[derive(Debug, Clone, clap::Args)]

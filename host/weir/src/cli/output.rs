@@ -81,6 +81,7 @@ pub(super) fn schema(file: SchemaOf) -> Result<Done, Error> {
     let schema = match file {
         SchemaOf::Manifest => weir_core::manifest::manifest_schema(),
         SchemaOf::Lock => weir_core::lock::lock_schema(),
+        SchemaOf::Host => crate::config::file::schema(),
     };
     print_value(Format::Json, &schema)
 }

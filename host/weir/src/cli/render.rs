@@ -38,7 +38,7 @@ pub(super) async fn render(global: &GlobalArgs, args: &RenderArgs) -> Result<Don
     } else {
         histories.snapshot("rev", &args.rev).await?
     };
-    let from = engine::manifest_from(&args.repo)?;
+    let from = args.repo.manifest().read()?;
     let prepared = prepare(&engine::host(&places)?, &snapshot, &from, &args.apps).await?;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");

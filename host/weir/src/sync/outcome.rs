@@ -1,6 +1,6 @@
 //! What a plan and its outcomes mean for an app: what stands in the way, and what changed in numbers.
 
-use weir_cluster::dir::ApplyEvent;
+use weir_cluster::ApplyEvent;
 use weir_core::fault::Fault;
 use weir_core::name::AppName;
 use weir_core::plan::{Counts, Plan};
@@ -14,8 +14,8 @@ const SHOWN_REFUSALS: usize = 5;
 pub(super) fn step_of(event: ApplyEvent) -> &'static str {
     match event {
         ApplyEvent::WaveWritten => "wave-written",
-        ApplyEvent::BeforeRename(_) => "before-rename",
-        ApplyEvent::AfterRename(_) => "after-rename",
+        ApplyEvent::BeforeWrite(_) => "before-write",
+        ApplyEvent::AfterWrite(_) => "after-write",
         ApplyEvent::BeforePrune(_) => "before-prune",
         ApplyEvent::AfterPrune(_) => "after-prune",
     }

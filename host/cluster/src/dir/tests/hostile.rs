@@ -13,7 +13,7 @@ fn unknown(make: impl FnOnce(&Rig)) -> String {
     make(&rig);
     let before = rig.list();
     let target = rig.open();
-    let live = target.observe(&[map("a", "1").id().clone()]);
+    let live = target.observe([map("a", "1").id()]);
     let Live::Unknown(why) = &live[map("a", "1").id()] else {
         panic!("{live:?} is not unknown")
     };
@@ -233,7 +233,7 @@ fn a_file_that_is_too_large_to_compare_is_unknown() {
     };
     let live = DirTarget::open(&rig.root(), limits)
         .unwrap()
-        .observe(&[map("a", "1").id().clone()]);
+        .observe([map("a", "1").id()]);
     let Live::Unknown(why) = &live[map("a", "1").id()] else {
         panic!("{live:?}")
     };

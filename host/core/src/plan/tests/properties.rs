@@ -9,9 +9,10 @@ use serde_json::json;
 
 use crate::digest::Digest;
 use crate::inventory::{Holding, Inventory};
+use crate::live::{Live, Written};
 use crate::name::AppName;
 use crate::object::{Object, Origin, ResourceId};
-use crate::plan::{Live, Others, Plan, Step, Version, plan, wave};
+use crate::plan::{Others, Plan, Step, plan, wave};
 use crate::record::{Event, Record, SyncRecord};
 use crate::stake::{Ended, Outcome, Stake};
 use crate::status::Status;
@@ -91,7 +92,7 @@ fn content(key: (usize, u8), n: u8) -> Digest {
 
 fn holding(key: (usize, u8), (confirmed, n): (bool, u8)) -> Holding {
     if confirmed {
-        Holding::Confirmed(content(key, n))
+        Holding::Confirmed(Written::content(content(key, n)))
     } else {
         Holding::Intended(content(key, n))
     }
@@ -119,10 +120,7 @@ impl World {
         let live = |k: (usize, u8), p: &Place| match p.live {
             None => Live::Unknown("the disk is away".to_owned()),
             Some(None) => Live::Absent,
-            Some(Some(n)) => Live::Present {
-                version: Version(content(k, n).to_string()),
-                content: content(k, n),
-            },
+            Some(Some(n)) => super::shown(content(k, n)),
         };
         let all = self.0.iter();
         all.map(|(k, p)| (object(*k, 0).id().clone(), live(*k, p)))
@@ -167,7 +165,7 @@ impl World {
             .others()
             .holds
             .iter()
-            .map(|(id, held)| (id.clone(), held.holding))
+            .map(|(id, held)| (id.clone(), held.holding.clone()))
             .collect::<Vec<_>>();
         status.apps.entry(other).or_default().inventory = Inventory::from(theirs);
         status
@@ -206,13 +204,13 @@ fn run(world: &World, plan: &Plan, steps: usize, told: bool) -> (World, Status) 
         let ended = match step {
             Step::Create(o) => {
                 place.live = Some(wanted);
-                Ended::Created(o.digest())
+                Ended::Created(Written::content(o.digest()))
             }
             Step::Update { object, .. } => {
                 place.live = Some(wanted);
-                Ended::Updated(object.digest())
+                Ended::Updated(Written::content(object.digest()))
             }
-            Step::Confirm(o) => Ended::Confirmed(o.digest()),
+            Step::Confirm(o) => Ended::Confirmed(Written::content(o.digest())),
             Step::Prune { .. } => {
                 place.live = Some(None);
                 Ended::Pruned
@@ -243,8 +241,8 @@ fn run(world: &World, plan: &Plan, steps: usize, told: bool) -> (World, Status) 
             let holding = status.apps.get(name).and_then(|a| a.inventory.get(&id))?;
             let number = |d: Digest| (0..3).find(|n| content(*key, *n) == d).unwrap();
             Some(match holding {
-                Holding::Confirmed(d) => (true, number(d)),
-                Holding::Intended(d) => (false, number(d)),
+                Holding::Confirmed(w) => (true, number(w.content)),
+                Holding::Intended(d) => (false, number(*d)),
             })
         };
         (place.held, place.other_holds) = (held(&own), held(&other));

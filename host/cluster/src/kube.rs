@@ -1,0 +1,156 @@
+//! The target `kube:`: a Kubernetes cluster, written to by server-side apply as the field manager `weir`.
+//!
+//! Rules that hold at every instant, whoever else writes there:
+//! - Whose an object is stands on the object. What is not ours is neither changed nor deleted.
+//! - A write says which object it is for (its uid), a delete also in which state it was seen. Server-side
+//!   apply has no create-only form: that nothing was there is known from the look before.
+//! - An object that nobody touched since we wrote it costs no request: its managed fields say so.
+
+mod body;
+mod connect;
+mod error;
+mod kinds;
+mod look;
+mod run;
+mod write;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use kube::core::{ApiResource, DynamicObject};
+use kube::{Api, Client};
+use tokio::sync::Semaphore;
+use weir_core::live::Live;
+use weir_core::object::ResourceId;
+
+pub use connect::{KubeAccess, KubePlace};
+pub use error::{Conflicts, FieldConflict, KubeError};
+use kinds::Kinds;
+
+/// How much is asked of a cluster, and how long it is waited for. There is no `Default`: whoever opens one says
+/// it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KubeLimits {
+    /// Requests under way at once.
+    pub in_flight: usize,
+    /// How long one request may take.
+    pub request: Duration,
+    /// Objects of one kind and namespace up to which each is asked for by itself; more are listed.
+    pub singles: usize,
+    /// Objects on one page of a list.
+    pub page: u32,
+    /// Pages of one list. What lies beyond is an error, never absent.
+    pub pages: usize,
+    /// How long a definition may take until its kind is served.
+    pub establish: Duration,
+    /// How long a deleted object may take until it is gone.
+    pub delete: Duration,
+}
+
+impl KubeLimits {
+    /// What a host allows that was told nothing else.
+    pub const HOST: KubeLimits = KubeLimits {
+        in_flight: 16,
+        request: Duration::from_secs(60),
+        singles: 8,
+        page: 500,
+        pages: 2_000,
+        establish: Duration::from_secs(30),
+        delete: Duration::from_secs(20),
+    };
+}
+
+/// How old what is known of the cluster's kinds must be before an unknown kind makes us ask again.
+const KINDS_SETTLE: Duration = Duration::from_secs(1);
+
+/// A cluster that apps land in.
+pub struct KubeTarget {
+    client: Client,
+    place: String,
+    limits: KubeLimits,
+    flight: Semaphore,
+    kinds: Mutex<Option<(Instant, Arc<Kinds>)>>,
+}
+
+impl KubeTarget {
+    /// Reads how to reach the cluster. Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// [`KubeError::Config`] when the kubeconfig cannot be used; what a kubeconfig in a Secret needs of the
+    /// cluster that holds it can fail like any request.
+    pub async fn open(access: &KubeAccess, limits: KubeLimits) -> Result<KubeTarget, KubeError> {
+        let client = connect::client(access, limits).await?;
+        Ok(KubeTarget {
+            client,
+            place: access.to_string(),
+            limits,
+            flight: Semaphore::new(limits.in_flight.max(1)),
+            kinds: Mutex::new(None),
+        })
+    }
+
+    /// The objects of one kind, in one namespace or in none.
+    fn api(&self, resource: &ApiResource, id: &ResourceId) -> Api<DynamicObject> {
+        match &id.namespace {
+            Some(namespace) => {
+                Api::namespaced_with(self.client.clone(), namespace.as_str(), resource)
+            }
+            None => Api::all_with(self.client.clone(), resource),
+        }
+    }
+
+    /// One request, within its time and among so many at once.
+    async fn request<T>(
+        &self,
+        secret: bool,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, KubeError> {
+        // Never closed, so there always is a permit to come.
+        let _permit = self.flight.acquire().await;
+        match tokio::time::timeout(self.limits.request, request).await {
+            Ok(answer) => answer.map_err(|e| KubeError::of(&self.place, &e, secret)),
+            Err(_) => Err(KubeError::Away {
+                place: self.place.clone(),
+                message: format!("no answer within {} s", self.limits.request.as_secs()),
+            }),
+        }
+    }
+
+    /// What the cluster serves, as it was last asked.
+    async fn kinds(&self) -> Result<Arc<Kinds>, KubeError> {
+        if let Some((_, kinds)) = self.known_kinds() {
+            return Ok(kinds);
+        }
+        self.ask_kinds().await
+    }
+
+    /// The same, asked anew where something is missing in what is known and that is not of just now.
+    async fn kinds_with(&self, has: impl Fn(&Kinds) -> bool) -> Result<Arc<Kinds>, KubeError> {
+        match self.known_kinds() {
+            Some((at, kinds)) if has(&kinds) || at.elapsed() < KINDS_SETTLE => Ok(kinds),
+            _ => self.ask_kinds().await,
+        }
+    }
+
+    async fn ask_kinds(&self) -> Result<Arc<Kinds>, KubeError> {
+        let kinds = Arc::new(self.request(false, Kinds::ask(&self.client)).await?);
+        let known = Some((Instant::now(), kinds.clone()));
+        *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(kinds)
+    }
+
+    fn known_kinds(&self) -> Option<(Instant, Arc<Kinds>)> {
+        let known = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        known.clone()
+    }
+}
+
+/// Whether an object's values may not be shown.
+fn is_secret(id: &ResourceId) -> bool {
+    id.group.is_empty() && id.kind == "Secret"
+}
+
+/// An object that could not be read, as the plan hears of it.
+fn unknown(error: &KubeError) -> Live {
+    Live::Unknown(error.to_string())
+}

@@ -1,0 +1,124 @@
+//! From a rendered object to what is sent, and from what the API server says to what was seen: pure.
+
+use kube::core::{ObjectMeta, PartialObjectMeta};
+use serde_json::{Map, Value, json};
+use weir_core::digest::Digest;
+use weir_core::live::{Mark, Seen, Uid, Version, Written};
+use weir_core::object::{Object, ResourceId};
+use weir_core::owner::{ANNOTATION, APP_LABEL, Claim, REPOSITORY_LABEL};
+
+/// The field manager that Weir applies as.
+pub(super) const MANAGER: &str = "weir";
+
+/// What must hold for a write to happen.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Precondition<'a> {
+    /// It is still this object.
+    pub(super) uid: Option<&'a Uid>,
+    /// It is still in this state.
+    pub(super) version: Option<&'a Version>,
+}
+
+/// The body of a server-side apply: the object as rendered, with whose it is written on it.
+pub(super) fn to_apply(
+    claim: &Claim,
+    object: &Object,
+    id: &ResourceId,
+    only_if: Precondition<'_>,
+) -> Value {
+    let mut body = object.body().clone();
+    // The state is never ours to say, and a server would take it as a wish.
+    if let Value::Object(map) = &mut body {
+        map.remove("status");
+    }
+    let Some(Value::Object(metadata)) = body.get_mut("metadata") else {
+        return body;
+    };
+    match &id.namespace {
+        Some(namespace) => metadata.insert("namespace".to_owned(), json!(namespace.as_str())),
+        None => metadata.remove("namespace"),
+    };
+    put(metadata, "annotations", ANNOTATION, &claim.on(id));
+    put(metadata, "labels", APP_LABEL, claim.app.as_str());
+    put(metadata, "labels", REPOSITORY_LABEL, claim.repository.as_str());
+    // The server's own, as they come with objects that were copied out of a cluster.
+    for field in ["managedFields", "creationTimestamp", "generation", "selfLink"] {
+        metadata.remove(field);
+    }
+    let mut precondition = |field: &str, value: Option<&str>| match value {
+        Some(value) => metadata.insert(field.to_owned(), json!(value)),
+        None => metadata.remove(field),
+    };
+    precondition("uid", only_if.uid.map(|uid| &*uid.0));
+    precondition("resourceVersion", only_if.version.map(|v| v.0.as_str()));
+    body
+}
+
+fn put(metadata: &mut Map<String, Value>, field: &str, key: &str, value: &str) {
+    let entry = metadata.entry(field.to_owned()).or_insert(Value::Null);
+    if !entry.is_object() {
+        *entry = Value::Object(Map::new());
+    }
+    if let Value::Object(map) = entry {
+        map.insert(key.to_owned(), json!(value));
+    }
+}
+
+/// What was seen of an object.
+pub(super) fn seen(claim: &Claim, id: &ResourceId, metadata: &ObjectMeta) -> Seen {
+    let annotations = metadata.annotations.as_ref();
+    Seen {
+        version: Version(metadata.resource_version.clone().unwrap_or_default()),
+        mark: mark(metadata),
+        owner: claim.read(id, annotations.and_then(|a| a.get(ANNOTATION)).map(String::as_str)),
+        leaving: metadata
+            .deletion_timestamp
+            .is_some()
+            .then(|| waits_for(metadata)),
+    }
+}
+
+/// What a write left behind.
+pub(super) fn written<K>(object: &Object, answer: &PartialObjectMeta<K>) -> Written {
+    Written {
+        content: object.digest(),
+        mark: mark(&answer.metadata),
+    }
+}
+
+/// The object's uid, and a digest of our entry in its managed fields. The entry names the fields that are
+/// ours and when they last changed: an edit by anybody else takes fields out of it, an apply of ours that
+/// changes nothing leaves it as it is, and what others do to their own fields does not touch it.
+pub(super) fn mark(metadata: &ObjectMeta) -> Mark {
+    let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+    let ours = entries.iter().find(|e| {
+        e.manager.as_deref() == Some(MANAGER)
+            && e.operation.as_deref() == Some("Apply")
+            && e.subresource.as_deref().unwrap_or_default().is_empty()
+    });
+    let mut state = Digest::builder();
+    if let Some(entry) = ours {
+        state.part(entry.api_version.as_deref().unwrap_or_default().as_bytes());
+        let time = entry.time.as_ref().map(|t| t.0.to_string());
+        state.part(time.unwrap_or_default().as_bytes());
+        let fields = entry.fields_v1.as_ref().map(|f| f.0.to_string());
+        state.part(fields.unwrap_or_default().as_bytes());
+    }
+    Mark {
+        uid: metadata.uid.as_deref().map(|uid| Uid(uid.into())),
+        state: state.finish(),
+    }
+}
+
+/// What a delete waits for.
+pub(super) fn waits_for(metadata: &ObjectMeta) -> String {
+    match metadata.finalizers.as_deref() {
+        Some(finalizers) if !finalizers.is_empty() => {
+            format!("its finalizers: {}", finalizers.join(", "))
+        }
+        _ => "its grace period".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,338 @@
+//! What a cluster says no with, in kinds that differ by what a person does about them. No text holds an
+//! object's content.
+
+use kube::core::response::{Status, StatusCause};
+use weir_core::fault::{Blame, Fault, Retry};
+
+/// The longest text of the API server's that is passed on, in characters.
+const SHOWN: usize = 600;
+/// The most conflicts that one text names.
+const SHOWN_CONFLICTS: usize = 10;
+
+/// Why a cluster did not do what it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KubeError {
+    /// The kubeconfig, or what it names, cannot be used.
+    #[error("{0}")]
+    Config(String),
+    /// The API server does not know who asks.
+    #[error("the API server does not accept the credentials of {place}: {message}. Renew them")]
+    Unauthorized {
+        /// The target as it was given.
+        place: String,
+        /// What the server said.
+        message: String,
+    },
+    /// A role is missing. The server's text says who may not do what on which resource.
+    #[error("forbidden: {message}. Give that account a role that allows it, or leave the object out")]
+    Forbidden {
+        /// What the server said.
+        message: String,
+    },
+    /// Nothing in the cluster serves this kind.
+    #[error("the cluster has no kind {kind} in {api_version}: install its CustomResourceDefinition first, or put it into an app that this one comes `after`")]
+    UnknownKind {
+        /// The group and version that the object names; the group alone where that is all that is known.
+        api_version: String,
+        /// The kind.
+        kind: String,
+    },
+    /// A group of kinds is served by something that does not answer.
+    #[error("the cluster cannot say which kinds group {group} has: the API service behind it does not answer (kubectl get apiservices)")]
+    GroupAway {
+        /// The group.
+        group: String,
+    },
+    /// The object's namespace is not there.
+    #[error("its namespace does not exist: {message}. Add the namespace to the repository, or create it")]
+    NoNamespace {
+        /// What the server said.
+        message: String,
+    },
+    /// A field is wrong.
+    #[error("the API server refuses it as invalid: {message}")]
+    Invalid {
+        /// What the server said.
+        message: String,
+    },
+    /// A field that may not change was changed.
+    #[error("a field that cannot be changed was changed: {message}. Delete the object so that it is made anew, or put the field back")]
+    Immutable {
+        /// What the server said.
+        message: String,
+    },
+    /// Others manage fields that this object sets to other values.
+    #[error("{0}. Leave these fields out, or take them from the other manager")]
+    Conflict(Conflicts),
+    /// It is no longer what was seen when the plan was made. It was not touched.
+    #[error("it was changed, made or deleted by someone else in the meantime: Weir looks again ({message})")]
+    Changed {
+        /// What the server said.
+        message: String,
+    },
+    /// The namespace is being deleted.
+    #[error("its namespace is being deleted, and nothing can be made in it until it is gone and made again: {message}")]
+    Terminating {
+        /// What the server said.
+        message: String,
+    },
+    /// A quota is used up.
+    #[error("a quota is used up: {message}. Raise it, or ask for less")]
+    Quota {
+        /// What the server said.
+        message: String,
+    },
+    /// An admission webhook or policy said no.
+    #[error("an admission check of the cluster refuses it: {message}")]
+    Denied {
+        /// What the server said.
+        message: String,
+    },
+    /// An admission webhook does not answer.
+    #[error("an admission webhook of the cluster does not answer: {message}. Mend the webhook; Weir tries again")]
+    Webhook {
+        /// What the server said.
+        message: String,
+    },
+    /// It is too large for a request.
+    #[error("it is too large for the API server: {message}")]
+    TooLarge {
+        /// What the server said.
+        message: String,
+    },
+    /// It is being deleted, and that takes its time.
+    #[error("it is being deleted, which waits for {what}")]
+    StillThere {
+        /// Finalizers, or the grace period.
+        what: String,
+    },
+    /// A definition is there, and its kind is not served.
+    #[error("the definition was not established within {seconds} s: {why}")]
+    NotEstablished {
+        /// How long it was waited for, in seconds.
+        seconds: u64,
+        /// What its conditions say.
+        why: String,
+    },
+    /// The server asks for fewer requests.
+    #[error("the API server asks for fewer requests: {message}. Weir tries again later")]
+    Throttled {
+        /// What the server said.
+        message: String,
+    },
+    /// The server does not answer, or not in time.
+    #[error("the API server of {place} does not answer: {message}. Nothing is changed; Weir tries again")]
+    Away {
+        /// The target as it was given.
+        place: String,
+        /// What happened.
+        message: String,
+    },
+    /// Something that Weir has no words for.
+    #[error("the API server answers {code}: {message}")]
+    Other {
+        /// The HTTP status.
+        code: u16,
+        /// What the server said.
+        message: String,
+    },
+}
+
+/// Fields that other managers have, manager by manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflicts(pub Vec<FieldConflict>);
+
+/// One field that another manager has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldConflict {
+    /// The manager, as the server names it: `"kubectl-edit" using v1`.
+    pub manager: String,
+    /// The field's path.
+    pub field: String,
+}
+
+impl Conflicts {
+    /// Whether one of them comes from a change through the scale subresource.
+    pub fn is_of_scale(&self) -> bool {
+        let scale = |c: &FieldConflict| c.manager.contains("subresource \"scale\"");
+        self.0.iter().any(scale)
+    }
+}
+
+impl std::fmt::Display for Conflicts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("others manage fields that it sets: ")?;
+        for (n, c) in self.0.iter().take(SHOWN_CONFLICTS).enumerate() {
+            let comma = if n > 0 { ", " } else { "" };
+            write!(f, "{comma}{} ({})", c.field, c.manager)?;
+        }
+        match self.0.len().saturating_sub(SHOWN_CONFLICTS) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+impl Blame for KubeError {
+    fn fault(&self) -> Fault {
+        match self {
+            KubeError::Config(_) | KubeError::Unauthorized { .. } => Fault::Host,
+            KubeError::UnknownKind { .. }
+            | KubeError::NoNamespace { .. }
+            | KubeError::Invalid { .. }
+            | KubeError::Immutable { .. }
+            | KubeError::Denied { .. }
+            | KubeError::TooLarge { .. } => Fault::Repository,
+            _ => Fault::Target,
+        }
+    }
+
+    fn retry(&self) -> Retry {
+        match self {
+            KubeError::Invalid { .. }
+            | KubeError::Immutable { .. }
+            | KubeError::TooLarge { .. }
+            | KubeError::Conflict(_) => Retry::OnChange,
+            // Put right in the cluster, which tells nobody: a role, a quota, a definition, a server.
+            _ => Retry::Backoff,
+        }
+    }
+}
+
+impl KubeError {
+    /// What the client says, in these kinds. `secret` leaves out all that may hold an object's values.
+    pub(super) fn of(place: &str, error: &kube::Error, secret: bool) -> KubeError {
+        match error {
+            kube::Error::Api(status) => KubeError::of_status(place, status, secret),
+            kube::Error::Auth(e) => KubeError::Unauthorized {
+                place: place.to_owned(),
+                message: shown(&e.to_string()),
+            },
+            other => KubeError::Away {
+                place: place.to_owned(),
+                message: shown(&chain(other)),
+            },
+        }
+    }
+
+    fn of_status(place: &str, status: &Status, secret: bool) -> KubeError {
+        let details = status.details.as_ref();
+        let causes = details.map_or(&[][..], |d| d.causes.as_slice());
+        let said = &status.message;
+        let message = if secret {
+            without_values(status, causes)
+        } else {
+            shown(said)
+        };
+        let has = |reason: &str| causes.iter().any(|c| c.reason == reason);
+        let place = place.to_owned();
+        match status.code {
+            401 => KubeError::Unauthorized { place, message },
+            403 if has("NamespaceTerminating") => KubeError::Terminating { message },
+            403 if said.contains("exceeded quota") => KubeError::Quota { message },
+            400 | 403 | 422 if is_denied(said) => KubeError::Denied { message },
+            403 => KubeError::Forbidden { message },
+            404 if details.is_some_and(|d| d.kind == "namespaces") => {
+                KubeError::NoNamespace { message }
+            }
+            409 if has("FieldManagerConflict") => KubeError::Conflict(conflicts(causes)),
+            409 => KubeError::Changed { message },
+            413 => KubeError::TooLarge { message },
+            422 if causes.iter().any(|c| c.field == "metadata.uid") => {
+                KubeError::Changed { message }
+            }
+            422 if is_immutable(said) => KubeError::Immutable { message },
+            400 | 422 => KubeError::Invalid { message },
+            429 => KubeError::Throttled { message },
+            500 if said.contains("failed calling webhook") => KubeError::Webhook { message },
+            // What server-side apply says of a field that the schema does not have.
+            500 if said.contains("failed to create typed patch object") => {
+                KubeError::Invalid { message }
+            }
+            502..=504 => KubeError::Away { place, message },
+            code => KubeError::Other { code, message },
+        }
+    }
+}
+
+/// An admission webhook's or policy's own no.
+fn is_denied(said: &str) -> bool {
+    said.contains("denied the request") || said.contains("denied request")
+}
+
+/// The API server has no reason of its own for it.
+fn is_immutable(said: &str) -> bool {
+    said.contains("immutable") || said.contains("updates to statefulset spec for fields other than")
+}
+
+fn conflicts(causes: &[StatusCause]) -> Conflicts {
+    let of = |c: &StatusCause| FieldConflict {
+        manager: shown(c.message.trim_start_matches("conflict with ")),
+        field: shown(&c.field),
+    };
+    let fields = causes.iter().filter(|c| c.reason == "FieldManagerConflict");
+    Conflicts(fields.map(of).collect())
+}
+
+/// For a Secret: the reason and the fields, and nothing that the server quotes.
+fn without_values(status: &Status, causes: &[StatusCause]) -> String {
+    let fields: Vec<&str> = causes.iter().map(|c| c.field.as_str()).collect();
+    let reason = if status.reason.is_empty() {
+        "an error"
+    } else {
+        &status.reason
+    };
+    let of = if fields.is_empty() {
+        String::new()
+    } else {
+        format!(" at {}", fields.join(", "))
+    };
+    shown(&format!(
+        "{reason}{of} (the server's words are left out, since they may hold the Secret's values)"
+    ))
+}
+
+/// A text of the server's, on one line, cut, with every `{…}` emptied: it may quote whole objects.
+fn shown(said: &str) -> String {
+    let mut out = String::new();
+    let mut depth = 0_usize;
+    for c in said.chars() {
+        match c {
+            '{' => {
+                if depth == 0 {
+                    out.push_str("{…}");
+                }
+                depth += 1;
+            }
+            '}' => depth = depth.saturating_sub(1),
+            _ if depth > 0 => {}
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    let mut cut: String = out.chars().take(SHOWN).collect();
+    if cut.len() < out.len() {
+        cut.push_str(" …");
+    }
+    cut.trim_end_matches('.').to_owned()
+}
+
+/// An error with what is behind it.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    // A handful of layers: HTTP, TLS, sockets.
+    for _ in 0..8 {
+        let Some(source) = next else { break };
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        next = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

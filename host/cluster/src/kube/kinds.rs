@@ -1,0 +1,182 @@
+//! Which kinds a cluster serves, where they live and at which versions: from its aggregated discovery.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::Client;
+use kube::core::discovery::v2::{APIGroupDiscovery, APIVersionDiscovery};
+use kube::core::{ApiResource, GroupVersionKind};
+use weir_core::object::ResourceId;
+
+/// One kind that the cluster serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Served {
+    /// The resource's name in paths, such as `configmaps`.
+    pub(super) plural: String,
+    /// Whether its objects live in namespaces.
+    pub(super) namespaced: bool,
+    /// Its versions, the server's favourite first.
+    pub(super) versions: Vec<String>,
+}
+
+impl Served {
+    /// The resource at one version: the wanted one where it is served.
+    pub(super) fn resource(&self, group: &str, kind: &str, wanted: Option<&str>) -> Option<ApiResource> {
+        let version = match wanted {
+            Some(wanted) => self.versions.iter().find(|v| *v == wanted)?,
+            None => self.versions.first()?,
+        };
+        let gvk = GroupVersionKind::gvk(group, version, kind);
+        Some(ApiResource::from_gvk_with_plural(&gvk, &self.plural))
+    }
+}
+
+/// All kinds of a cluster, as it said at one time.
+#[derive(Debug, Default)]
+pub(super) struct Kinds {
+    served: BTreeMap<(String, String), Served>,
+    /// Groups of which the cluster itself does not know what they serve now.
+    stale: BTreeSet<String>,
+}
+
+impl Kinds {
+    /// Asks the cluster: two requests.
+    pub(super) async fn ask(client: &Client) -> Result<Kinds, kube::Error> {
+        let (groups, core) = futures::try_join!(
+            client.list_api_groups_aggregated(),
+            client.list_core_api_versions_aggregated(),
+        )?;
+        let mut kinds = Kinds::default();
+        for group in core.items.into_iter().chain(groups.items) {
+            kinds.take(group);
+        }
+        Ok(kinds)
+    }
+
+    fn take(&mut self, group: APIGroupDiscovery) {
+        let name = group.metadata.and_then(|m| m.name).unwrap_or_default();
+        for version in group.versions {
+            if version.freshness.as_deref() == Some("Stale") {
+                self.stale.insert(name.clone());
+            }
+            self.take_version(&name, version);
+        }
+    }
+
+    fn take_version(&mut self, group: &str, version: APIVersionDiscovery) {
+        let Some(number) = version.version else { return };
+        for resource in version.resources {
+            let kind = resource.response_kind.and_then(|k| k.kind);
+            let (Some(kind), Some(plural)) = (kind, resource.resource) else {
+                continue;
+            };
+            // What cannot be patched and deleted is a question to the server, not an object.
+            if !["get", "patch", "delete"].iter().all(|v| resource.verbs.iter().any(|has| has == v)) {
+                continue;
+            }
+            let served = self
+                .served
+                .entry((group.to_owned(), kind))
+                .or_insert_with(|| Served {
+                    plural: plural.clone(),
+                    namespaced: resource.scope.as_deref() == Some("Namespaced"),
+                    versions: Vec::new(),
+                });
+            if served.plural == plural && !served.versions.contains(&number) {
+                served.versions.push(number.clone());
+            }
+        }
+    }
+
+    /// One kind.
+    pub(super) fn get(&self, group: &str, kind: &str) -> Option<&Served> {
+        self.served.get(&(group.to_owned(), kind.to_owned()))
+    }
+
+    /// Whether the cluster knows all kinds of this group.
+    pub(super) fn is_whole(&self, group: &str) -> bool {
+        !self.stale.contains(group)
+    }
+
+    /// An identity as the cluster has it: a kind that lives in no namespace has none there, one that does
+    /// lives in `default` where nothing else is said.
+    pub(super) fn place(&self, id: &ResourceId) -> Option<ResourceId> {
+        let served = self.get(&id.group, &id.kind)?;
+        let namespace = match (&id.namespace, served.namespaced) {
+            (_, false) => None,
+            (Some(namespace), true) => Some(namespace.clone()),
+            (None, true) => "default".parse().ok(),
+        };
+        Some(ResourceId {
+            namespace,
+            ..id.clone()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn kinds(groups: serde_json::Value) -> Kinds {
+        let groups: Vec<APIGroupDiscovery> = serde_json::from_value(groups).unwrap();
+        let mut kinds = Kinds::default();
+        for group in groups {
+            kinds.take(group);
+        }
+        kinds
+    }
+
+    fn version(name: &str, freshness: &str) -> serde_json::Value {
+        let verbs = ["get", "list", "patch", "delete"];
+        json!({"version": name, "freshness": freshness, "resources": [
+            {"resource": "widgets", "responseKind": {"kind": "Widget"}, "scope": "Namespaced", "verbs": verbs},
+            {"resource": "worlds", "responseKind": {"kind": "World"}, "scope": "Cluster", "verbs": verbs},
+            {"resource": "reviews", "responseKind": {"kind": "Review"}, "scope": "Cluster", "verbs": ["create"]},
+        ]})
+    }
+
+    fn id(kind: &str, namespace: Option<&str>) -> ResourceId {
+        ResourceId {
+            group: "example.com".to_owned(),
+            kind: kind.to_owned(),
+            namespace: namespace.map(|n| n.parse().unwrap()),
+            name: "a".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_kind_has_its_path_scope_and_versions_the_favourite_first() {
+        let kinds = kinds(json!([{
+            "metadata": {"name": "example.com"},
+            "versions": [version("v2", "Current"), version("v1", "Current")],
+        }]));
+        let widget = kinds.get("example.com", "Widget").unwrap();
+        assert_eq!(widget.versions, ["v2", "v1"]);
+        let at = |wanted| widget.resource("example.com", "Widget", wanted).map(|r| r.api_version);
+        assert_eq!(at(None).as_deref(), Some("example.com/v2"));
+        assert_eq!(at(Some("v1")).as_deref(), Some("example.com/v1"));
+        assert_eq!(at(Some("v3")), None);
+        assert!(kinds.get("example.com", "Review").is_none(), "it can only be created");
+        assert!(kinds.get("", "Widget").is_none());
+    }
+
+    #[test]
+    fn a_namespace_is_given_or_taken_as_the_cluster_has_it() {
+        let kinds = kinds(json!([{"metadata": {"name": "example.com"}, "versions": [version("v1", "Current")]}]));
+        let placed = |kind, namespace| {
+            let placed = kinds.place(&id(kind, namespace)).unwrap();
+            placed.namespace.map(|n| n.to_string())
+        };
+        assert_eq!(placed("Widget", None).as_deref(), Some("default"));
+        assert_eq!(placed("Widget", Some("shop")).as_deref(), Some("shop"));
+        assert_eq!(placed("World", Some("shop")), None);
+        assert!(kinds.place(&id("Unheard", None)).is_none());
+    }
+
+    #[test]
+    fn a_group_whose_server_is_away_is_known_not_to_be_known() {
+        let kinds = kinds(json!([{"metadata": {"name": "example.com"}, "versions": [version("v1", "Stale")]}]));
+        assert!(!kinds.is_whole("example.com") && kinds.is_whole("apps"));
+    }
+}

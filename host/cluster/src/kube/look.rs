@@ -1,0 +1,267 @@
+//! Observe: what is at each object's place, by one list of metadata for each kind and namespace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::{StreamExt as _, stream};
+use kube::api::ListParams;
+use kube::core::{ApiResource, DynamicObject, ObjectMeta, PartialObjectMeta};
+use serde_json::Value;
+use weir_core::live::Live;
+use weir_core::name::Namespace;
+use weir_core::object::{Object, ResourceId};
+use weir_core::owner::Claim;
+use weir_core::scope;
+
+use super::body::seen;
+use super::error::KubeError;
+use super::kinds::Kinds;
+use super::{KubeTarget, is_secret, unknown};
+
+/// An object that is asked for: its identity for Weir, and as the cluster has it.
+struct Asked {
+    id: ResourceId,
+    placed: ResourceId,
+}
+
+/// What is asked for together: one kind in one namespace.
+struct Batch {
+    resource: ApiResource,
+    asked: Vec<Asked>,
+}
+
+impl KubeTarget {
+    /// What is at the place of each wanted object, and of each one that the app holds.
+    ///
+    /// # Errors
+    /// When the API server does not answer at all. An object that cannot be read is in the answer.
+    pub(crate) async fn observe(
+        &self,
+        claim: &Claim,
+        wanted: &[Object],
+        held: &BTreeSet<ResourceId>,
+    ) -> Result<BTreeMap<ResourceId, Live>, KubeError> {
+        let (batches, mut out) = self.batches(wanted, held).await?;
+        let mut looks = stream::iter(batches)
+            .map(|batch| self.look(claim, batch))
+            .buffer_unordered(self.limits.in_flight.max(1));
+        while let Some(found) = looks.next().await {
+            out.extend(found?);
+        }
+        Ok(out)
+    }
+
+    /// What to ask for, and what is known without: objects of kinds that the cluster does not have.
+    async fn batches(
+        &self,
+        wanted: &[Object],
+        held: &BTreeSet<ResourceId>,
+    ) -> Result<(Vec<Batch>, BTreeMap<ResourceId, Live>), KubeError> {
+        let versions: BTreeMap<&ResourceId, &str> =
+            wanted.iter().map(|o| (o.id(), version_of(o))).collect();
+        let all: BTreeSet<&ResourceId> = versions.keys().copied().chain(held).collect();
+        let resource = |kinds: &Kinds, id: &ResourceId| {
+            let wanted = versions.get(id).copied();
+            kinds.get(&id.group, &id.kind)?.resource(&id.group, &id.kind, wanted)
+        };
+        let kinds = self.kinds_with(|kinds| all.iter().all(|id| resource(kinds, id).is_some()));
+        let kinds = kinds.await?;
+        let coming: BTreeSet<(String, String)> = wanted
+            .iter()
+            .filter_map(scope::definition)
+            .map(|d| (d.group, d.kind))
+            .collect();
+        let mut batches: BTreeMap<(String, String, Option<Namespace>), Batch> = BTreeMap::new();
+        let mut out = BTreeMap::new();
+        let mut defined = None;
+        for id in all {
+            match (resource(&kinds, id), kinds.place(id)) {
+                (Some(resource), Some(placed)) => {
+                    let key = (
+                        resource.api_version.clone(),
+                        resource.kind.clone(),
+                        placed.namespace.clone(),
+                    );
+                    let asked = Vec::new();
+                    let batch = batches.entry(key).or_insert(Batch { resource, asked });
+                    let id = id.clone();
+                    batch.asked.push(Asked { id, placed });
+                }
+                _ if !kinds.is_whole(&id.group) => {
+                    let group = id.group.clone();
+                    out.insert(id.clone(), unknown(&KubeError::GroupAway { group }));
+                }
+                // The definition goes first; until then nothing of its kind can be there.
+                _ if coming.contains(&(id.group.clone(), id.kind.clone())) => {
+                    out.insert(id.clone(), Live::Absent);
+                }
+                (None, _) | (_, None) => {
+                    let live = match versions.get(id) {
+                        Some(version) => unknown(&unknown_kind(id, Some(*version))),
+                        None => self.without_kind(id, &mut defined).await?,
+                    };
+                    out.insert(id.clone(), live);
+                }
+            }
+        }
+        Ok((batches.into_values().collect(), out))
+    }
+
+    /// An object that we hold, of a kind that is not served: gone with the kind's definition, or unknown.
+    async fn without_kind(
+        &self,
+        id: &ResourceId,
+        defined: &mut Option<BTreeSet<(String, String)>>,
+    ) -> Result<Live, KubeError> {
+        let defined = match defined {
+            Some(defined) => defined,
+            None => defined.insert(self.defined().await?),
+        };
+        let key = (id.group.clone(), id.kind.clone());
+        // Kinds of Kubernetes' own have no definition: that one is not served says nothing of its objects.
+        let custom = id.group.contains('.') && !id.group.ends_with(".k8s.io");
+        Ok(if custom && !defined.contains(&key) {
+            Live::Absent
+        } else {
+            unknown(&unknown_kind(id, None))
+        })
+    }
+
+    /// The kinds that have a CustomResourceDefinition, served or not.
+    async fn defined(&self) -> Result<BTreeSet<(String, String)>, KubeError> {
+        let kinds = self.kinds().await?;
+        let group = "apiextensions.k8s.io";
+        let resource = kinds
+            .get(group, "CustomResourceDefinition")
+            .and_then(|served| served.resource(group, "CustomResourceDefinition", None));
+        let Some(resource) = resource else {
+            return Ok(BTreeSet::new());
+        };
+        let api = kube::Api::<DynamicObject>::all_with(self.client.clone(), &resource);
+        let mut out = BTreeSet::new();
+        let mut params = ListParams::default().limit(self.limits.page);
+        for _ in 0..self.limits.pages {
+            let page = self.request(false, api.list(&params)).await?;
+            for item in page.items {
+                let text = |pointer| item.data.pointer(pointer).and_then(Value::as_str);
+                if let (Some(group), Some(kind)) = (text("/spec/group"), text("/spec/names/kind")) {
+                    out.insert((group.to_owned(), kind.to_owned()));
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(out),
+            }
+        }
+        Err(self.too_many("CustomResourceDefinition"))
+    }
+
+    /// One kind in one namespace.
+    async fn look(
+        &self,
+        claim: &Claim,
+        batch: Batch,
+    ) -> Result<Vec<(ResourceId, Live)>, KubeError> {
+        let found = if batch.asked.len() <= self.limits.singles {
+            return self.look_at_each(claim, &batch).await;
+        } else {
+            self.list(&batch).await
+        };
+        let live = |asked: Asked, found: &Result<BTreeMap<String, ObjectMeta>, KubeError>| {
+            let live = match found {
+                Err(error) => unknown(error),
+                Ok(found) => match found.get(&asked.placed.name) {
+                    None => Live::Absent,
+                    Some(metadata) => Live::Present(seen(claim, &asked.placed, metadata)),
+                },
+            };
+            (asked.id, live)
+        };
+        match found {
+            Err(away @ (KubeError::Away { .. } | KubeError::Unauthorized { .. })) => Err(away),
+            found => Ok(batch.asked.into_iter().map(|a| live(a, &found)).collect()),
+        }
+    }
+
+    async fn look_at_each(
+        &self,
+        claim: &Claim,
+        batch: &Batch,
+    ) -> Result<Vec<(ResourceId, Live)>, KubeError> {
+        let looks = batch.asked.iter().map(async |asked| {
+            let found = self.metadata(&batch.resource, &asked.placed).await;
+            let live = match found {
+                Ok(None) => Live::Absent,
+                Ok(Some(found)) => {
+                    Live::Present(seen(claim, &asked.placed, &found.metadata))
+                }
+                Err(away @ (KubeError::Away { .. } | KubeError::Unauthorized { .. })) => {
+                    return Err(away);
+                }
+                Err(error) => unknown(&error),
+            };
+            Ok((asked.id.clone(), live))
+        });
+        futures::future::try_join_all(looks).await
+    }
+
+    /// One object's metadata; `None` when it is not there.
+    pub(super) async fn metadata(
+        &self,
+        resource: &ApiResource,
+        id: &ResourceId,
+    ) -> Result<Option<PartialObjectMeta<DynamicObject>>, KubeError> {
+        let api = self.api(resource, id);
+        self.request(is_secret(id), api.get_metadata_opt(&id.name)).await
+    }
+
+    /// The metadata of the asked objects, by name, from one list of the kind in the namespace.
+    async fn list(&self, batch: &Batch) -> Result<BTreeMap<String, ObjectMeta>, KubeError> {
+        let Some(first) = batch.asked.first() else {
+            return Ok(BTreeMap::new());
+        };
+        let wanted: BTreeSet<&str> = batch.asked.iter().map(|a| a.placed.name.as_str()).collect();
+        let api = self.api(&batch.resource, &first.placed);
+        let mut out = BTreeMap::new();
+        let mut params = ListParams::default().limit(self.limits.page);
+        for _ in 0..self.limits.pages {
+            let page = self.request(false, api.list_metadata(&params)).await?;
+            for item in page.items {
+                if let Some(name) = item.metadata.name.clone().filter(|n| wanted.contains(n.as_str())) {
+                    out.insert(name, item.metadata);
+                }
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Ok(out),
+            }
+        }
+        Err(self.too_many(&batch.resource.kind))
+    }
+
+    fn too_many(&self, kind: &str) -> KubeError {
+        KubeError::Config(format!(
+            "more than {} {kind} objects are in one place, and no more are listed (limit: pages)",
+            self.limits.pages * self.limits.page as usize
+        ))
+    }
+}
+
+/// The version that an object names.
+pub(super) fn version_of(object: &Object) -> &str {
+    let api = object.body().get("apiVersion").and_then(Value::as_str);
+    let api = api.unwrap_or_default();
+    api.split_once('/').map_or(api, |(_, version)| version)
+}
+
+/// The cluster has no such kind.
+pub(super) fn unknown_kind(id: &ResourceId, version: Option<&str>) -> KubeError {
+    let api_version = match (id.group.as_str(), version) {
+        ("", version) => version.unwrap_or("v1").to_owned(),
+        (group, None) => group.to_owned(),
+        (group, Some(version)) => format!("{group}/{version}"),
+    };
+    KubeError::UnknownKind {
+        api_version,
+        kind: id.kind.clone(),
+    }
+}

@@ -1,0 +1,122 @@
+//! One run of a staked plan against the cluster: wave by wave, many at once within a wave, definitions
+//! established before what they define.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures::{StreamExt as _, stream};
+use weir_core::fault::Blame as _;
+use weir_core::owner::Claim;
+use weir_core::plan::{Plan, Step, Wave};
+use weir_core::stake::{Applied, Ended, Failure, Outcome, Staked};
+
+use super::error::KubeError;
+use super::KubeTarget;
+use crate::target::ApplyEvent;
+
+/// A run under way.
+pub(super) struct Run<'a> {
+    pub(super) target: &'a KubeTarget,
+    pub(super) claim: &'a Claim,
+    on_event: &'a (dyn Fn(ApplyEvent) + Send + Sync),
+    written: AtomicUsize,
+    pruned: AtomicUsize,
+}
+
+impl KubeTarget {
+    /// Does what was staked: waves in order, prunes last, nothing after a wave with a failure.
+    pub(crate) async fn apply(
+        &self,
+        claim: &Claim,
+        staked: Staked<Plan>,
+        on_event: &(dyn Fn(ApplyEvent) + Send + Sync),
+    ) -> Applied {
+        let run = Run {
+            target: self,
+            claim,
+            on_event,
+            written: AtomicUsize::new(0),
+            pruned: AtomicUsize::new(0),
+        };
+        let plan = staked.get();
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        let mut failed = false;
+        for wave in plan.apply().iter().chain(plan.prune()) {
+            let ended = if failed {
+                wave.iter().map(|_| Ended::Skipped).collect()
+            } else {
+                run.wave(wave).await
+            };
+            failed |= ended.iter().any(|e| matches!(e, Ended::Failed(_)));
+            outcomes.extend(wave.iter().zip(ended).map(|(step, ended)| Outcome {
+                id: step.id().clone(),
+                ended,
+            }));
+        }
+        Applied {
+            stake: staked.stake(),
+            outcomes,
+        }
+    }
+}
+
+impl Run<'_> {
+    /// One wave, in any order; how each step ended, in the wave's order.
+    async fn wave(&self, wave: &Wave) -> Vec<Ended> {
+        let steps = stream::iter(wave.iter().enumerate());
+        let mut ended: Vec<(usize, Ended)> = steps
+            .map(async |(n, step)| (n, self.step(step).await.unwrap_or_else(|e| failed(&e))))
+            .buffer_unordered(self.target.limits.in_flight.max(1))
+            .collect()
+            .await;
+        ended.sort_by_key(|(n, _)| *n);
+        let mut ended: Vec<Ended> = ended.into_iter().map(|(_, e)| e).collect();
+        self.establish(wave, &mut ended).await;
+        ended
+    }
+
+    async fn step(&self, step: &Step) -> Result<Ended, KubeError> {
+        let event = |event: fn(usize) -> ApplyEvent, count: &AtomicUsize, add: usize| {
+            (self.on_event)(event(count.fetch_add(add, Ordering::Relaxed)));
+        };
+        match step {
+            Step::Create(object) => {
+                event(ApplyEvent::BeforeWrite, &self.written, 0);
+                let written = self.create(object).await?;
+                event(ApplyEvent::AfterWrite, &self.written, 1);
+                Ok(Ended::Created(written))
+            }
+            Step::Update { object, seen, heal } => {
+                event(ApplyEvent::BeforeWrite, &self.written, 0);
+                let written = self.update(object, seen, *heal).await?;
+                event(ApplyEvent::AfterWrite, &self.written, 1);
+                // An apply that changed nothing leaves its entry, and so its mark, as it was.
+                let same = written.mark == seen.mark;
+                Ok(if same {
+                    Ended::Confirmed(written)
+                } else {
+                    Ended::Updated(written)
+                })
+            }
+            // Planned only for a target that shows content.
+            Step::Confirm(object) => Err(KubeError::Changed {
+                message: format!("{} was to be confirmed unseen", object.id()),
+            }),
+            Step::Prune { id, seen } => {
+                event(ApplyEvent::BeforePrune, &self.pruned, 0);
+                let ended = self.prune(id, seen).await?;
+                event(ApplyEvent::AfterPrune, &self.pruned, 1);
+                Ok(ended)
+            }
+            Step::Forget(_) => Ok(Ended::Forgotten),
+        }
+    }
+}
+
+/// A step that failed, as it is recorded.
+fn failed(error: &KubeError) -> Ended {
+    Ended::Failed(Failure {
+        why: error.to_string(),
+        fault: error.fault(),
+        retry: error.retry(),
+    })
+}

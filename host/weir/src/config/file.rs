@@ -1,0 +1,358 @@
+//! The host's file: several repositories for one process, read as strictly as a manifest.
+//!
+//! Keys are the words of the flags. Every refusal stands at its line and column; as many as can be found are
+//! reported at once. docs/host-config.md says what each key means.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use weir_core::grant::Millis;
+use weir_core::manifest::{Errors, ManifestErrors, Place, Version, document, schema_of};
+use weir_core::name::{RepoPath, RepositoryName, TargetName};
+use weir_core::yaml::{Mark, Node, decode};
+use weir_source::{RefName, RepoUrl, Secret};
+
+use super::{TargetBinding, default_name};
+use crate::error::Error;
+use crate::repository::{Auth, Heal, ManifestAt, Policy, Reach, RepositorySettings};
+
+/// The most repositories of one host.
+const MAX_REPOSITORIES: usize = 1_000;
+/// The most targets of one repository.
+const MAX_TARGETS: usize = 100;
+/// The most apps that may sync at once.
+const MAX_PARALLEL: usize = 256;
+/// The largest file, in bytes. The reader's own limit is the same.
+const MAX_BYTES: u64 = 4 << 20;
+/// Apps that sync at once over all repositories, where the file does not say it.
+pub(crate) const PARALLEL: usize = 8;
+/// How often a repository is asked, where nothing says it.
+pub(crate) const INTERVAL: Millis = Millis(15_000);
+/// The shortest time between two polls.
+const LEAST_INTERVAL: Millis = Millis(100);
+/// The longest.
+const MOST_INTERVAL: Millis = Millis(24 * 3_600_000);
+
+/// What a host is told by its file.
+#[derive(Debug)]
+pub(crate) struct HostFile {
+    /// Where the API answers, where the file says it.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Apps that sync at once over all repositories.
+    pub(crate) parallel: usize,
+    /// At least one, each with a name of its own.
+    pub(crate) repositories: Vec<RepositorySettings>,
+}
+
+/// The repositories that one `weir serve --config FILE` follows.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(title = "weir serve --config")]
+struct RawHost {
+    /// The version of this file's format: 1.
+    #[expect(
+        dead_code,
+        reason = "reading it is the check; there is only one version"
+    )]
+    version: Version,
+    /// Where the API answers, such as `127.0.0.1:7117`. The flag `--listen` wins.
+    #[schemars(with = "Option<String>")]
+    listen: Option<Parsed<Listen>>,
+    /// How many apps sync at once over all repositories. Left out: 8.
+    parallel: Option<usize>,
+    /// The repositories.
+    #[serde(default)]
+    repositories: Vec<RawRepository>,
+}
+
+/// One repository.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawRepository {
+    /// What this host calls it. Left out: made from the URL.
+    #[schemars(with = "Option<String>")]
+    name: Option<RepositoryName>,
+    /// Where it is: an http or https URL without credentials, or a path.
+    #[schemars(with = "String")]
+    url: Parsed<RepoUrl>,
+    /// The branch or tag that is followed. Left out: `main`.
+    #[serde(rename = "ref")]
+    #[schemars(with = "Option<String>")]
+    reference: Option<Parsed<RefName>>,
+    /// Follow a repository without weir.yaml: one app from this directory of it.
+    #[schemars(with = "Option<String>")]
+    path: Option<RepoPath>,
+    /// A manifest on this host instead of the repository's weir.yaml.
+    manifest: Option<PathBuf>,
+    /// How often it is asked, such as `15s` (which it is when left out); up to a tenth is added by chance.
+    #[schemars(with = "Option<String>")]
+    interval: Option<Millis>,
+    /// Fetch and write nothing; what is there stays.
+    #[serde(default)]
+    suspend: bool,
+    /// What happens to changes that someone else made at the target: `enforce` undoes them, `report` says them.
+    #[serde(default)]
+    heal: Heal,
+    /// Where its apps land, by the manifest's names: `default: dir:PATH`.
+    #[schemars(with = "BTreeMap<String, String>")]
+    targets: BTreeMap<TargetName, Parsed<TargetPlace>>,
+    /// What is shown to the Git host.
+    #[serde(default)]
+    auth: Option<RawAuth>,
+    /// How https is spoken.
+    #[serde(default)]
+    tls: RawTls,
+    /// A proxy for http and https, such as `http://proxy:3128`.
+    proxy: Option<String>,
+}
+
+/// What is shown to the Git host: a token, or a user and a password.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("oneOf" = [{ "required": ["token-file"] }, { "required": ["username", "password-file"] }]))]
+struct RawAuth {
+    /// A file that holds a token.
+    token_file: Option<PathBuf>,
+    /// The user.
+    username: Option<String>,
+    /// A file that holds the user's password.
+    password_file: Option<PathBuf>,
+}
+
+/// How https is spoken.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawTls {
+    /// Certificates (PEM) to trust instead of the public ones.
+    ca_file: Option<PathBuf>,
+    /// A client certificate (PEM).
+    client_cert: Option<PathBuf>,
+    /// The client certificate's key (PEM).
+    client_key: Option<PathBuf>,
+}
+
+/// Text that is parsed where it stands, so that its refusal has that place.
+#[derive(Debug, Clone)]
+struct Parsed<T>(T);
+
+impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Parsed).map_err(serde::de::Error::custom)
+    }
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, Copy)]
+struct Listen(SocketAddr);
+
+impl FromStr for Listen {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let address = s.parse().map(Listen);
+        address.map_err(|_| format!("{s:?}: expected IP:PORT, such as 127.0.0.1:7117"))
+    }
+}
+
+/// A place where apps land, without the name that is its key.
+#[derive(Debug, Clone)]
+struct TargetPlace(PathBuf);
+
+impl FromStr for TargetPlace {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        if !s.starts_with("dir:") {
+            return Err("expected dir:PATH".to_owned());
+        }
+        let binding: TargetBinding = s.parse()?;
+        Ok(TargetPlace(binding.dir))
+    }
+}
+
+/// The JSON Schema of the host's file, for editors.
+pub(crate) fn schema() -> Value {
+    schema_of::<RawHost>()
+}
+
+/// Reads the host's file. Paths in it are relative to it.
+pub(crate) fn read(path: &Path) -> Result<HostFile, Error> {
+    let file = path.display().to_string();
+    let wrong = |e: &dyn Display| Error::Usage(format!("--config {file}: {e}"));
+    let size = std::fs::metadata(path).map_err(|e| wrong(&e))?.len();
+    if size > MAX_BYTES {
+        return Err(wrong(&format_args!(
+            "{size} bytes: expected at most {MAX_BYTES}"
+        )));
+    }
+    let text = std::fs::read(path).map_err(|e| wrong(&e))?;
+    let base = std::path::absolute(path).map_err(|e| wrong(&e))?;
+    let base = base.parent().unwrap_or(Path::new("/"));
+    parse(&text, &file, base).map_err(|e| Error::Usage(e.to_string()))
+}
+
+fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, ManifestErrors> {
+    let node = document(text, file)?;
+    let raw = typed(&node, file)?;
+    let mut errors = Errors::new(file);
+    let root = Place::root(&node);
+    let parallel = raw.parallel.unwrap_or(PARALLEL);
+    if !(1..=MAX_PARALLEL).contains(&parallel) {
+        let message = format!("expected a number from 1 to {MAX_PARALLEL}");
+        errors.push(root.key("parallel").mark(), message);
+    }
+    let places = root.key("repositories");
+    let given = raw.repositories.len();
+    if given == 0 {
+        errors.push(places.mark(), "expected at least one repository");
+    }
+    if given > MAX_REPOSITORIES {
+        let message = format!("{given} repositories: expected at most {MAX_REPOSITORIES}");
+        errors.push(places.mark(), message);
+        return Err(errors.into_errors());
+    }
+    let mut repositories: Vec<RepositorySettings> = Vec::new();
+    let mut names: BTreeMap<RepositoryName, Mark> = BTreeMap::new();
+    for (n, raw) in raw.repositories.into_iter().enumerate() {
+        let place = places.index(n);
+        let Some(settings) = repository(raw, place, base, &mut errors) else {
+            continue;
+        };
+        let name = &settings.reach.name;
+        if let Some(first) = names.get(name) {
+            let message = format!(
+                "a repository {name} is there already, at line {}: give each a name of its own",
+                first.line
+            );
+            errors.push(place.key("name").mark(), message);
+        } else {
+            names.insert(name.clone(), place.mark());
+        }
+        repositories.push(settings);
+    }
+    if !errors.is_empty() {
+        return Err(errors.into_errors());
+    }
+    Ok(HostFile {
+        listen: raw.listen.map(|l| l.0.0),
+        parallel,
+        repositories,
+    })
+}
+
+/// The file as typed. One wrong key does not hide another one in another repository.
+fn typed(node: &Node, file: &str) -> Result<RawHost, ManifestErrors> {
+    let mut errors = Errors::new(file);
+    match decode(node) {
+        Ok(raw) => return Ok(raw),
+        Err(e) => errors.push(e.mark, e.message),
+    }
+    for repository in Place::root(node).key("repositories").items() {
+        if let (false, Err(e)) = (errors.full(), decode::<RawRepository>(repository)) {
+            errors.push_once(e.mark, e.message);
+        }
+    }
+    Err(errors.into_errors())
+}
+
+/// One repository as meant; what is wrong with it goes to the errors.
+fn repository(
+    raw: RawRepository,
+    place: Place<'_>,
+    base: &Path,
+    errors: &mut Errors<'_>,
+) -> Option<RepositorySettings> {
+    let before = errors.count();
+    let interval = raw.interval.unwrap_or(INTERVAL);
+    if !(LEAST_INTERVAL..=MOST_INTERVAL).contains(&interval) {
+        let message = format!("expected a time from {LEAST_INTERVAL} to {MOST_INTERVAL}");
+        errors.push(place.key("interval").mark(), message);
+    }
+    if raw.heal == Heal::Report {
+        let message = "report is not there yet: expected enforce, which it also is when left out";
+        errors.push(place.key("heal").mark(), message);
+    }
+    let manifest = match (raw.path, raw.manifest) {
+        (Some(_), Some(_)) => {
+            let message = "give either path or manifest: a path means that there is no manifest";
+            errors.push(place.name("manifest"), message);
+            ManifestAt::Tree
+        }
+        (Some(path), None) => ManifestAt::Path(path),
+        (None, Some(file)) => ManifestAt::File(base.join(file)),
+        (None, None) => ManifestAt::Tree,
+    };
+    if raw.targets.is_empty() || raw.targets.len() > MAX_TARGETS {
+        let message = format!("expected 1 to {MAX_TARGETS} targets, such as default: dir:PATH");
+        errors.push(place.key("targets").mark(), message);
+    }
+    let url = match raw.url.0 {
+        RepoUrl::Local(path) => RepoUrl::Local(base.join(path)),
+        url @ RepoUrl::Http(_) => url,
+    };
+    let name = match raw.name {
+        Some(name) => Some(name),
+        None => errors.take(place.key("url").mark(), default_name(&url.to_string())),
+    };
+    let auth = auth(raw.auth, place.key("auth").mark(), base, errors);
+    let client_cert = match (raw.tls.client_cert, raw.tls.client_key) {
+        (Some(cert), Some(key)) => Some((base.join(cert), base.join(key))),
+        (None, None) => None,
+        _ => {
+            let message = "client-cert and client-key go together: give both";
+            errors.push(place.key("tls").mark(), message);
+            None
+        }
+    };
+    // A default that cannot be a ref would be found by every test.
+    let reference = raw.reference.map_or_else(|| "main".parse(), |r| Ok(r.0));
+    let reference = errors.take(place.key("ref").mark(), reference)?;
+    let reach = Reach {
+        name: name?,
+        url,
+        auth,
+        ca_file: raw.tls.ca_file.map(|f| base.join(f)),
+        client_cert,
+        proxy: raw.proxy.map(Secret::new),
+    };
+    let targets = raw.targets.into_iter();
+    let settings = RepositorySettings {
+        reach,
+        reference,
+        manifest,
+        interval,
+        policy: Policy {
+            suspend: raw.suspend,
+            heal: raw.heal,
+        },
+        targets: targets
+            .map(|(name, at)| (name, base.join(at.0.0)))
+            .collect(),
+    };
+    (errors.count() == before).then_some(settings)
+}
+
+fn auth(raw: Option<RawAuth>, mark: Mark, base: &Path, errors: &mut Errors<'_>) -> Auth {
+    let Some(raw) = raw else { return Auth::None };
+    match (raw.token_file, raw.username, raw.password_file) {
+        (Some(file), None, None) => Auth::TokenFile(base.join(file)),
+        (None, Some(user), Some(file)) => Auth::Password {
+            user,
+            file: base.join(file),
+        },
+        _ => {
+            let message = "expected either token-file, or username and password-file";
+            errors.push(mark, message);
+            Auth::None
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "file_tests.rs"]
+mod tests;

@@ -1,0 +1,138 @@
+//! What the loop's tasks do: open and fetch, read and render; and which apps a commit gives to sync.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use weir_core::digest::CommitId;
+use weir_core::name::AppName;
+use weir_core::schedule::Node;
+use weir_source::Fetched;
+
+use super::Follow;
+use crate::error::Error;
+use crate::open::Opened;
+use crate::prepare::{Prepared, prepare};
+use crate::progress::{Line, fetching};
+use crate::sync::Syncer;
+
+impl Follow {
+    /// Opens the repository where it is not open yet, and fetches.
+    pub(super) async fn fetch(
+        &self,
+        opened: Option<Arc<Opened>>,
+        stop: Arc<AtomicBool>,
+    ) -> (Option<Arc<Opened>>, Result<Fetched, Error>) {
+        let opened = match opened {
+            Some(opened) => opened,
+            None => match self.opening.open().await {
+                Ok(opened) => Arc::new(opened),
+                Err(e) => return (None, Err(e.at_start())),
+            },
+        };
+        let Some(_turn) = self.queues.fetches.take().await else {
+            let stopping = Error::host("fetch", "the host is stopping");
+            return (Some(opened), Err(stopping));
+        };
+        let source = opened.source.clone();
+        let fetched = tokio::task::spawn_blocking(move || {
+            let line = Line::begin("fetching");
+            source.fetch(&stop, &|p| line.say(fetching(&p)))
+        })
+        .await;
+        let fetched = match fetched {
+            Ok(result) => result.map_err(|e| Error::stage("fetch", &e)),
+            Err(e) => Err(Error::host("fetch", format!("the fetch ended early: {e}"))),
+        };
+        (Some(opened), fetched)
+    }
+
+    pub(super) async fn prepare(
+        &self,
+        opened: &Opened,
+        commit: CommitId,
+    ) -> Result<Prepared, Error> {
+        let source = opened.source.clone();
+        let snapshot = tokio::task::spawn_blocking(move || source.snapshot(commit)).await;
+        let snapshot = snapshot
+            .map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;
+        let snapshot = snapshot.map_err(|e| Error::stage("snapshot", &e))?;
+        let mut prepared = prepare(&self.host, &snapshot, &opened.from, &[]).await?;
+        say_unbound(&opened.syncer, &mut prepared)?;
+        Ok(prepared)
+    }
+}
+
+/// Apps whose target this host does not bind are another host's; where that is all of them, the
+/// flags are wrong.
+fn say_unbound(syncer: &Syncer, prepared: &mut Prepared) -> Result<(), Error> {
+    let apps = prepared.apps.values();
+    let unbound: Vec<String> = apps
+        .filter(|a| !syncer.binds(&a.app.target))
+        .map(|a| format!("{} (target {})", a.app.name, a.app.target))
+        .collect();
+    if unbound.is_empty() {
+        return Ok(());
+    }
+    let text = format!(
+        "{} of {} apps land in targets that this host does not bind, and are left to others: {}. Bind one with --target NAME=dir:PATH",
+        unbound.len(),
+        prepared.apps.len(),
+        unbound.join(", ")
+    );
+    if unbound.len() == prepared.apps.len() {
+        return Err(Error::Usage(text));
+    }
+    prepared.warnings.push(text);
+    Ok(())
+}
+
+/// The apps that this host syncs, and those that the ledger knows and the manifest no longer has. The
+/// latter go last: what moves from them to another app is taken first.
+pub(super) fn nodes(syncer: &Syncer, prepared: &Prepared) -> Vec<Node> {
+    let bound = |name: &AppName| {
+        prepared
+            .apps
+            .get(name)
+            .is_some_and(|a| syncer.binds(&a.app.target))
+    };
+    let mut nodes: Vec<Node> = Vec::new();
+    for (name, app) in prepared.apps.iter().filter(|(name, _)| bound(name)) {
+        let after = app
+            .app
+            .after
+            .iter()
+            .filter(|dep| bound(dep))
+            .cloned()
+            .collect();
+        nodes.push(Node {
+            app: name.clone(),
+            after,
+        });
+    }
+    let gone: Vec<AppName> = syncer.journal().status(|s| {
+        s.apps
+            .keys()
+            .filter(|name| !prepared.apps.contains_key(*name))
+            .cloned()
+            .collect()
+    });
+    let wanted = &prepared.desired;
+    for app in gone {
+        let held: BTreeSet<_> = syncer.journal().status(|s| {
+            s.apps
+                .get(&app)
+                .map(|a| a.inventory.iter().map(|(id, _)| id.clone()).collect())
+                .unwrap_or_default()
+        });
+        let takes =
+            |ids: &Option<BTreeSet<_>>| ids.as_ref().is_some_and(|ids| !ids.is_disjoint(&held));
+        let after = wanted
+            .iter()
+            .filter(|(name, ids)| bound(name) && takes(ids))
+            .map(|(name, _)| name.clone())
+            .collect();
+        nodes.push(Node { app, after });
+    }
+    nodes
+}

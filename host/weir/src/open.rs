@@ -1,0 +1,138 @@
+//! From a repository's settings to what a loop works with: its journal, its source, its targets.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::OnceCell;
+use weir_cluster::dir::{DirLimits, DirTarget};
+use weir_core::name::TargetName;
+use weir_ledger::Ledger;
+use weir_source::Source;
+
+use crate::config::Places;
+use crate::error::Error;
+use crate::journal::Journal;
+use crate::prepare::ManifestFrom;
+use crate::repository::RepositorySettings;
+use crate::sync::Syncer;
+
+/// Opens one repository, again after it failed.
+pub(crate) struct Opening {
+    /// Which, and how.
+    settings: RepositorySettings,
+    places: Places,
+    ledger: Arc<Ledger>,
+    /// The one journal of the repository in this process: made once, even if all else fails.
+    journal: OnceCell<Arc<Journal>>,
+}
+
+/// A repository that was opened.
+pub(crate) struct Opened {
+    /// Where commits come from.
+    pub(crate) source: Arc<Source>,
+    /// Where apps land.
+    pub(crate) syncer: Arc<Syncer>,
+    /// Where the manifest comes from.
+    pub(crate) from: ManifestFrom,
+}
+
+/// The half that needs no ledger.
+pub(crate) struct Reached {
+    source: Source,
+    from: ManifestFrom,
+}
+
+/// Opens the source. Nothing is asked over the network.
+pub(crate) async fn reach(
+    settings: &RepositorySettings,
+    places: &Places,
+) -> Result<Reached, Error> {
+    let from = settings.manifest.read()?;
+    let (reach, reference) = (settings.reach.clone(), settings.reference.clone());
+    let places = places.clone();
+    let source = blocking("fetch", move || reach.open(&places, &reference)).await?;
+    Ok(Reached { source, from })
+}
+
+impl Opening {
+    /// Nothing is opened yet.
+    pub(crate) fn new(
+        settings: RepositorySettings,
+        places: Places,
+        ledger: Arc<Ledger>,
+    ) -> Opening {
+        Opening {
+            settings,
+            places,
+            ledger,
+            journal: OnceCell::new(),
+        }
+    }
+
+    /// Which repository, and how.
+    pub(crate) fn settings(&self) -> &RepositorySettings {
+        &self.settings
+    }
+
+    /// Opens all of it. Nothing is asked of the repository's server.
+    pub(crate) async fn open(&self) -> Result<Opened, Error> {
+        // First: what the ledger knows is shown though all else fails.
+        self.journal().await?;
+        let reached = reach(&self.settings, &self.places).await?;
+        self.finish(reached).await
+    }
+
+    /// Opens what is missing to a source.
+    pub(crate) async fn finish(&self, reached: Reached) -> Result<Opened, Error> {
+        let journal = self.journal().await?;
+        let targets = self.targets()?;
+        Ok(Opened {
+            source: Arc::new(reached.source),
+            syncer: Arc::new(Syncer::new(journal, targets)),
+            from: reached.from,
+        })
+    }
+
+    /// The repository's own chain of the ledger.
+    pub(crate) async fn journal(&self) -> Result<Arc<Journal>, Error> {
+        let name = self.settings.reach.name.clone();
+        let open = async || {
+            let journal = Journal::open(self.ledger.clone(), name).await;
+            journal.map(Arc::new)
+        };
+        self.journal.get_or_try_init(open).await.cloned()
+    }
+
+    /// The journal, where it was opened.
+    pub(crate) fn known(&self) -> Option<&Journal> {
+        self.journal.get().map(Arc::as_ref)
+    }
+
+    fn targets(&self) -> Result<BTreeMap<TargetName, Arc<DirTarget>>, Error> {
+        let mut targets = BTreeMap::new();
+        for (name, dir) in &self.settings.targets {
+            let dir = absolute(dir)?;
+            let target =
+                DirTarget::open(&dir, DirLimits::HOST).map_err(|e| Error::stage("observe", &e))?;
+            targets.insert(name.clone(), Arc::new(target));
+        }
+        Ok(targets)
+    }
+}
+
+fn absolute(dir: &Path) -> Result<std::path::PathBuf, Error> {
+    std::path::absolute(dir)
+        .map_err(|e| Error::Usage(format!("--target dir:{}: {e}", dir.display())))
+}
+
+/// Runs what blocks, off the runtime's threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    stage: &'static str,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(e) => Err(Error::host(stage, format!("ended early: {e}"))),
+    }
+}

@@ -1,0 +1,155 @@
+//! One repository as this host is to follow it: what both the flags and the host's file become.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use weir_core::grant::Millis;
+use weir_core::name::{RepoPath, RepositoryName, TargetName};
+use weir_core::tree::TreeLimits;
+use weir_source::{
+    Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig,
+};
+
+use crate::config::Places;
+use crate::error::Error;
+use crate::prepare::ManifestFrom;
+
+/// Which repository, how it is reached, and what is done with it.
+#[derive(Debug, Clone)]
+pub(crate) struct RepositorySettings {
+    /// Where it is and how it is talked to.
+    pub(crate) reach: Reach,
+    /// The branch or tag that is followed.
+    pub(crate) reference: RefName,
+    /// Where its manifest lies.
+    pub(crate) manifest: ManifestAt,
+    /// How often it is asked.
+    pub(crate) interval: Millis,
+    /// What the host does by itself.
+    pub(crate) policy: Policy,
+    /// Where its apps land, by the manifest's names.
+    pub(crate) targets: BTreeMap<TargetName, PathBuf>,
+}
+
+/// What the host does by itself with a repository and its targets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// Nothing is fetched, rendered or written; what is there stays.
+    pub(crate) suspend: bool,
+    /// What happens to changes that someone else made at the target.
+    pub(crate) heal: Heal,
+}
+
+/// What happens to changes that someone else made at a target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Heal {
+    /// They are undone.
+    #[default]
+    Enforce,
+    /// They are said, and stay.
+    Report,
+}
+
+/// Where a repository's manifest lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ManifestAt {
+    /// In its tree.
+    Tree,
+    /// On this host.
+    File(PathBuf),
+    /// There is none: one app from this directory.
+    Path(RepoPath),
+}
+
+/// Where a repository is and how it is talked to.
+#[derive(Debug, Clone)]
+pub(crate) struct Reach {
+    /// What this host calls it.
+    pub(crate) name: RepositoryName,
+    /// Where it is.
+    pub(crate) url: RepoUrl,
+    /// What is shown to its server.
+    pub(crate) auth: Auth,
+    /// Certificates (PEM) to trust instead of the public ones.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// A client certificate and its key (PEM).
+    pub(crate) client_cert: Option<(PathBuf, PathBuf)>,
+    /// A proxy for http and https.
+    pub(crate) proxy: Option<Secret>,
+}
+
+/// What is shown to a Git server. Files are read when the repository is opened.
+#[derive(Debug, Clone)]
+pub(crate) enum Auth {
+    /// Nothing.
+    None,
+    /// A token that is known already.
+    Token(Secret),
+    /// A token from a file.
+    TokenFile(PathBuf),
+    /// A user with a password from a file.
+    Password {
+        /// The user.
+        user: String,
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+impl Reach {
+    /// The source, opened. Nothing is asked over the network.
+    pub(crate) fn open(&self, places: &Places, reference: &RefName) -> Result<Source, Error> {
+        let http = HttpOptions {
+            ca_file: self.ca_file.clone(),
+            client_cert: self.client_cert.clone(),
+            proxy: self.proxy.clone(),
+            ..HttpOptions::host()
+        };
+        let config = SourceConfig {
+            name: self.name.clone(),
+            url: self.url.clone(),
+            reference: reference.clone(),
+            cache_dir: places.cache.join("git"),
+            credentials: self.auth.read()?,
+            http,
+            fetch_limits: FetchLimits::HOST,
+            tree_limits: TreeLimits::HOST,
+        };
+        Source::open(config).map_err(|e| Error::stage("fetch", &e))
+    }
+}
+
+impl Auth {
+    fn read(&self) -> Result<Option<Credentials>, Error> {
+        let read = |what: &str, path: &Path| {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Error::Usage(format!("{what} {}: {e}", path.display())))?;
+            Ok::<_, Error>(Secret::new(text))
+        };
+        Ok(match self {
+            Auth::None => None,
+            Auth::Token(token) => Some(Credentials::Token(token.clone())),
+            Auth::TokenFile(file) => Some(Credentials::Token(read("token-file", file)?)),
+            Auth::Password { user, file } => Some(Credentials::Basic {
+                user: user.clone(),
+                password: read("password-file", file)?,
+            }),
+        })
+    }
+}
+
+impl ManifestAt {
+    /// The manifest's place with its text, where that lies on this host.
+    pub(crate) fn read(&self) -> Result<ManifestFrom, Error> {
+        match self {
+            ManifestAt::Tree => Ok(ManifestFrom::Tree),
+            ManifestAt::Path(path) => Ok(ManifestFrom::Path(path.clone())),
+            ManifestAt::File(file) => {
+                let text = std::fs::read(file)
+                    .map_err(|e| Error::Usage(format!("manifest {}: {e}", file.display())))?;
+                Ok(ManifestFrom::Host(file.display().to_string(), text))
+            }
+        }
+    }
+}
