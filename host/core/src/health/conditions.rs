@@ -66,7 +66,7 @@ impl<'a> Live<'a> {
                     status: item.text("status")?.unwrap_or_default(),
                     reason: item.text("reason")?.unwrap_or_default(),
                     message: item.text("message")?.unwrap_or_default(),
-                    generation: item.number("observedGeneration")?,
+                    generation: item.generation("observedGeneration")?,
                 })
             })
             .collect::<Result<Vec<_>, Health>>()

@@ -24,7 +24,10 @@ pub(super) fn deletion(live: Live<'_>, group: &str, kind: &str) -> Checked {
     Err(Health::Terminating(if (group, kind) == ("", "Namespace") {
         namespace_waits(live)
     } else {
-        finalizers(live)?
+        // A list that cannot be read changes nothing about the deletion.
+        finalizers(live).unwrap_or_else(|found| {
+            format!("it is being deleted; {}", found.text().unwrap_or_default())
+        })
     }))
 }
 
@@ -62,7 +65,7 @@ fn finalizers(live: Live<'_>) -> Result<String, Health> {
 pub(super) fn generation(live: Live<'_>) -> Checked {
     let (Some(wanted), Some(seen)) = (
         live.number("metadata.generation")?,
-        live.number("status.observedGeneration")?,
+        live.generation("status.observedGeneration")?,
     ) else {
         return Ok(());
     };
@@ -77,7 +80,7 @@ pub(super) fn generation(live: Live<'_>) -> Checked {
 /// For the kinds whose controllers always say which generation they saw: that they said so.
 pub(super) fn seen(live: Live<'_>) -> Checked {
     let generation = live.number("metadata.generation")?;
-    if generation.is_some() && live.number("status.observedGeneration")?.is_none() {
+    if generation.is_some() && live.generation("status.observedGeneration")?.is_none() {
         return Err(Health::Progressing(
             "its controller has not seen it yet".to_owned(),
         ));

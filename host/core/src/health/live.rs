@@ -74,6 +74,17 @@ impl<'a> Live<'a> {
         }
     }
 
+    /// A generation. Controllers that write by way of protobuf's JSON, as Istio's, write it as a text.
+    pub(super) fn generation(self, path: &str) -> Result<Option<i64>, Health> {
+        match self.field(path)? {
+            Some(value @ Value::String(text)) => text
+                .parse()
+                .map(Some)
+                .map_err(|_| self.odd(path, "a whole number", value)),
+            _ => self.number(path),
+        }
+    }
+
     /// A whole number that is not negative.
     pub(super) fn count(self, path: &str) -> Result<Option<u64>, Health> {
         match self.field(path)? {
