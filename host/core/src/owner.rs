@@ -134,7 +134,11 @@ mod tests {
             id("", Some("test"), "web"),
             id("", None, "web"),
         ] {
-            assert_eq!(us.read(&slice, Some(&us.on(&service))), Owner::Nobody, "{slice}");
+            assert_eq!(
+                us.read(&slice, Some(&us.on(&service))),
+                Owner::Nobody,
+                "{slice}"
+            );
         }
         assert_eq!(us.read(&service, None), Owner::Nobody);
     }
@@ -149,16 +153,29 @@ mod tests {
         );
         for (other, expected) in [
             (claim("1f00", "blog", "web"), "app web of repository blog"),
-            (claim("2e11", "shop", "web"), "on another host (ledger 2e11)"),
+            (
+                claim("2e11", "shop", "web"),
+                "on another host (ledger 2e11)",
+            ),
         ] {
             let Owner::Foreign(who) = read(&other) else {
                 panic!("{other} is not foreign");
             };
             assert!(who.contains(expected), "{who}");
         }
-        for text in ["", "yes", ":", "a:b", "1f00/shop:/Role/prod/web", "1f00/shop/No App:/Role/prod/web"] {
+        for text in [
+            "",
+            "yes",
+            ":",
+            "a:b",
+            "1f00/shop:/Role/prod/web",
+            "1f00/shop/No App:/Role/prod/web",
+        ] {
             let owner = us.read(&id, Some(text));
-            assert!(!matches!(owner, Owner::Us | Owner::App(_)), "{text:?}: {owner:?}");
+            assert!(
+                !matches!(owner, Owner::Us | Owner::App(_)),
+                "{text:?}: {owner:?}"
+            );
         }
     }
 }

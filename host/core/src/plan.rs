@@ -235,9 +235,15 @@ pub fn plan(
         }
         // It moves here: what the other app held, we hold, and no more surely.
         let holding = held.map_or_else(|| inventory.get(id), |held| Some(&held.holding));
-        match step(object, holding, held.is_some(), live.get(id).unwrap_or(&unknown)) {
+        match step(
+            object,
+            holding,
+            held.is_some(),
+            live.get(id).unwrap_or(&unknown),
+        ) {
             Ok(Some(step)) => {
-                if let (Step::Update { seen, .. }, Some(Holding::Intended(staked))) = (&step, holding)
+                if let (Step::Update { seen, .. }, Some(Holding::Intended(staked))) =
+                    (&step, holding)
                     && seen.owner == Owner::Unsaid
                 {
                     plan.found.insert(id.clone(), *staked);
@@ -348,7 +354,8 @@ fn prune(
                 continue;
             }
             None => {
-                plan.refused.push((id.clone(), unknown("it was not observed")));
+                plan.refused
+                    .push((id.clone(), unknown("it was not observed")));
                 continue;
             }
         };

@@ -74,7 +74,9 @@ pub fn place(
     let defined: Vec<Definition> = objects.iter().filter_map(definition).collect();
     let of_scope = |cluster: bool| -> BTreeSet<(&str, &str)> {
         let of_scope = defined.iter().filter(|d| d.cluster == cluster);
-        of_scope.map(|d| (d.group.as_str(), d.kind.as_str())).collect()
+        of_scope
+            .map(|d| (d.group.as_str(), d.kind.as_str()))
+            .collect()
     };
     let (cluster_defined, namespaced_defined) = (of_scope(true), of_scope(false));
     let mut out = Vec::with_capacity(objects.len());

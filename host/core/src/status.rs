@@ -127,7 +127,9 @@ impl Status {
         status.target = Some(stake.target.clone());
         // What was written is known now: a new intention must not make it a stranger's.
         for (id, digest) in &stake.found {
-            status.inventory.confirm(id.clone(), Written::content(*digest));
+            status
+                .inventory
+                .confirm(id.clone(), Written::content(*digest));
         }
         for (id, digest) in &stake.writes {
             status.inventory.stake(id.clone(), *digest);

@@ -14,18 +14,32 @@ fn waits(reason: &str, message: &str) -> Value {
 #[test]
 fn a_pod_is_healthy_when_it_is_ready_or_has_succeeded() {
     table([
-        (pod(json!({"phase": "Running", "conditions": [condition("Ready", "True", "", "")]})), "healthy"),
+        (
+            pod(json!({"phase": "Running", "conditions": [condition("Ready", "True", "", "")]})),
+            "healthy",
+        ),
         (pod(json!({"phase": "Succeeded"})), "healthy"),
     ]);
 }
 
 #[test]
 fn a_pod_on_its_way_says_what_it_waits_for() {
-    let unscheduled = condition("PodScheduled", "False", "Unschedulable", "0/3 nodes are available");
+    let unscheduled = condition(
+        "PodScheduled",
+        "False",
+        "Unschedulable",
+        "0/3 nodes are available",
+    );
     table([
         (pod(Value::Null), "progressing: nothing has taken it up yet"),
-        (pod(json!({"phase": "Unknown"})), "progressing: its node does not answer"),
-        (pod(json!({"phase": "Dancing"})), "progressing: `status.phase` is not one that Weir knows"),
+        (
+            pod(json!({"phase": "Unknown"})),
+            "progressing: its node does not answer",
+        ),
+        (
+            pod(json!({"phase": "Dancing"})),
+            "progressing: `status.phase` is not one that Weir knows",
+        ),
         (
             pod(json!({"phase": "Pending", "conditions": [unscheduled]})),
             "progressing: it has no node: PodScheduled is False (Unschedulable): 0/3 nodes are available",
@@ -35,16 +49,25 @@ fn a_pod_on_its_way_says_what_it_waits_for() {
             "progressing: its containers are being made",
         ),
         (
-            pod(json!({"phase": "Pending", "containerStatuses": [waits("ImagePullBackOff", "Back-off\npulling")]})),
+            pod(
+                json!({"phase": "Pending", "containerStatuses": [waits("ImagePullBackOff", "Back-off\npulling")]}),
+            ),
             "progressing: container app waits (ImagePullBackOff): Back-off pulling",
         ),
         (
-            pod(json!({"phase": "Running", "containerStatuses": [{"name": "a", "ready": true}, {"name": "b"}]})),
+            pod(
+                json!({"phase": "Running", "containerStatuses": [{"name": "a", "ready": true}, {"name": "b"}]}),
+            ),
             "progressing: 1 of 2 containers are ready",
         ),
-        (pod(json!({"phase": "Running"})), "progressing: it runs and is not ready"),
         (
-            pod(json!({"phase": "Running", "conditions": [condition("Ready", "False", "ReadinessGatesNotReady", "")]})),
+            pod(json!({"phase": "Running"})),
+            "progressing: it runs and is not ready",
+        ),
+        (
+            pod(
+                json!({"phase": "Running", "conditions": [condition("Ready", "False", "ReadinessGatesNotReady", "")]}),
+            ),
             "progressing: Ready is False (ReadinessGatesNotReady)",
         ),
     ]);
@@ -59,11 +82,19 @@ fn a_pod_fails_when_a_container_restarts_again_and_again() {
     let once = json!({"name": "app", "restartCount": 1, "state": {"waiting": {"reason": "CrashLoopBackOff"}}});
     let seven = "failed: container app ends again and again (CrashLoopBackOff): 7 restarts, the last with exit code 137";
     table([
-        (pod(json!({"phase": "Running", "containerStatuses": [crashing]})), seven),
-        (pod(json!({"phase": "Pending", "initContainerStatuses": [crashing]})), seven),
+        (
+            pod(json!({"phase": "Running", "containerStatuses": [crashing]})),
+            seven,
+        ),
+        (
+            pod(json!({"phase": "Pending", "initContainerStatuses": [crashing]})),
+            seven,
+        ),
         (
             // A container that failed counts before one that only waits.
-            pod(json!({"phase": "Running", "containerStatuses": [waits("ErrImagePull", ""), crashing]})),
+            pod(
+                json!({"phase": "Running", "containerStatuses": [waits("ErrImagePull", ""), crashing]}),
+            ),
             seven,
         ),
         (
@@ -71,7 +102,9 @@ fn a_pod_fails_when_a_container_restarts_again_and_again() {
             "failed: container app ends again and again (CrashLoopBackOff): 1 restart",
         ),
         (
-            pod(json!({"phase": "Pending", "containerStatuses": [waits("InvalidImageName", "bad")]})),
+            pod(
+                json!({"phase": "Pending", "containerStatuses": [waits("InvalidImageName", "bad")]}),
+            ),
             "failed: container app waits (InvalidImageName): bad",
         ),
     ]);

@@ -168,10 +168,22 @@ impl Cluster {
             }
             Act::Make(n, foreign) => {
                 self.uids += 1;
-                let owner = if *foreign { Name::Foreign } else { Name::Nobody };
+                let owner = if *foreign {
+                    Name::Foreign
+                } else {
+                    Name::Nobody
+                };
                 let (uid, edits) = (self.uids, self.edits);
                 let content = Digest::of(b"a stranger's");
-                self.things.insert(*n, Thing { uid, content, edits, owner });
+                self.things.insert(
+                    *n,
+                    Thing {
+                        uid,
+                        content,
+                        edits,
+                        owner,
+                    },
+                );
             }
             Act::Sync { .. } => {}
         }
@@ -196,14 +208,24 @@ impl World {
 
     fn plan(&self, n: usize) -> Plan {
         let empty = Inventory::default();
-        let inventory = |n| self.status.apps.get(&app(n)).map_or(&empty, |a| &a.inventory);
+        let inventory = |n| {
+            self.status
+                .apps
+                .get(&app(n))
+                .map_or(&empty, |a| &a.inventory)
+        };
         let ids = |n| Some(self.desired(n).iter().map(|o| o.id().clone()).collect());
         let others = Others::of(
             &app(n),
             &[(app(0), inventory(0)), (app(1), inventory(1))].into(),
             &[(app(0), ids(0)), (app(1), ids(1))].into(),
         );
-        plan(&self.desired(n), inventory(n), &self.cluster.live(n), &others)
+        plan(
+            &self.desired(n),
+            inventory(n),
+            &self.cluster.live(n),
+            &others,
+        )
     }
 
     fn fold(&mut self, n: usize, event: Event) {
@@ -248,7 +270,13 @@ impl World {
     }
 
     fn act(&mut self, act: &Act) {
-        let Act::Sync { app, wants, steps, told } = act else {
+        let Act::Sync {
+            app,
+            wants,
+            steps,
+            told,
+        } = act
+        else {
             return self.cluster.disturb(act);
         };
         self.wants[*app] = *wants;
@@ -267,7 +295,11 @@ impl World {
                     let thing = thing.unwrap();
                     let held = |by: fn(&Holding, &Mark) -> bool| {
                         let mut held = self.status.apps.values();
-                        held.any(|a| a.inventory.get(step.id()).is_some_and(|h| by(h, &thing.mark())))
+                        held.any(|a| {
+                            a.inventory
+                                .get(step.id())
+                                .is_some_and(|h| by(h, &thing.mark()))
+                        })
                     };
                     let ours = match thing.owner {
                         Name::App(by) => by == n || held(|_, _| true),
@@ -280,7 +312,10 @@ impl World {
                 Step::Forget(_) => {}
             }
             if matches!(step, Step::Prune { .. }) {
-                let wanted = self.wants.iter().any(|w| w[usize::from(name_of(step.id()))].is_some());
+                let wanted = self
+                    .wants
+                    .iter()
+                    .any(|w| w[usize::from(name_of(step.id()))].is_some());
                 assert!(!wanted && plan.refused().is_empty(), "{step:?}");
             }
         }
@@ -288,8 +323,17 @@ impl World {
 
     /// Every object that carries an app's name is in some inventory: nothing is orphaned.
     fn orphans(&self) -> Vec<u8> {
-        let tracked = |n: u8| self.status.apps.values().any(|a| a.inventory.get(&id(n)).is_some());
-        let ours = self.cluster.things.iter().filter(|(_, t)| matches!(t.owner, Name::App(_)));
+        let tracked = |n: u8| {
+            self.status
+                .apps
+                .values()
+                .any(|a| a.inventory.get(&id(n)).is_some())
+        };
+        let ours = self
+            .cluster
+            .things
+            .iter()
+            .filter(|(_, t)| matches!(t.owner, Name::App(_)));
         ours.map(|(n, _)| *n).filter(|n| !tracked(*n)).collect()
     }
 }
@@ -367,6 +411,12 @@ fn an_object_that_is_being_deleted_is_waited_for_and_not_written() {
     );
     assert!(plan.is_empty());
     let (_, why) = &plan.refused()[0];
-    assert!(why.to_string().contains("finalizer example.com/wait"), "{why}");
-    assert_eq!(crate::fault::Blame::retry(why), crate::fault::Retry::Backoff);
+    assert!(
+        why.to_string().contains("finalizer example.com/wait"),
+        "{why}"
+    );
+    assert_eq!(
+        crate::fault::Blame::retry(why),
+        crate::fault::Retry::Backoff
+    );
 }
