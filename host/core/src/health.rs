@@ -23,6 +23,9 @@
 //! | PersistentVolumeClaim whose volume is lost | progressing | failed |
 //! | APIService, Namespace, HorizontalPodAutoscaler | settled | wants `Available`, `Active`, its conditions |
 //! | a `Ready` or `Stalled` condition of an older generation | counts | progressing |
+//! | a `Failed` condition of a kind without a rule of its own | does not count | failed |
+//! | PodDisruptionBudget whose pods cannot be counted | settled | progressing |
+//! | an `observedGeneration` written as text | an error | read as a number |
 //!
 //! No time is known here: how long a host waits before it gives up is the host's matter. `Failed` is how things
 //! are, not how they end: a Pod that restarts again and again may come up after all.
