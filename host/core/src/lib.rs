@@ -14,6 +14,7 @@
 pub mod digest;
 pub mod fault;
 pub mod grant;
+pub mod health;
 pub mod inventory;
 pub mod live;
 pub mod lock;
