@@ -4,111 +4,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use weir_tests::control_plane::{ControlPlane, Kubectl};
-use weir_tests::weir::Ran;
-use weir_tests::{GitServer, Repo, Weir};
+use weir_tests::Weir;
+use weir_tests::control_plane::ControlPlane;
+use weir_tests::scene::{Scene, map};
 
-/// A repository over http, one namespace, one machine.
-struct Scene {
-    plane: &'static ControlPlane,
-    namespace: String,
-    repo: Repo,
-    server: GitServer,
-    weir: Weir,
-    kubectl: Kubectl,
-}
-
-impl Scene {
-    /// Two maps and a Service in app `web`.
-    fn new() -> Scene {
-        let plane = ControlPlane::shared().unwrap();
-        let namespace = plane.namespace("sync").unwrap();
-        let mut repo = Repo::empty().unwrap();
-        repo.write_text(&format!(
-            "//- weir.yaml\n\
-             version: 1\n\
-             apps: [{{ name: web, path: web, target: {{ namespace: {namespace} }} }}]\n"
-        ))
-        .unwrap();
-        for name in ["a", "b"] {
-            repo.write(&format!("web/{name}.yaml"), map(name, "one"))
-                .unwrap();
-        }
-        repo.commit("first").unwrap();
-        let server = GitServer::of(&repo).unwrap();
-        let kubectl = plane.admin();
-        let mut weir = Weir::new().unwrap();
-        weir.variable("KUBECONFIG", kubectl.kubeconfig());
-        Scene {
-            plane,
-            namespace,
-            repo,
-            server,
-            weir,
-            kubectl,
-        }
-    }
-
-    fn push(&mut self, path: &str, content: &str) {
-        self.repo.write(path, content).unwrap();
-        self.repo.commit("change").unwrap();
-    }
-
-    fn sync(&self) -> Ran {
-        let url = self.server.url("work");
-        self.weir
-            .run(["sync", "--repo", &url, "--target", "kube:"])
-            .unwrap()
-    }
-
-    fn synced(&self) -> String {
-        self.sync().code(0).unwrap().stderr
-    }
-
-    fn map(&self, name: &str) -> Value {
-        self.kubectl
-            .json(&[
-                "get",
-                "configmap",
-                name,
-                "--namespace",
-                &self.namespace,
-                "--show-managed-fields",
-            ])
-            .unwrap()
-    }
-
-    /// The app's maps, found by the label that people select by.
-    fn names(&self) -> BTreeSet<String> {
-        let found = self
-            .kubectl
-            .json(&[
-                "get",
-                "configmap",
-                "--namespace",
-                &self.namespace,
-                "--selector",
-                "weir.dev/app=web",
-            ])
-            .unwrap();
-        let items = found["items"].as_array().unwrap();
-        items
-            .iter()
-            .map(|i| i["metadata"]["name"].as_str().unwrap().to_owned())
-            .collect()
-    }
-
-    fn edit(&self, arguments: &[&str]) {
-        let mut all = vec!["--namespace", &self.namespace];
-        all.extend(arguments);
-        self.kubectl.text(&all).unwrap();
-    }
-}
-
-fn map(name: &str, value: &str) -> String {
-    format!(
-        "{{ apiVersion: v1, kind: ConfigMap, metadata: {{ name: {name} }}, data: {{ value: {value} }} }}\n"
-    )
+/// A scene on the plane that all tests of this suite share.
+fn scene() -> Scene<'static> {
+    Scene::new(ControlPlane::shared().unwrap(), "sync").unwrap()
 }
 
 fn names(names: &[&str]) -> BTreeSet<String> {
@@ -127,10 +29,10 @@ fn entry(object: &Value) -> Value {
 
 #[test]
 fn what_is_in_git_is_in_the_cluster_and_what_leaves_git_leaves_it() {
-    let mut scene = Scene::new();
-    scene.synced();
-    assert_eq!(scene.names(), names(&["a", "b"]));
-    let first = scene.map("a");
+    let mut scene = scene();
+    scene.synced().unwrap();
+    assert_eq!(scene.names().unwrap(), names(&["a", "b"]));
+    let first = scene.map("a").unwrap();
     assert_eq!(first["data"]["value"], "one");
     let owner = first["metadata"]["annotations"]["weir.dev/owner"]
         .as_str()
@@ -138,21 +40,24 @@ fn what_is_in_git_is_in_the_cluster_and_what_leaves_git_leaves_it() {
     let place = format!("/web:/ConfigMap/{}/a", scene.namespace);
     assert!(owner.ends_with(&place), "{owner}");
 
-    scene.push("web/a.yaml", &map("a", "two"));
-    scene.synced();
-    assert_eq!(scene.map("a")["data"]["value"], "two");
-    assert_eq!(scene.map("a")["metadata"]["uid"], first["metadata"]["uid"]);
+    scene.push("web/a.yaml", &map("a", "two")).unwrap();
+    scene.synced().unwrap();
+    assert_eq!(scene.map("a").unwrap()["data"]["value"], "two");
+    assert_eq!(
+        scene.map("a").unwrap()["metadata"]["uid"],
+        first["metadata"]["uid"]
+    );
 
     scene.repo.remove("web/b.yaml").unwrap();
     scene.repo.commit("b leaves").unwrap();
-    scene.synced();
-    assert_eq!(scene.names(), names(&["a"]));
+    scene.synced().unwrap();
+    assert_eq!(scene.names().unwrap(), names(&["a"]));
 }
 
 #[test]
 fn the_readmes_way_to_look_at_an_app_shows_its_objects() {
-    let scene = Scene::new();
-    scene.synced();
+    let scene = scene();
+    scene.synced().unwrap();
     let readme = std::fs::read_to_string(weir_tests::places::root().join("README.md")).unwrap();
     let way = "get deploy,svc,cm,secret,job -A -l weir.dev/app=web";
     assert!(readme.contains(&format!("kubectl {way}\n")));
@@ -166,10 +71,10 @@ fn the_readmes_way_to_look_at_an_app_shows_its_objects() {
 
 #[test]
 fn a_second_sync_writes_nothing() {
-    let scene = Scene::new();
-    scene.synced();
+    let scene = scene();
+    scene.synced().unwrap();
     let mark = scene.plane.audit().mark().unwrap();
-    scene.synced();
+    scene.synced().unwrap();
     let entries = scene.plane.audit().since(mark).unwrap();
     let here = entries.iter().filter(|e| e.namespace == scene.namespace);
     let writes: Vec<_> = here
@@ -180,60 +85,66 @@ fn a_second_sync_writes_nothing() {
 
 #[test]
 fn what_somebody_changed_or_deleted_by_hand_is_put_back() {
-    let scene = Scene::new();
-    scene.synced();
-    scene.edit(&[
-        "patch",
-        "configmap",
-        "a",
-        "--patch",
-        r#"{"data":{"value":"by hand"}}"#,
-    ]);
-    scene.edit(&["delete", "configmap", "b"]);
-    scene.synced();
-    assert_eq!(scene.map("a")["data"]["value"], "one");
-    assert_eq!(scene.names(), names(&["a", "b"]));
+    let scene = scene();
+    scene.synced().unwrap();
+    scene
+        .edit(&[
+            "patch",
+            "configmap",
+            "a",
+            "--patch",
+            r#"{"data":{"value":"by hand"}}"#,
+        ])
+        .unwrap();
+    scene.edit(&["delete", "configmap", "b"]).unwrap();
+    scene.synced().unwrap();
+    assert_eq!(scene.map("a").unwrap()["data"]["value"], "one");
+    assert_eq!(scene.names().unwrap(), names(&["a", "b"]));
 }
 
 #[test]
 fn a_field_that_git_does_not_set_stays_somebody_elses_and_is_no_drift() {
-    let scene = Scene::new();
-    scene.synced();
-    let before = entry(&scene.map("a"));
-    scene.edit(&[
-        "patch",
-        "configmap",
-        "a",
-        "--patch",
-        r#"{"data":{"other":"theirs"}}"#,
-    ]);
-    let said = scene.synced();
+    let scene = scene();
+    scene.synced().unwrap();
+    let before = entry(&scene.map("a").unwrap());
+    scene
+        .edit(&[
+            "patch",
+            "configmap",
+            "a",
+            "--patch",
+            r#"{"data":{"other":"theirs"}}"#,
+        ])
+        .unwrap();
+    let said = scene.synced().unwrap();
     assert!(!said.contains("ConfigMap"), "{said}");
-    assert_eq!(scene.map("a")["data"]["other"], "theirs");
-    assert_eq!(entry(&scene.map("a")), before);
+    assert_eq!(scene.map("a").unwrap()["data"]["other"], "theirs");
+    assert_eq!(entry(&scene.map("a").unwrap()), before);
 }
 
 #[test]
 fn what_somebody_else_made_is_neither_changed_nor_deleted() {
-    let mut scene = Scene::new();
-    scene.edit(&["create", "configmap", "a", "--from-literal=value=theirs"]);
-    let said = scene.sync().code(1).unwrap().stderr;
+    let mut scene = scene();
+    scene
+        .edit(&["create", "configmap", "a", "--from-literal=value=theirs"])
+        .unwrap();
+    let said = scene.sync(&[]).unwrap().code(1).unwrap().stderr;
     let expected = format!(
         "ConfigMap {}/a: something is already there that Weir did not make",
         scene.namespace
     );
     assert!(said.contains(&expected), "{said}");
-    assert_eq!(scene.map("a")["data"]["value"], "theirs");
+    assert_eq!(scene.map("a").unwrap()["data"]["value"], "theirs");
     scene.repo.remove("web/a.yaml").unwrap();
     scene.repo.commit("a leaves").unwrap();
-    scene.synced();
-    assert_eq!(scene.map("a")["data"]["value"], "theirs");
+    scene.synced().unwrap();
+    assert_eq!(scene.map("a").unwrap()["data"]["value"], "theirs");
 }
 
 #[test]
 fn an_object_of_another_ledger_is_refused_and_its_owner_named() {
-    let scene = Scene::new();
-    scene.synced();
+    let scene = scene();
+    scene.synced().unwrap();
     let mut other = Weir::new().unwrap();
     other.variable("KUBECONFIG", scene.kubectl.kubeconfig());
     let url = scene.server.url("work");

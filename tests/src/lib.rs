@@ -13,6 +13,8 @@ pub mod invariants;
 pub mod places;
 /// Git repositories made by the real `git`.
 pub mod repo;
+/// A repository, a namespace and a machine.
+pub mod scene;
 /// A loopback Git server over `git http-backend`, with faults.
 pub mod server;
 /// Digests and listings of directories.

@@ -26,4 +26,4 @@ pub use control::{
 pub use metrics::{FetchResult, Metrics, SyncResult};
 pub use routes::router;
 pub use serve::{ApiLimits, Listen, serve};
-pub use view::{AppView, PublicUrl, ReadModel, RepositoryView, View};
+pub use view::{AppView, HealthView, PublicUrl, ReadModel, RepositoryView, View};

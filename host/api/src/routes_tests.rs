@@ -14,6 +14,7 @@ use crate::view::{AppView, PublicUrl, View};
 
 fn app(name: &str, state: weir_core::status::State) -> AppView {
     AppView {
+        health: None,
         name: name.parse().unwrap(),
         target: Some("default".parse().unwrap()),
         state,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::Fault;
+use weir_core::health::Summary;
 use weir_core::name::{AppName, RepositoryName, TargetName};
 use weir_core::status::State;
 
@@ -61,8 +62,38 @@ pub struct AppView {
     pub output: Option<Digest>,
     /// What stands in the way.
     pub message: Option<String>,
+    /// How healthy what it owns is, where its target watches that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthView>,
     /// Since when it stands so, in seconds since 1970.
     pub since: i64,
+}
+
+/// How healthy an app's objects are, taken together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HealthView {
+    /// The word: that of the worst object.
+    pub state: &'static str,
+    /// How many objects are healthy.
+    pub healthy: u64,
+    /// Of how many.
+    pub objects: u64,
+    /// The worst object, and what it misses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl HealthView {
+    /// As it is shown.
+    pub fn of(summary: &Summary) -> HealthView {
+        let health = summary.health();
+        HealthView {
+            state: health.as_str(),
+            healthy: summary.healthy,
+            objects: summary.total(),
+            message: health.text().map(str::to_owned),
+        }
+    }
 }
 
 /// A repository's address without anything that could be a credential.

@@ -11,7 +11,9 @@ mod connect;
 mod error;
 mod kinds;
 mod look;
+mod mirror;
 mod run;
+mod watch;
 mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,12 +22,18 @@ use std::time::{Duration, Instant};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use tokio::sync::Semaphore;
+use weir_core::health::Summary;
 use weir_core::live::Live;
+use weir_core::name::RepositoryName;
 use weir_core::object::ResourceId;
 
 pub use connect::{KubeAccess, KubePlace};
 pub use error::{Conflicts, FieldConflict, KubeError};
 use kinds::Kinds;
+use mirror::Estate;
+use watch::Watches;
+
+use crate::notices::Notices;
 
 /// How much is asked of a cluster, and how long it is waited for. There is no `Default`: whoever opens one says
 /// it.
@@ -45,6 +53,8 @@ pub struct KubeLimits {
     pub establish: Duration,
     /// How long a deleted object may take until it is gone.
     pub delete: Duration,
+    /// How long a look waits for the first list of a kind's watch before it asks by itself.
+    pub first_list: Duration,
 }
 
 impl KubeLimits {
@@ -57,6 +67,7 @@ impl KubeLimits {
         pages: 2_000,
         establish: Duration::from_secs(30),
         delete: Duration::from_secs(20),
+        first_list: Duration::from_secs(10),
     };
 }
 
@@ -70,6 +81,7 @@ pub struct KubeTarget {
     limits: KubeLimits,
     flight: Semaphore,
     kinds: Mutex<Option<(Instant, Arc<Kinds>)>>,
+    watches: Option<Watches>,
 }
 
 impl KubeTarget {
@@ -86,7 +98,40 @@ impl KubeTarget {
             limits,
             flight: Semaphore::new(limits.in_flight.max(1)),
             kinds: Mutex::new(None),
+            watches: None,
         })
+    }
+
+    /// Watches what this repository of this ledger has there, from each kind's first look on. What changes is
+    /// said in `notices`; what nobody touched is looked at without a request.
+    #[must_use]
+    pub fn watching(
+        mut self,
+        ledger: String,
+        repository: RepositoryName,
+        notices: Notices,
+    ) -> KubeTarget {
+        self.watches = Some(Watches::new(Estate { ledger, repository }, notices));
+        self
+    }
+
+    /// How healthy these objects of ours are, as the watches say; `None` where nothing is watched.
+    pub(crate) fn health<'a>(
+        &self,
+        held: impl IntoIterator<Item = &'a ResourceId>,
+    ) -> Option<Summary> {
+        let mirror = self.watches.as_ref()?.mirror();
+        let (_, kinds) = self.known_kinds()?;
+        let all: Vec<_> = held
+            .into_iter()
+            .map(|id| {
+                (
+                    id,
+                    mirror.health(&kinds.place(id).unwrap_or_else(|| id.clone())),
+                )
+            })
+            .collect();
+        Some(Summary::of(all.iter().map(|(id, health)| (*id, health))))
     }
 
     /// The objects of one kind, in one namespace or in none.

@@ -11,7 +11,9 @@
 pub mod dir;
 mod error;
 pub mod kube;
+mod notices;
 mod target;
 
 pub use error::TargetError;
+pub use notices::{Noticed, Notices};
 pub use target::{ApplyEvent, OnEvent, Target};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use weir_core::health::Summary;
 use weir_core::live::Live;
 use weir_core::object::{Object, ResourceId};
 use weir_core::owner::Claim;
@@ -59,6 +60,15 @@ impl Target {
                 blocking("observing", move || dir.observe(&ids)).await
             }
             Target::Kube(kube) => Ok(kube.observe(claim, wanted, held).await?),
+        }
+    }
+
+    /// How healthy these objects of ours are, as far as the target watches them; `None` where it does not. A
+    /// directory has no health.
+    pub fn health<'a>(&self, held: impl IntoIterator<Item = &'a ResourceId>) -> Option<Summary> {
+        match self {
+            Target::Dir(_) => None,
+            Target::Kube(kube) => kube.health(held),
         }
     }
 

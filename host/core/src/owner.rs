@@ -69,6 +69,22 @@ impl Claim {
     }
 }
 
+/// The app of this ledger and repository that an object with this annotation belongs to, whichever that is.
+pub fn app_on(
+    ledger: &str,
+    repository: &RepositoryName,
+    id: &ResourceId,
+    annotation: &str,
+) -> Option<AppName> {
+    let (claim, place) = annotation.split_once(':')?;
+    let app = claim
+        .strip_prefix(ledger)?
+        .strip_prefix('/')?
+        .strip_prefix(repository.as_str())?
+        .strip_prefix('/')?;
+    (place == Place(id).to_string()).then(|| app.parse().ok())?
+}
+
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.ledger, self.repository, self.app)
@@ -141,6 +157,26 @@ mod tests {
             );
         }
         assert_eq!(us.read(&service, None), Owner::Nobody);
+    }
+
+    #[test]
+    fn the_app_on_an_object_is_found_only_in_its_own_ledger_and_repository() {
+        let (us, id) = (claim("1f00", "shop", "web"), id("", Some("prod"), "web"));
+        let find = |ledger: &str, repository: &str, annotation: &str| {
+            app_on(ledger, &repository.parse().unwrap(), &id, annotation)
+        };
+        let own = us.on(&id);
+        assert_eq!(find("1f00", "shop", &own), Some(us.app.clone()));
+        for (ledger, repository) in [("1f0", "shop"), ("1f00", "sho"), ("2e11", "shop")] {
+            assert_eq!(find(ledger, repository, &own), None);
+        }
+        let elsewhere = ResourceId {
+            name: "other".to_owned(),
+            ..id.clone()
+        };
+        for text in ["", "1f00/shop/web", "1f00/shop/No App:", &us.on(&elsewhere)] {
+            assert_eq!(find("1f00", "shop", text), None, "{text:?}");
+        }
     }
 
     #[test]

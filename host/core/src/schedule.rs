@@ -17,6 +17,12 @@ pub type Now = u64;
 /// but for what the host brings: a plugin that was put into its folder, a lock that resolves by now.
 pub const RECHECK: u64 = 600_000;
 
+/// How long an app has to be left alone until its next drift counts as a first one, in milliseconds.
+pub const QUIET: u64 = 60_000;
+/// How many drifts in a row are looked at at once. Further ones wait like failures: whoever changes back what we
+/// wrote each time is not raced.
+pub const DRIFTS_AT_ONCE: u32 = 5;
+
 /// How a repository is followed.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -50,6 +56,8 @@ pub enum Event {
     Fetched(Result<CommitId, Retry>),
     /// A commit was read and rendered: its apps, or when to try again.
     Prepared(CommitId, Result<Vec<Node>, Retry>),
+    /// Somebody changed what an app wrote, at its target.
+    Drifted(AppName),
     /// An app's run ended.
     Synced(AppName, CommitId, Result<(), Retry>),
     /// The host is asked to stop.
@@ -100,6 +108,9 @@ struct AppWork {
     after: Vec<AppName>,
     listed: bool,
     synced: Option<CommitId>,
+    /// How often it drifted in a row, and when last.
+    drifts: u32,
+    drifted_at: Now,
 }
 
 impl Work {
@@ -150,6 +161,11 @@ impl Schedule {
             .min()
     }
 
+    /// Whether a run of this app is under way.
+    pub fn is_running(&self, app: &AppName) -> bool {
+        self.apps.get(app).is_some_and(|app| app.work.running)
+    }
+
     /// One event in, commands out.
     pub fn on(&mut self, now: Now, event: Event) -> Vec<Command> {
         match event {
@@ -161,6 +177,7 @@ impl Schedule {
             }
             Event::Fetched(result) => self.fetched(now, result),
             Event::Prepared(commit, result) => self.prepared(now, commit, result),
+            Event::Drifted(app) => self.drifted(now, &app),
             Event::Synced(app, commit, result) => self.synced(now, &app, commit, result),
             Event::Stopping => self.stopping = true,
         }
@@ -235,6 +252,29 @@ impl Schedule {
             app.work.want(now);
         }
         self.apps.retain(|_, app| app.listed || app.work.running);
+    }
+
+    /// Looks at the app again, soon. A run that waits already sees it too: one that failed keeps its wait.
+    fn drifted(&mut self, now: Now, name: &AppName) {
+        let Some(app) = self.apps.get_mut(name) else {
+            return;
+        };
+        if !app.listed || app.work.wanted {
+            return;
+        }
+        if now.saturating_sub(app.drifted_at) >= QUIET {
+            app.drifts = 0;
+        }
+        app.drifts = app.drifts.saturating_add(1);
+        app.drifted_at = now;
+        app.work.want(now);
+        let over = app.drifts.saturating_sub(DRIFTS_AT_ONCE);
+        if over > 0 {
+            let wait = self.backoff(over);
+            if let Some(app) = self.apps.get_mut(name) {
+                app.work.want(now + wait);
+            }
+        }
     }
 
     fn synced(&mut self, now: Now, name: &AppName, commit: CommitId, result: Result<(), Retry>) {

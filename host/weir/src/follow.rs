@@ -10,6 +10,7 @@ use tracing::Instrument as _;
 use weir_api::Refreshed;
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame as _, Retry};
+use weir_core::health::Summary;
 use weir_core::name::AppName;
 use weir_core::record::{CommitRecord, Event as Kept, Movement, Problem, Record};
 use weir_core::schedule::{Command, Event, Node, Now, Schedule, Settings};
@@ -26,6 +27,7 @@ use crate::sync::Report;
 use crate::tell::Teller;
 use crate::turns::Turns;
 
+mod settle;
 mod work;
 use work::nodes;
 
@@ -59,8 +61,19 @@ pub(crate) struct Follow {
     pub(crate) fetches: FetchBoard,
     /// Where the jitter comes from: another number for each repository.
     pub(crate) seed: u64,
-    /// Stop when everything was tried once.
-    pub(crate) once: bool,
+    /// When to end.
+    pub(crate) round: Round,
+}
+
+/// When a loop ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Round {
+    /// Never: it follows.
+    Forever,
+    /// When everything was tried once.
+    Once,
+    /// When everything was tried once and is healthy, or failed, or this time is over.
+    UntilHealthy(Duration),
 }
 
 /// What repositories wait for each other with. Renders have the host's own. Cheap to clone.
@@ -81,6 +94,8 @@ pub(crate) struct Ended {
     pub(crate) waiting: Vec<AppName>,
     /// Why the repository as a whole could not be synced.
     pub(crate) problem: Option<Error>,
+    /// How healthy each app is, where its target watches that.
+    pub(crate) health: BTreeMap<AppName, Summary>,
 }
 
 /// What a task tells the loop.
@@ -129,6 +144,7 @@ pub(crate) async fn follow(
     let mut stop_by: Option<tokio::time::Instant> = None;
     while going {
         let wake = it.wake();
+        let noticing = it.follow.clone();
         let event = tokio::select! {
             done = receive.recv() => match done {
                 Some(done) => it.take(done).await,
@@ -142,6 +158,10 @@ pub(crate) async fn follow(
                     Event::Stopping
                 }
             },
+            noticed = noticing.opening.noticed(), if stop_by.is_none() => {
+                going = it.noticed(&noticed);
+                continue;
+            }
             () = tokio::time::sleep(wake), if stop_by.is_none() => Event::Tick,
             () = sleep_until(stop_by), if stop_by.is_some() => {
                 tracing::warn!("stopping without waiting longer: {} tasks are still in flight; the next start picks them up", it.in_flight);
@@ -149,9 +169,12 @@ pub(crate) async fn follow(
             }
         };
         going = it.on(event);
-        if it.follow.once && it.in_flight == 0 {
+        if it.follow.round != Round::Forever && it.in_flight == 0 {
             break;
         }
+    }
+    if let Round::UntilHealthy(wait) = it.follow.round {
+        it.settle(wait, &mut signals).await;
     }
     it.finish()
 }
@@ -333,6 +356,9 @@ impl Loop<'_> {
             Ok(report) => {
                 if let Some(journal) = self.follow.opening.known() {
                     self.teller.synced(&report, journal);
+                }
+                if self.assess(app) {
+                    self.teller.assessed(self.follow.opening.known());
                 }
                 let ended = match report.state {
                     State::Failed | State::Pending => Err(report.retry),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::Instrument as _;
 use weir_api::{ApiLimits, Listen, Metrics, ReadModel, Router, control_router};
+use weir_cluster::Notices;
 use weir_core::schedule::Settings;
 use weir_core::status::State;
 use weir_ledger::Ledger;
@@ -18,7 +20,7 @@ use crate::cli::engine;
 use crate::config::Places;
 use crate::control::{ControlSocket, FetchBoard, Refresher, Refreshers, socket_path};
 use crate::error::Error;
-use crate::follow::{Ended, Follow, Queues, Signal, follow};
+use crate::follow::{Ended, Follow, Queues, Round, Signal, follow};
 use crate::journal::open_ledger;
 use crate::open::{Opening, reach};
 use crate::prepare::Host;
@@ -116,7 +118,7 @@ impl Hosting {
         };
         let mut ones = Vec::new();
         for (place, settings) in self.repositories.iter().enumerate() {
-            let mut one = shared.one(place, settings, false);
+            let mut one = shared.one(place, settings, Round::Forever);
             if self.from_file {
                 let name = &settings.reach.name;
                 one.span = tracing::error_span!("repository", repository = %name);
@@ -146,11 +148,12 @@ impl Hosting {
 
 impl Shared {
     /// A repository of which nothing is open yet.
-    fn one(&self, place: usize, settings: &RepositorySettings, once: bool) -> One {
+    fn one(&self, place: usize, settings: &RepositorySettings, round: Round) -> One {
         let publisher = self.board.publisher(place, settings);
         let (places, ledger) = (self.places.clone(), self.ledger.clone());
+        let notices = (round != Round::Once).then(Notices::default);
         let follow = Follow {
-            opening: Opening::new(settings.clone(), places, ledger),
+            opening: Opening::new(settings.clone(), places, ledger, notices),
             opened: None,
             host: self.host.clone(),
             queues: self.queues.clone(),
@@ -162,7 +165,7 @@ impl Shared {
             },
             fetches: FetchBoard::new(),
             seed: u64::from(std::process::id()) ^ ((place as u64) << 32),
-            once,
+            round,
         };
         One {
             follow,
@@ -177,8 +180,12 @@ impl Shared {
     }
 }
 
-/// Syncs one repository once.
-pub(crate) async fn once(places: &Places, settings: RepositorySettings) -> Result<Ended, Error> {
+/// Syncs one repository once, and waits so long until what was synced is healthy, where that is asked for.
+pub(crate) async fn once(
+    places: &Places,
+    settings: RepositorySettings,
+    wait: Option<Duration>,
+) -> Result<Ended, Error> {
     let reached = reach(&settings, places).await?;
     let (board, _view) = Board::new(vec![unknown(&settings)]);
     let shared = Shared {
@@ -192,7 +199,8 @@ pub(crate) async fn once(places: &Places, settings: RepositorySettings) -> Resul
         metrics: Metrics::new(env!("CARGO_PKG_VERSION")),
         board,
     };
-    let mut one = shared.one(0, &settings, true);
+    let round = wait.map_or(Round::Once, Round::UntilHealthy);
+    let mut one = shared.one(0, &settings, round);
     one.follow.opened = Some(Arc::new(one.follow.opening.finish(reached).await?));
     let (_stop, signals) = mpsc::channel(1);
     Ok(follow(one.follow, signals, &mut one.teller).await)

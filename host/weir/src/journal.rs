@@ -57,10 +57,15 @@ impl Journal {
         &self.repository
     }
 
+    /// The ledger's id.
+    pub(crate) fn ledger_id(&self) -> String {
+        self.ledger.id().to_string()
+    }
+
     /// Who asks a target, when one app of the repository does.
     pub(crate) fn claim(&self, app: &AppName) -> Claim {
         Claim {
-            ledger: self.ledger.id().to_string(),
+            ledger: self.ledger_id(),
             repository: self.repository.clone(),
             app: app.clone(),
         }

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::OnceCell;
-use weir_cluster::Target;
 use weir_cluster::dir::{DirLimits, DirTarget};
 use weir_cluster::kube::{KubeAccess, KubeLimits, KubeTarget};
+use weir_cluster::{Noticed, Notices, Target};
 use weir_core::name::TargetName;
 use weir_ledger::Ledger;
 use weir_source::Source;
@@ -27,6 +27,8 @@ pub(crate) struct Opening {
     ledger: Arc<Ledger>,
     /// The one journal of the repository in this process: made once, even if all else fails.
     journal: OnceCell<Arc<Journal>>,
+    /// Where targets say what they notice; where nobody would hear it, nothing is watched.
+    notices: Option<Notices>,
 }
 
 /// A repository that was opened.
@@ -58,17 +60,27 @@ pub(crate) async fn reach(
 }
 
 impl Opening {
-    /// Nothing is opened yet.
+    /// Nothing is opened yet. With `notices`, targets watch what is ours there.
     pub(crate) fn new(
         settings: RepositorySettings,
         places: Places,
         ledger: Arc<Ledger>,
+        notices: Option<Notices>,
     ) -> Opening {
         Opening {
             settings,
             places,
             ledger,
             journal: OnceCell::new(),
+            notices,
+        }
+    }
+
+    /// What targets noticed; waits for ever where nothing is watched.
+    pub(crate) async fn noticed(&self) -> Noticed {
+        match &self.notices {
+            Some(notices) => notices.next().await,
+            None => std::future::pending().await,
         }
     }
 
@@ -88,7 +100,7 @@ impl Opening {
     /// Opens what is missing to a source.
     pub(crate) async fn finish(&self, reached: Reached) -> Result<Opened, Error> {
         let journal = self.journal().await?;
-        let targets = self.targets().await?;
+        let targets = self.targets(&journal).await?;
         Ok(Opened {
             source: Arc::new(reached.source),
             syncer: Arc::new(Syncer::new(journal, targets)),
@@ -111,17 +123,26 @@ impl Opening {
         self.journal.get().map(Arc::as_ref)
     }
 
-    async fn targets(&self) -> Result<BTreeMap<TargetName, Target>, Error> {
+    async fn targets(&self, journal: &Journal) -> Result<BTreeMap<TargetName, Target>, Error> {
         let mut targets = BTreeMap::new();
         for (name, place) in &self.settings.targets {
-            targets.insert(name.clone(), target(place, &self.places).await?);
+            let watch = self.notices.clone().map(|notices| (journal, notices));
+            targets.insert(name.clone(), opened(place, &self.places, watch).await?);
         }
         Ok(targets)
     }
 }
 
-/// Opens one place. Nothing is written there.
+/// Opens one place, to look at. Nothing is written there, and nothing is watched.
 pub(crate) async fn target(place: &TargetPlace, places: &Places) -> Result<Target, Error> {
+    opened(place, places, None).await
+}
+
+async fn opened(
+    place: &TargetPlace,
+    places: &Places,
+    watch: Option<(&Journal, Notices)>,
+) -> Result<Target, Error> {
     match place {
         TargetPlace::Dir(dir) => {
             let dir = absolute(dir)?;
@@ -138,7 +159,11 @@ pub(crate) async fn target(place: &TargetPlace, places: &Places) -> Result<Targe
                 in_cluster: places.kube.in_cluster,
             };
             let target = KubeTarget::open(&access, KubeLimits::HOST).await;
-            let target = target.map_err(|e| Error::stage("observe", &e))?;
+            let mut target = target.map_err(|e| Error::stage("observe", &e))?;
+            if let Some((journal, notices)) = watch {
+                let (ledger, repository) = (journal.ledger_id(), journal.repository().clone());
+                target = target.watching(ledger, repository, notices);
+            }
             Ok(Target::Kube(Arc::new(target)))
         }
     }

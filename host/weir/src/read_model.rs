@@ -1,11 +1,13 @@
 //! From a status to what the API and the CLI show: the same view for both.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use weir_api::{AppView, PublicUrl, RepositoryView, View};
-use weir_core::name::RepositoryName;
-use weir_core::status::Status;
+use weir_api::{AppView, HealthView, PublicUrl, RepositoryView, View};
+use weir_core::health::Summary;
+use weir_core::name::{AppName, RepositoryName};
+use weir_core::status::{AppStatus, Status};
 
 use crate::journal::Journal;
 use crate::repository::RepositorySettings;
@@ -45,6 +47,7 @@ impl Board {
             board: self.clone(),
             place,
             unknown: unknown(settings),
+            health: BTreeMap::new(),
         }
     }
 }
@@ -77,12 +80,21 @@ pub(crate) struct Publisher {
     board: Board,
     place: usize,
     unknown: RepositoryView,
+    health: BTreeMap<AppName, Summary>,
 }
 
 impl Publisher {
     /// The repository.
     pub(crate) fn repository(&self) -> &RepositoryName {
         &self.unknown.name
+    }
+
+    /// From now on an app is shown as so healthy; how it was shown before.
+    pub(crate) fn health(&mut self, app: &AppName, health: Option<Summary>) -> Option<Summary> {
+        match health {
+            Some(health) => self.health.insert(app.clone(), health),
+            None => self.health.remove(app),
+        }
     }
 
     /// Sends how things stand now. Without a journal nothing was opened yet.
@@ -111,15 +123,15 @@ impl Publisher {
             message: problem
                 .map(str::to_owned)
                 .or_else(|| kept.map(|p| p.message.clone())),
-            apps: apps(status),
+            apps: apps(status, &self.health),
             ..self.unknown.clone()
         }
     }
 }
 
-/// The apps of a status, by name.
-pub(crate) fn apps(status: &Status) -> Vec<AppView> {
-    let view = |(name, app): (&weir_core::name::AppName, &weir_core::status::AppStatus)| AppView {
+/// The apps of a status, by name, with their health where it is known.
+pub(crate) fn apps(status: &Status, health: &BTreeMap<AppName, Summary>) -> Vec<AppView> {
+    let view = |(name, app): (&AppName, &AppStatus)| AppView {
         name: name.clone(),
         target: app.target.clone(),
         state: app.state,
@@ -127,6 +139,7 @@ pub(crate) fn apps(status: &Status) -> Vec<AppView> {
         objects: app.inventory.len(),
         output: app.output,
         message: app.problem.as_ref().map(|p| p.message.clone()),
+        health: health.get(name).map(HealthView::of),
         since: app.since,
     };
     status.apps.iter().map(view).collect()

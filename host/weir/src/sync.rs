@@ -7,6 +7,7 @@ use std::time::Instant;
 use weir_cluster::Target;
 use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::{Blame as _, Fault, Retry};
+use weir_core::health::Summary;
 use weir_core::inventory::Inventory;
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
@@ -75,6 +76,15 @@ impl Syncer {
     /// Whether this host binds the target.
     pub(crate) fn binds(&self, target: &TargetName) -> bool {
         self.targets.contains_key(target)
+    }
+
+    /// How healthy what an app holds is; `None` where its target does not watch that.
+    pub(crate) fn health(&self, app: &AppName) -> Option<Summary> {
+        self.journal.status(|s| {
+            let known = s.apps.get(app)?;
+            let target = self.targets.get(known.target.as_ref()?)?;
+            target.health(known.inventory.iter().map(|(id, _)| id))
+        })
     }
 
     /// Syncs one app of a prepared commit, or removes one that left its manifest.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir_api::{FetchResult, Metrics, SyncResult};
+use weir_core::health::{Health, Summary};
+use weir_core::name::AppName;
 use weir_core::record::{CommitRecord, Movement};
 use weir_core::stake::Ended;
 use weir_core::status::State;
@@ -137,6 +139,27 @@ impl Teller {
             tell_report(report, changed);
         }
         self.publish(Some(journal));
+    }
+
+    /// An app is so healthy now, or nothing is known of it. Said where that is another word than before.
+    pub(crate) fn health(&mut self, app: &AppName, health: Option<&Summary>) {
+        let before = self.publisher.health(app, health.cloned());
+        let Some(health) = health else { return };
+        let now = health.health();
+        if before.is_some_and(|before| before.health().as_str() == now.as_str()) {
+            return;
+        }
+        match now {
+            Health::Failed(_) => tracing::error!(%app, "{now}"),
+            Health::Terminating(_) => tracing::warn!(%app, "{now}"),
+            Health::Healthy => tracing::info!(%app, "healthy: all {} objects", health.total()),
+            Health::Progressing(_) | Health::Suspended(_) => tracing::info!(%app, "{now}"),
+        }
+    }
+
+    /// The health of some apps is another.
+    pub(crate) fn assessed(&self, journal: Option<&Journal>) {
+        self.publish(journal);
     }
 
     /// Counts the stages that just ran. A report carries its render's times too, which were counted once when

@@ -15,6 +15,7 @@ use weir_core::scope;
 use super::body::seen;
 use super::error::KubeError;
 use super::kinds::Kinds;
+use super::mirror::Kind;
 use super::{KubeTarget, is_secret, unknown};
 
 /// An object that is asked for: its identity for Weir, and as the cluster has it.
@@ -40,7 +41,8 @@ impl KubeTarget {
         wanted: &[Object],
         held: &BTreeSet<ResourceId>,
     ) -> Result<BTreeMap<ResourceId, Live>, KubeError> {
-        let (batches, mut out) = self.batches(wanted, held).await?;
+        let (mut batches, mut out) = self.batches(wanted, held).await?;
+        self.mirrored(claim, &mut batches, &mut out).await;
         let looks: Vec<_> = batches
             .into_iter()
             .map(|batch| self.look(claim, batch))
@@ -50,6 +52,33 @@ impl KubeTarget {
             out.extend(found?);
         }
         Ok(out)
+    }
+
+    /// Answers from the watches what they know. What they do not have is asked for: it may be there all the same.
+    async fn mirrored(
+        &self,
+        claim: &Claim,
+        batches: &mut Vec<Batch>,
+        out: &mut BTreeMap<ResourceId, Live>,
+    ) {
+        let Some(watches) = &self.watches else { return };
+        let mirror = watches.mirror();
+        let mut kinds: Vec<Kind> = Vec::new();
+        for Batch { resource, .. } in &*batches {
+            watches.begin(&self.client, &self.place, self.limits.page, resource);
+            kinds.push((resource.group.clone(), resource.kind.clone()));
+        }
+        // A watch that is slow to begin holds nothing up: what it does not answer is asked for.
+        let _ = tokio::time::timeout(self.limits.first_list, mirror.decided(&kinds)).await;
+        for batch in &mut *batches {
+            batch.asked.retain(|asked| {
+                let seen = mirror.seen(&claim.app, &asked.placed);
+                let known = seen.is_some();
+                out.extend(seen.map(|seen| (asked.id.clone(), Live::Present(seen))));
+                !known
+            });
+        }
+        batches.retain(|batch| !batch.asked.is_empty());
     }
 
     /// What to ask for, and what is known without: objects of kinds that the cluster does not have.

@@ -95,6 +95,9 @@ impl Run<'_> {
                     }
                 })
                 .await;
+            if let (Ok(_), Some(watches)) = (&answer, &self.target.watches) {
+                watches.mirror().pruned(&id);
+            }
             match answer {
                 Ok(None) => return Ok(Ended::Forgotten),
                 Ok(Some(Either::Right(_))) => return Ok(Ended::Pruned),
@@ -168,6 +171,9 @@ impl Run<'_> {
         let sent = api.patch_metadata(&id.name, &params, &patch);
         let answer: PartialObjectMeta<DynamicObject> =
             self.target.request(is_secret(id), sent).await?;
+        if let Some(watches) = &self.target.watches {
+            watches.mirror().wrote(id, &answer.metadata);
+        }
         Ok(written(object, &answer))
     }
 

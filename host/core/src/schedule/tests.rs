@@ -247,3 +247,58 @@ fn a_commit_that_is_refused_after_a_newer_one_came_holds_nothing_up() {
         [Command::Prepare(commit(2))]
     );
 }
+
+/// Commit 1 is synced in both apps at time 3.
+fn synced_both() -> Schedule {
+    let (mut s, _) = prepared(vec![node("a", &[]), node("b", &[])]);
+    for name in ["a", "b"] {
+        s.on(3, Event::Synced(app(name), commit(1), Ok(())));
+    }
+    s
+}
+
+#[test]
+fn drift_is_looked_at_at_once_and_only_in_the_app_that_drifted() {
+    let mut s = synced_both();
+    assert_eq!(s.on(4, Event::Drifted(app("a"))), [sync("a", 1)]);
+    assert_eq!(s.on(5, Event::Drifted(app("unknown"))), []);
+}
+
+#[test]
+fn drift_during_a_run_causes_exactly_one_more() {
+    let mut s = synced_both();
+    s.on(4, Event::Drifted(app("a")));
+    for now in 5..9 {
+        assert_eq!(s.on(now, Event::Drifted(app("a"))), []);
+    }
+    let again = s.on(9, Event::Synced(app("a"), commit(1), Ok(())));
+    assert_eq!(again, [sync("a", 1)]);
+    assert_eq!(s.on(10, Event::Synced(app("a"), commit(1), Ok(()))), []);
+}
+
+#[test]
+fn whoever_changes_back_each_heal_is_not_raced() {
+    let mut s = synced_both();
+    let mut now = 4;
+    for _ in 0..DRIFTS_AT_ONCE {
+        assert_eq!(s.on(now, Event::Drifted(app("a"))), [sync("a", 1)]);
+        s.on(now + 1, Event::Synced(app("a"), commit(1), Ok(())));
+        now += 2;
+    }
+    assert_eq!(s.on(now, Event::Drifted(app("a"))), []);
+    let waits = s.apps.get(&app("a")).unwrap().work.not_before - now;
+    assert!(waits >= SETTINGS.backoff, "{waits}");
+    // Left alone for a while, it is looked at at once again.
+    now += waits;
+    assert!(s.on(now, Event::Tick).contains(&sync("a", 1)));
+    s.on(now, Event::Synced(app("a"), commit(1), Ok(())));
+    now += QUIET;
+    assert!(s.on(now, Event::Drifted(app("a"))).contains(&sync("a", 1)));
+}
+
+#[test]
+fn drift_does_not_hurry_an_app_that_waits_after_a_failure() {
+    let (mut s, _) = prepared(vec![node("a", &[])]);
+    s.on(3, Event::Synced(app("a"), commit(1), Err(Retry::Backoff)));
+    assert_eq!(s.on(4, Event::Drifted(app("a"))), []);
+}

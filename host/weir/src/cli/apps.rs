@@ -1,5 +1,7 @@
 //! `weir apps`: the apps that this host's ledger knows, and how each one stands.
 
+use std::collections::BTreeMap;
+
 use weir_core::digest::Digest;
 use weir_core::name::RepositoryName;
 use weir_ledger::{Ledger, LedgerLimits, Reader};
@@ -71,7 +73,7 @@ pub(super) async fn apps(global: &GlobalArgs, args: &AppsArgs) -> Result<Done, E
             .load(&repository)
             .await
             .map_err(|e| Error::stage("record", &e))?;
-        let apps = read_model::apps(&status);
+        let apps = read_model::apps(&status, &BTreeMap::new());
         for app in &apps {
             rows.push(vec![
                 repository.to_string(),

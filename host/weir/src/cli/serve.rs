@@ -2,8 +2,11 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use weir_core::fault::{Fault, Retry};
 use weir_core::grant::Millis;
+use weir_core::health::Health;
 use weir_core::status::State;
 
 use super::Done;
@@ -36,6 +39,15 @@ pub(super) struct SyncArgs {
     /// manifest; may be given again
     #[arg(long = "target", required = true, value_name = "[NAME=]PLACE")]
     targets: Vec<TargetBinding>,
+    /// Wait until what was synced is healthy, at most so long: 5m where --wait says no time. A directory has no health
+    #[arg(
+        long,
+        value_name = "TIME",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "5m"
+    )]
+    wait: Option<String>,
 }
 
 /// What `weir serve` takes.
@@ -69,7 +81,15 @@ pub(super) struct ServeArgs {
 /// Syncs once.
 pub(super) async fn sync(global: &GlobalArgs, args: &SyncArgs) -> Result<Done, Error> {
     let settings = settings(&args.follow, &args.targets, Millis(60_000))?;
-    outcome(hosting::once(&global.places()?, settings).await?)
+    let wait = args.wait.as_deref().map(|text| text.parse::<Millis>());
+    let wait = wait
+        .transpose()
+        .map_err(|e| Error::Usage(format!("--wait: {e}")))?
+        .map(|Millis(wait)| Duration::from_millis(wait));
+    outcome(
+        hosting::once(&global.places()?, settings, wait).await?,
+        wait,
+    )
 }
 
 /// Follows until stopped.
@@ -118,8 +138,8 @@ fn settings(
     })
 }
 
-/// How one round ended, for scripts.
-fn outcome(ended: Ended) -> Result<Done, Error> {
+/// How one round ended, for scripts. `waited` says how long it waited for health at most, where it did.
+fn outcome(ended: Ended, waited: Option<Duration>) -> Result<Done, Error> {
     if let Some(problem) = ended.problem {
         return Err(problem);
     }
@@ -135,10 +155,7 @@ fn outcome(ended: Ended) -> Result<Done, Error> {
             || format!("app {}: not finished", report.app),
             |p| p.message.clone(),
         );
-        let fault = report
-            .problem
-            .as_ref()
-            .map_or(weir_core::fault::Fault::Target, |p| p.fault);
+        let fault = report.problem.as_ref().map_or(Fault::Target, |p| p.fault);
         let stage = "sync";
         return Err(Error::Stage {
             stage,
@@ -150,9 +167,35 @@ fn outcome(ended: Ended) -> Result<Done, Error> {
     if !ended.waiting.is_empty() {
         return Err(Error::host("sync", "not every app was synced"));
     }
+    if let Some(waited) = waited {
+        settled(&ended, waited)?;
+    }
     Ok(if ended.reports.values().any(|r| r.state == State::Held) {
         Done::Held
     } else {
         Done::Well
+    })
+}
+
+/// Whether all is healthy; the first app that failed, or is not yet.
+fn settled(ended: &Ended, waited: Duration) -> Result<(), Error> {
+    let unready = || {
+        let all = ended.health.iter().map(|(app, h)| (app, h.health()));
+        all.filter(|(_, health)| !health.is_ready())
+    };
+    let failed = unready().find(|(_, health)| matches!(health, Health::Failed(_)));
+    let message = match (failed, unready().next()) {
+        (Some((app, health)), _) => format!("app {app} was synced and {health}"),
+        (None, Some((app, health))) => format!(
+            "app {app} was synced and is not healthy after {} s: {health}",
+            waited.as_secs()
+        ),
+        (None, None) => return Ok(()),
+    };
+    Err(Error::Stage {
+        stage: "settle",
+        fault: Fault::Target,
+        retry: Retry::Backoff,
+        message,
     })
 }
