@@ -1,21 +1,22 @@
 //! What a target noticed by itself: which apps drifted, and whose health is another. It rings; who hears it asks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use weir_core::name::AppName;
+use weir_core::object::ResourceId;
 
 /// The least time between two answers that tell of health only: a rollout changes it all the time.
 const HEALTH_PAUSE: Duration = Duration::from_millis(200);
 
-/// What was noticed since the last answer. At most each app once, however much happens.
+/// What was noticed since the last answer. At most each object and app once, however much happens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Noticed {
-    /// Apps of which an object is no longer as it was written, or gone.
-    pub drifted: BTreeSet<AppName>,
+    /// Objects that are no longer as they were written, or gone, by app.
+    pub drifted: BTreeMap<AppName, BTreeSet<ResourceId>>,
     /// Apps of which an object's health is another.
     pub health: BTreeSet<AppName>,
 }
@@ -58,9 +59,12 @@ impl Waiting {
 }
 
 impl Notices {
-    /// Something of this app is not as it was written.
-    pub fn drifted(&self, app: &AppName) {
-        self.say(|noticed| noticed.drifted.insert(app.clone()));
+    /// An object of this app is not as it was written.
+    pub fn drifted(&self, app: &AppName, id: &ResourceId) {
+        self.say(|noticed| {
+            let objects = noticed.drifted.entry(app.clone()).or_default();
+            objects.insert(id.clone())
+        });
     }
 
     /// The health of something of this app is another.
@@ -103,15 +107,28 @@ mod tests {
         name.parse().unwrap()
     }
 
+    fn id(name: &str) -> ResourceId {
+        ResourceId {
+            group: String::new(),
+            kind: "ConfigMap".to_owned(),
+            namespace: None,
+            name: name.to_owned(),
+        }
+    }
+
+    fn drift(name: &str) -> BTreeMap<AppName, BTreeSet<ResourceId>> {
+        BTreeMap::from([(app(name), BTreeSet::from([id("a")]))])
+    }
+
     #[tokio::test(start_paused = true)]
     async fn what_is_said_many_times_is_heard_once() {
         let notices = Notices::default();
         for _ in 0..100 {
-            notices.drifted(&app("web"));
+            notices.drifted(&app("web"), &id("a"));
         }
         notices.health(&app("db"));
         let heard = notices.next().await;
-        assert_eq!(heard.drifted, BTreeSet::from([app("web")]));
+        assert_eq!(heard.drifted, drift("web"));
         assert_eq!(heard.health, BTreeSet::from([app("db")]));
         let more = tokio::time::timeout(Duration::from_secs(60), notices.next()).await;
         assert!(more.is_err(), "{more:?}");
@@ -128,8 +145,8 @@ mod tests {
         assert!(began.elapsed() >= HEALTH_PAUSE);
         let began = Instant::now();
         notices.health(&app("web"));
-        notices.drifted(&app("db"));
-        assert_eq!(notices.next().await.drifted, BTreeSet::from([app("db")]));
+        notices.drifted(&app("db"), &id("a"));
+        assert_eq!(notices.next().await.drifted, drift("db"));
         assert!(began.elapsed() < HEALTH_PAUSE);
     }
 
@@ -138,7 +155,7 @@ mod tests {
         let notices = Notices::default();
         let given_up = tokio::time::timeout(Duration::from_millis(1), notices.next()).await;
         assert!(given_up.is_err());
-        notices.drifted(&app("web"));
-        assert_eq!(notices.next().await.drifted, BTreeSet::from([app("web")]));
+        notices.drifted(&app("web"), &id("a"));
+        assert_eq!(notices.next().await.drifted, drift("web"));
     }
 }

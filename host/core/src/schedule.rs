@@ -4,11 +4,12 @@
 //! Held by the tests below: never two runs of one app; a request during a run causes exactly one more;
 //! the latest commit wins; backoff has jitter and a ceiling; stopping starts nothing new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::digest::CommitId;
 use crate::fault::Retry;
 use crate::name::AppName;
+use crate::object::ResourceId;
 
 /// A point in time, in milliseconds since the host started.
 pub type Now = u64;
@@ -17,10 +18,10 @@ pub type Now = u64;
 /// but for what the host brings: a plugin that was put into its folder, a lock that resolves by now.
 pub const RECHECK: u64 = 600_000;
 
-/// How long an app has to be left alone until its next drift counts as a first one, in milliseconds.
+/// How long an object has to be left alone until its next drift counts as a first one, in milliseconds.
 pub const QUIET: u64 = 60_000;
-/// How many drifts in a row are looked at at once. Further ones wait like failures: whoever changes back what we
-/// wrote each time is not raced.
+/// How many drifts in a row of one object are looked at at once. Further ones wait like failures: whoever changes
+/// back what we wrote each time is not raced.
 pub const DRIFTS_AT_ONCE: u32 = 5;
 
 /// How a repository is followed.
@@ -56,8 +57,8 @@ pub enum Event {
     Fetched(Result<CommitId, Retry>),
     /// A commit was read and rendered: its apps, or when to try again.
     Prepared(CommitId, Result<Vec<Node>, Retry>),
-    /// Somebody changed what an app wrote, at its target.
-    Drifted(AppName),
+    /// Somebody changed objects of an app at its target.
+    Drifted(AppName, BTreeSet<ResourceId>),
     /// An app's run ended.
     Synced(AppName, CommitId, Result<(), Retry>),
     /// The host is asked to stop.
@@ -108,9 +109,8 @@ struct AppWork {
     after: Vec<AppName>,
     listed: bool,
     synced: Option<CommitId>,
-    /// How often it drifted in a row, and when last.
-    drifts: u32,
-    drifted_at: Now,
+    /// Its objects that drifted of late: how often in a row, and when last.
+    drifts: BTreeMap<ResourceId, (u32, Now)>,
 }
 
 impl Work {
@@ -177,7 +177,7 @@ impl Schedule {
             }
             Event::Fetched(result) => self.fetched(now, result),
             Event::Prepared(commit, result) => self.prepared(now, commit, result),
-            Event::Drifted(app) => self.drifted(now, &app),
+            Event::Drifted(app, objects) => self.drifted(now, &app, objects),
             Event::Synced(app, commit, result) => self.synced(now, &app, commit, result),
             Event::Stopping => self.stopping = true,
         }
@@ -254,26 +254,31 @@ impl Schedule {
         self.apps.retain(|_, app| app.listed || app.work.running);
     }
 
-    /// Looks at the app again, soon. A run that waits already sees it too: one that failed keeps its wait.
-    fn drifted(&mut self, now: Now, name: &AppName) {
+    /// Looks at the app again: at once, but where each of these objects is changed back all the time.
+    fn drifted(&mut self, now: Now, name: &AppName, objects: BTreeSet<ResourceId>) {
+        let Some(app) = self.apps.get_mut(name).filter(|app| app.listed) else {
+            return;
+        };
+        app.drifts
+            .retain(|_, (_, last)| now.saturating_sub(*last) < QUIET);
+        let mut calmest = u32::MAX;
+        for object in objects {
+            let (times, last) = app.drifts.entry(object).or_default();
+            *times = times.saturating_add(1);
+            *last = now;
+            calmest = calmest.min(*times);
+        }
+        let over = calmest.saturating_sub(DRIFTS_AT_ONCE);
+        let wait = if over == 0 { 0 } else { self.backoff(over) };
         let Some(app) = self.apps.get_mut(name) else {
             return;
         };
-        if !app.listed || app.work.wanted {
-            return;
-        }
-        if now.saturating_sub(app.drifted_at) >= QUIET {
-            app.drifts = 0;
-        }
-        app.drifts = app.drifts.saturating_add(1);
-        app.drifted_at = now;
-        app.work.want(now);
-        let over = app.drifts.saturating_sub(DRIFTS_AT_ONCE);
-        if over > 0 {
-            let wait = self.backoff(over);
-            if let Some(app) = self.apps.get_mut(name) {
-                app.work.want(now + wait);
-            }
+        let work = &mut app.work;
+        // A run that waits already sees it too. One that waits after a failure keeps its wait.
+        if !work.wanted {
+            work.want(now + wait);
+        } else if work.failures == 0 {
+            work.not_before = work.not_before.min(now + wait);
         }
     }
 

@@ -159,7 +159,7 @@ pub(crate) async fn follow(
                 }
             },
             noticed = noticing.opening.noticed(), if stop_by.is_none() => {
-                going = it.noticed(&noticed);
+                going = it.noticed(noticed);
                 continue;
             }
             () = tokio::time::sleep(wake), if stop_by.is_none() => Event::Tick,

@@ -159,7 +159,7 @@ impl Mirror {
         mirrored.entries.retain(|id, entry| {
             let stays = listed.contains_key(id);
             if !stays {
-                self.notices.drifted(&entry.app);
+                self.notices.drifted(&entry.app, id);
                 self.notices.health(&entry.app);
             }
             stays
@@ -180,10 +180,10 @@ impl Mirror {
         if !same {
             let moved = old.filter(|old| old.app != entry.app);
             if let Some(old) = moved {
-                self.notices.drifted(&old.app);
+                self.notices.drifted(&old.app, &id);
                 self.notices.health(&old.app);
             }
-            self.notices.drifted(&entry.app);
+            self.notices.drifted(&entry.app, &id);
         }
         if old.is_none_or(|old| old.health != entry.health) {
             self.notices.health(&entry.app);
@@ -199,7 +199,7 @@ impl Mirror {
             return;
         }
         if let Some(entry) = mirrored.entries.remove(id) {
-            self.notices.drifted(&entry.app);
+            self.notices.drifted(&entry.app, id);
             self.notices.health(&entry.app);
         }
     }

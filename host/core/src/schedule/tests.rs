@@ -257,19 +257,30 @@ fn synced_both() -> Schedule {
     s
 }
 
+/// Objects of an app were changed.
+fn drifted(name: &str, objects: &[&str]) -> Event {
+    let id = |name: &&str| ResourceId {
+        group: String::new(),
+        kind: "ConfigMap".to_owned(),
+        namespace: None,
+        name: (*name).to_owned(),
+    };
+    Event::Drifted(app(name), objects.iter().map(id).collect())
+}
+
 #[test]
 fn drift_is_looked_at_at_once_and_only_in_the_app_that_drifted() {
     let mut s = synced_both();
-    assert_eq!(s.on(4, Event::Drifted(app("a"))), [sync("a", 1)]);
-    assert_eq!(s.on(5, Event::Drifted(app("unknown"))), []);
+    assert_eq!(s.on(4, drifted("a", &["x"])), [sync("a", 1)]);
+    assert_eq!(s.on(5, drifted("unknown", &["x"])), []);
 }
 
 #[test]
 fn drift_during_a_run_causes_exactly_one_more() {
     let mut s = synced_both();
-    s.on(4, Event::Drifted(app("a")));
+    s.on(4, drifted("a", &["x"]));
     for now in 5..9 {
-        assert_eq!(s.on(now, Event::Drifted(app("a"))), []);
+        assert_eq!(s.on(now, drifted("a", &["y"])), []);
     }
     let again = s.on(9, Event::Synced(app("a"), commit(1), Ok(())));
     assert_eq!(again, [sync("a", 1)]);
@@ -281,11 +292,11 @@ fn whoever_changes_back_each_heal_is_not_raced() {
     let mut s = synced_both();
     let mut now = 4;
     for _ in 0..DRIFTS_AT_ONCE {
-        assert_eq!(s.on(now, Event::Drifted(app("a"))), [sync("a", 1)]);
+        assert_eq!(s.on(now, drifted("a", &["x"])), [sync("a", 1)]);
         s.on(now + 1, Event::Synced(app("a"), commit(1), Ok(())));
         now += 2;
     }
-    assert_eq!(s.on(now, Event::Drifted(app("a"))), []);
+    assert_eq!(s.on(now, drifted("a", &["x"])), []);
     let waits = s.apps.get(&app("a")).unwrap().work.not_before - now;
     assert!(waits >= SETTINGS.backoff, "{waits}");
     // Left alone for a while, it is looked at at once again.
@@ -293,12 +304,24 @@ fn whoever_changes_back_each_heal_is_not_raced() {
     assert!(s.on(now, Event::Tick).contains(&sync("a", 1)));
     s.on(now, Event::Synced(app("a"), commit(1), Ok(())));
     now += QUIET;
-    assert!(s.on(now, Event::Drifted(app("a"))).contains(&sync("a", 1)));
+    assert!(s.on(now, drifted("a", &["x"])).contains(&sync("a", 1)));
+}
+
+#[test]
+fn an_object_that_is_fought_over_holds_no_other_one_up() {
+    let mut s = synced_both();
+    for now in 4..4 + u64::from(DRIFTS_AT_ONCE) {
+        s.on(now, drifted("a", &["x"]));
+        s.on(now, Event::Synced(app("a"), commit(1), Ok(())));
+        s.on(now, Event::Synced(app("a"), commit(1), Ok(())));
+    }
+    assert_eq!(s.on(20, drifted("a", &["x"])), []);
+    assert_eq!(s.on(21, drifted("a", &["y"])), [sync("a", 1)]);
 }
 
 #[test]
 fn drift_does_not_hurry_an_app_that_waits_after_a_failure() {
     let (mut s, _) = prepared(vec![node("a", &[])]);
     s.on(3, Event::Synced(app("a"), commit(1), Err(Retry::Backoff)));
-    assert_eq!(s.on(4, Event::Drifted(app("a"))), []);
+    assert_eq!(s.on(4, drifted("a", &["x"])), []);
 }

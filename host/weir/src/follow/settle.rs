@@ -16,7 +16,7 @@ use crate::progress::Line;
 impl Loop<'_> {
     /// A target noticed something: what drifted is looked at, and health is shown. False when nothing will
     /// happen any more.
-    pub(super) fn noticed(&mut self, noticed: &Noticed) -> bool {
+    pub(super) fn noticed(&mut self, noticed: Noticed) -> bool {
         // A run under way is half of what is to come: it is assessed when it has ended.
         let rest = noticed.health.iter();
         let rest: Vec<_> = rest.filter(|app| !self.schedule.is_running(app)).collect();
@@ -28,8 +28,8 @@ impl Loop<'_> {
             self.teller.assessed(self.follow.opening.known());
         }
         let mut going = true;
-        for app in &noticed.drifted {
-            going = self.on(Event::Drifted(app.clone()));
+        for (app, objects) in noticed.drifted {
+            going = self.on(Event::Drifted(app, objects));
         }
         going
     }

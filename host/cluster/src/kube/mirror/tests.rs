@@ -93,6 +93,11 @@ fn heard(notices: &Notices) -> Noticed {
     notices.next().now_or_never().unwrap_or_default()
 }
 
+/// The apps that drifted.
+fn apps_of(noticed: Noticed) -> BTreeSet<AppName> {
+    noticed.drifted.into_keys().collect()
+}
+
 fn drift(app_name: &str) -> BTreeSet<AppName> {
     BTreeSet::from([app(app_name)])
 }
@@ -120,10 +125,10 @@ fn a_change_of_what_is_ours_is_drift_and_of_anything_else_is_not() {
     heard(&notices);
     let status_only = object(&maps(), "a", "web", 11, 1);
     mirror.take(&maps(), Event::Apply(status_only));
-    assert_eq!(heard(&notices).drifted, BTreeSet::new());
+    assert_eq!(apps_of(heard(&notices)), BTreeSet::new());
     let edited = object(&maps(), "a", "web", 12, 2);
     mirror.take(&maps(), Event::Apply(edited));
-    assert_eq!(heard(&notices).drifted, drift("web"));
+    assert_eq!(apps_of(heard(&notices)), drift("web"));
 }
 
 #[test]
@@ -150,7 +155,7 @@ fn a_deleted_object_is_drift_and_nothing_is_said_of_its_place() {
     mirror.take(&maps(), Event::Apply(there));
     heard(&notices);
     mirror.take(&maps(), Event::Delete(object(&maps(), "a", "web", 11, 1)));
-    assert_eq!(heard(&notices).drifted, drift("web"));
+    assert_eq!(apps_of(heard(&notices)), drift("web"));
     assert_eq!(mirror.seen(&app("web"), &id(&maps(), "a")), None);
 }
 
@@ -175,7 +180,7 @@ fn an_object_without_our_name_is_not_held_and_losing_it_is_drift() {
     let mut bare = object(&maps(), "a", "web", 11, 1);
     bare.metadata.annotations = None;
     mirror.take(&maps(), Event::Apply(bare));
-    assert_eq!(heard(&notices).drifted, drift("web"));
+    assert_eq!(apps_of(heard(&notices)), drift("web"));
     assert_eq!(mirror.seen(&app("web"), &id(&maps(), "a")), None);
 }
 
@@ -186,7 +191,7 @@ fn an_object_that_moved_is_the_other_apps_and_both_are_told() {
     heard(&notices);
     mirror.take(&maps(), Event::Apply(object(&maps(), "a", "db", 11, 2)));
     assert_eq!(
-        heard(&notices).drifted,
+        apps_of(heard(&notices)),
         BTreeSet::from([app("web"), app("db")])
     );
     let seen = |name| mirror.seen(&app(name), &id(&maps(), "a")).unwrap().owner;
@@ -214,7 +219,7 @@ fn a_kind_whose_watch_failed_answers_nothing_until_it_is_listed_anew() {
     mirror.take(&maps(), Event::InitDone);
     // `a` is as it was, `b` was changed and `c` went while nobody looked.
     assert_eq!(
-        heard(&notices).drifted,
+        apps_of(heard(&notices)),
         BTreeSet::from([app("db"), app("etc")])
     );
     assert!(mirror.seen(&app("web"), &id(&maps(), "a")).is_some());
@@ -245,7 +250,7 @@ fn health_follows_the_status_and_a_rollout_is_no_drift() {
     mirror.take(&deployments(), Event::Apply(rollout("w", 11, true)));
     let noticed = heard_later(&notices);
     assert_eq!(
-        (noticed.drifted, noticed.health),
+        (apps_of(noticed.clone()), noticed.health),
         (BTreeSet::new(), drift("web"))
     );
     assert_eq!(mirror.health(&at), Health::Healthy);
