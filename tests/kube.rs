@@ -54,19 +54,46 @@ fn what_is_in_git_is_in_the_cluster_and_what_leaves_git_leaves_it() {
     assert_eq!(scene.names().unwrap(), names(&["a"]));
 }
 
-#[test]
-fn the_readmes_way_to_look_at_an_app_shows_its_objects() {
-    let scene = scene();
-    scene.synced().unwrap();
+/// The lines of the README's way to a person's own cluster, but for those that build.
+fn readmes_way() -> String {
     let readme = std::fs::read_to_string(weir_tests::places::root().join("README.md")).unwrap();
-    let way = "get deploy,svc,cm,secret,job -A -l weir.dev/app=web";
-    assert!(readme.contains(&format!("kubectl {way}\n")));
-    let words: Vec<&str> = way.split(' ').collect();
-    let shown = scene.kubectl.text(&words).unwrap();
-    let mut here = shown
-        .lines()
-        .filter(|line| line.starts_with(&scene.namespace));
-    assert!(here.any(|line| line.contains("configmap/a")), "{shown}");
+    let (_, rest) = readme
+        .split_once("```sh\ncargo quickstart --check")
+        .unwrap();
+    let (way, _) = rest.split_once("```").unwrap();
+    way.lines()
+        .skip(2)
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[test]
+fn the_readmes_way_to_ones_own_cluster_goes_to_its_end() {
+    let scene = scene();
+    let folder = scene.weir.path("shop");
+    // Namespaces are the cluster's, and other tests use it too.
+    let namespace = &scene.namespace;
+    let way = readmes_way()
+        .replace("/tmp/shop", folder.to_str().unwrap())
+        .replace("namespace shop", &format!("namespace {namespace}"))
+        .replace("kubectl create", "kubectl get")
+        .replace("-A -l", &format!("--namespace {namespace} -l"))
+        .replace("weir serve", "weir serve --listen 127.0.0.1:0")
+        .replace(
+            "git init",
+            &format!("sed -i 's/namespace: shop/namespace: {namespace}/' weir.yaml && git init"),
+        );
+    let script = format!("trap 'kill %1; wait' EXIT\n{way}");
+    let ran = scene.weir.shell(&script, &scene.kubectl).unwrap();
+    let said = ran.code(0).unwrap().stdout;
+    for expected in [
+        "deployment.apps/web",
+        "service/web condition met",
+        "deployment.apps/web condition met",
+        "Revert",
+    ] {
+        assert!(said.contains(expected), "no {expected}: {said}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
+use crate::control_plane::Kubectl;
 use crate::places;
 
 mod serving;
@@ -145,6 +146,44 @@ impl Weir {
         let mut command = self.command();
         command.args(arguments);
         Serving::start(command)
+    }
+
+    /// Runs a script of a document as a person would, in the workspace's folder, with this machine's `weir` and
+    /// `kubectl` on the path. It ends at the first command that fails.
+    ///
+    /// # Errors
+    /// It cannot be started, or runs longer than [`PATIENCE`].
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the rig runs what a document shows"
+    )]
+    pub fn shell(&self, script: &str, kubectl: &Kubectl) -> Result<Ran> {
+        let mut path = std::env::join_paths(
+            [&self.binary, kubectl.binary()]
+                .into_iter()
+                .filter_map(|program| program.parent()),
+        )?;
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
+        let mut command = Command::new("bash");
+        command
+            .args(["-euo", "pipefail", "-c", script])
+            .current_dir(places::root())
+            .env_clear()
+            .envs(&self.variables)
+            .env("PATH", path);
+        for who in ["AUTHOR", "COMMITTER"] {
+            command
+                .env(format!("GIT_{who}_NAME"), "Ada Writer")
+                .env(format!("GIT_{who}_EMAIL"), "ada@example.test");
+        }
+        let mut serving = Serving::start(command)?;
+        let code = serving.wait(PATIENCE)?;
+        Ok(Ran {
+            code,
+            stdout: serving.stdout(),
+            stderr: serving.stderr(),
+        })
     }
 
     #[expect(

@@ -33,6 +33,12 @@ impl Kubectl {
         &self.kubeconfig
     }
 
+    /// The program.
+    #[must_use]
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Runs it; that the server refuses is no error here.
     ///
     /// # Errors
