@@ -175,7 +175,7 @@ fn an_object_without_our_name_is_not_held_and_losing_it_is_drift() {
         assert_eq!(mirror.seen(&app("web"), &id(&maps(), "a")), None);
         assert_eq!(heard(&notices), Noticed::default());
     }
-    mirror.take(&maps(), Event::Apply(strangers.clone()));
+    mirror.take(&maps(), Event::Apply(strangers));
     heard(&notices);
     let mut bare = object(&maps(), "a", "web", 11, 1);
     bare.metadata.annotations = None;
