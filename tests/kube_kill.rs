@@ -333,7 +333,8 @@ impl Scene {
                 json!({ "name": "theirs", "namespace": namespace, "labels": labels }),
                 json!({ "name": "derived", "namespace": namespace, "annotations": annotations }),
             ] {
-                let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata });
+                let object =
+                    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata });
                 self.kubectl.apply(&object.to_string()).unwrap();
             }
         }
@@ -402,7 +403,9 @@ fn not_ours(live: Vec<Value>) -> Vec<Value> {
 /// What [`Scene::object`] put into an object.
 fn value_of(object: &Value) -> Option<u64> {
     let text = match object["kind"].as_str()? {
-        "Secret" => String::from_utf8(STANDARD.decode(object["data"]["value"].as_str()?).ok()?).ok()?,
+        "Secret" => {
+            String::from_utf8(STANDARD.decode(object["data"]["value"].as_str()?).ok()?).ok()?
+        }
         "ServiceAccount" => object["metadata"]["annotations"]["example.test/value"]
             .as_str()?
             .to_owned(),
@@ -425,7 +428,8 @@ fn differing<V: PartialEq + std::fmt::Debug>(
 }
 
 #[test]
-fn killed_fifty_times_at_random_in_syncs_of_300_objects_it_ends_in_the_right_state_with_no_orphan() {
+fn killed_fifty_times_at_random_in_syncs_of_300_objects_it_ends_in_the_right_state_with_no_orphan()
+{
     let seed = std::env::var("WEIR_KILL_SEED").map_or(SEED, |text| text.parse().unwrap());
     println!("WEIR_KILL_SEED={seed}");
     let mut scene = Scene::new(seed);
@@ -459,7 +463,10 @@ fn killed_fifty_times_at_random_in_syncs_of_300_objects_it_ends_in_the_right_sta
             let passes = scene.random.below(passed);
             context = format!("seed {seed}, run {runs}: {step} after {passes}, again: {again}");
             unfinished = scene.killed_at(step, passes);
-            assert!(unfinished || again || passed < 10, "{context}: it did not die");
+            assert!(
+                unfinished || again || passed < 10,
+                "{context}: it did not die"
+            );
             inside += usize::from(unfinished);
         }
         scene.nothing_is_orphaned_or_replaced(&context);
