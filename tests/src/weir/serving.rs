@@ -178,6 +178,19 @@ impl Serving {
         Ok(())
     }
 
+    /// SIGKILL once this time has passed, whatever it does then. One that ends before has ended by itself:
+    /// [`Serving::ended_by_signal`] says which.
+    ///
+    /// # Errors
+    /// The process cannot be waited for.
+    pub fn kill_after(&mut self, time: Duration) -> Result<()> {
+        let until = Instant::now() + time;
+        while let Ok(line) = self.next(until) {
+            self.seen.push(line);
+        }
+        self.kill()
+    }
+
     /// The signal that ended it, once it has ended by one.
     ///
     /// # Errors
