@@ -1,0 +1,1 @@
+//! What marks rely on: whose entry in an object's managed fields moves when, and that a write for another object is refused.
