@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use weir_tests::control_plane::{ControlPlane, wait};
 use weir_tests::duo::{Duo, MARKER, Problem};
 
@@ -151,7 +150,7 @@ fn a_field_that_is_wrong_is_named_and_the_object_is_not_shown() {
         ),
         (
             "strategy: { type: Sideways },",
-            "spec.strategy.type: Unsupported value: \"Sideways\"",
+            "spec.strategy: Unsupported value: {…}: supported values: \"Recreate\", \"RollingUpdate\"",
         ),
         (
             "replicas: -1,",
@@ -171,4 +170,260 @@ fn a_field_that_is_wrong_is_named_and_the_object_is_not_shown() {
         tries_again(&problem, "on_change");
         assert!(problem.message.contains(says_of_it), "{}", problem.message);
     }
+}
+
+#[test]
+fn no_value_of_a_secret_is_in_any_output_at_any_level() {
+    let wrong = format!(
+        "//- secret.yaml\n{{ apiVersion: v1, kind: Secret, metadata: {{ name: db }}, data: {{ password: \"{MARKER}!\" }} }}\n"
+    );
+    let mut duo = duo("secrets", &wrong);
+    let place = format!("Secret {}/db: ", duo.namespace);
+    let left_out = "(the server's words are left out, since they may hold the Secret's values). Put it right in the repository";
+    let typed = format!(
+        "//- secret.yaml\n{{ apiVersion: v1, kind: Secret, metadata: {{ name: db }}, stringData: {{ password: {{ a: {MARKER} }} }} }}\n"
+    );
+    for (files, level) in [(&wrong, "info"), (&wrong, "debug"), (&typed, "trace")] {
+        duo.weir.variable("WEIR_LOG", level);
+        duo.push(files).unwrap();
+        let problem = duo.fails().unwrap();
+        let begins = format!("{place}the API server refuses it as invalid: ");
+        says(&problem, "apply", "repository", &begins, left_out);
+        tries_again(&problem, "on_change");
+    }
+    // One that is written shows its value as little, whatever is asked for.
+    duo.weir.variable("WEIR_LOG", "trace,kube_client=trace");
+    duo.push(&secret()).unwrap();
+    let said = duo.succeeds().unwrap().stderr;
+    assert!(said.contains("\"level\":\"TRACE\""), "{said}");
+}
+
+#[test]
+fn a_field_that_somebody_else_took_is_named_with_who_took_it() {
+    let mut duo = duo(
+        "taken",
+        &(deployment("web", "replicas: 1,") + &map("a", "one")),
+    );
+    duo.succeeds().unwrap();
+    duo.kubectl(&["scale", "deployment/web", "--replicas=3"])
+        .unwrap();
+    let problem = duo.fails().unwrap();
+    let begins = format!(
+        "Deployment.apps {}/web: others manage fields that it sets: .spec.replicas (\"kubectl\" with subresource \"scale\"",
+        duo.namespace
+    );
+    let ends = "). Leave these fields out, or take them from the other manager";
+    says(&problem, "apply", "target", &begins, ends);
+    tries_again(&problem, "on_change");
+
+    // What another manager applied is not overwritten by a newer commit.
+    let theirs = r#"{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"data":{"value":"theirs"}}"#;
+    let words = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=other-tool",
+        "-n",
+        &duo.namespace,
+        "-f",
+        "-",
+    ];
+    let applied = duo.plane.admin().run_with(&words, theirs).unwrap();
+    assert!(applied.ok, "{applied:?}");
+    duo.push(&map("a", "two")).unwrap();
+    let problem = duo.fails().unwrap();
+    let begins = format!(
+        "ConfigMap {}/a: others manage fields that it sets: .data.value (\"other-tool\"",
+        duo.namespace
+    );
+    says(&problem, "apply", "target", &begins, ends);
+}
+
+#[test]
+fn a_field_that_cannot_change_is_named_and_the_object_is_not_shown() {
+    let objects = |label: &str, ip: &str, value: &str| {
+        format!(
+            "{}//- service.yaml\n{{ apiVersion: v1, kind: Service, metadata: {{ name: web }}, spec: {{ clusterIP: {ip}, ports: [{{ port: 80 }}] }} }}\n\
+             //- map.yaml\n{{ apiVersion: v1, kind: ConfigMap, metadata: {{ name: fixed }}, immutable: true, data: {{ value: {value} }} }}\n",
+            deployment(label, "")
+        )
+    };
+    let mut duo = duo("fixed", &objects("web", "10.96.77.77", MARKER));
+    duo.succeeds().unwrap();
+    let changed = format!("{MARKER}2");
+    for (files, kind, field) in [
+        (
+            objects("other", "10.96.77.77", MARKER),
+            "Deployment",
+            "spec.selector: Invalid value: {…}",
+        ),
+        (
+            objects("web", "10.96.77.78", MARKER),
+            "Service",
+            "spec.clusterIPs[0]: Invalid value: ",
+        ),
+        (
+            objects("web", "10.96.77.77", &changed),
+            "ConfigMap",
+            "data: Forbidden: field is immutable when `immutable` is set",
+        ),
+    ] {
+        duo.push(&files).unwrap();
+        let problem = duo.fails().unwrap();
+        let ends = ". Delete the object so that it is made anew, or put the field back";
+        says(&problem, "apply", "repository", kind, ends);
+        let expected = ": a field that cannot be changed was changed: ";
+        assert!(
+            problem.message.contains(expected) && problem.message.contains(field),
+            "{problem:?}"
+        );
+        tries_again(&problem, "on_change");
+    }
+}
+
+#[test]
+fn a_namespace_that_is_not_there_or_going_is_named() {
+    let plane = ControlPlane::shared().unwrap();
+    let duo = Duo::into(plane, "nobody-made-it".to_owned(), &map("a", "one")).unwrap();
+    let problem = duo.fails().unwrap();
+    says(
+        &problem,
+        "apply",
+        "repository",
+        "ConfigMap nobody-made-it/a: its namespace does not exist: namespaces \"nobody-made-it\" not found",
+        ". Add the namespace to the repository, or create it",
+    );
+    tries_again(&problem, "backoff");
+
+    let duo = self::duo("going", &map("a", "one"));
+    duo.kubectl(&["create", "configmap", "stays"]).unwrap();
+    let finalizer = r#"{"metadata":{"finalizers":["example.test/stays"]}}"#;
+    duo.kubectl(&["patch", "configmap", "stays", "--patch", finalizer])
+        .unwrap();
+    duo.kubectl(&["delete", "namespace", &duo.namespace, "--wait=false"])
+        .unwrap();
+    wait::until(SOON, "the namespace is going", || {
+        let phase = duo.kubectl(&[
+            "get",
+            "namespace",
+            &duo.namespace,
+            "-o",
+            "jsonpath={.status.phase}",
+        ])?;
+        Ok((phase == "Terminating").then_some(()))
+    })
+    .unwrap();
+    let problem = duo.fails().unwrap();
+    let begins = format!(
+        "ConfigMap {}/a: its namespace is being deleted, and nothing can be made in it until it is gone and made again: ",
+        duo.namespace
+    );
+    says(
+        &problem,
+        "apply",
+        "target",
+        &begins,
+        "because it is being terminated",
+    );
+    tries_again(&problem, "backoff");
+}
+
+#[test]
+fn a_quota_that_is_used_up_is_named_with_what_is_used() {
+    let duo = duo("quota", &secret());
+    duo.kubectl(&["create", "quota", "few", "--hard=count/secrets=0"])
+        .unwrap();
+    wait::until(SOON, "the quota is in force", || {
+        let hard = duo.kubectl(&["get", "quota", "few", "-o", "jsonpath={.status.hard}"])?;
+        Ok((!hard.is_empty()).then_some(()))
+    })
+    .unwrap();
+    let problem = duo.fails().unwrap();
+    let begins = format!(
+        "Secret {}/db: a quota is used up: secrets \"db\" is forbidden: exceeded quota: few, ",
+        duo.namespace
+    );
+    says(
+        &problem,
+        "apply",
+        "target",
+        &begins,
+        ". Raise it, or ask for less",
+    );
+    assert!(
+        problem.message.contains("limited: count/secrets=0"),
+        "{problem:?}"
+    );
+    tries_again(&problem, "backoff");
+    duo.kubectl(&["delete", "quota", "few"]).unwrap();
+    duo.succeeds().unwrap();
+}
+
+/// A webhook that nobody answers for, for the maps of one namespace.
+fn dead_webhook(namespace: &str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    format!(
+        "{{ apiVersion: admissionregistration.k8s.io/v1, kind: ValidatingWebhookConfiguration,\n\
+         metadata: {{ name: check-{namespace} }}, webhooks: [{{ name: check.example.test, failurePolicy: Fail,\n\
+         clientConfig: {{ url: \"https://127.0.0.1:{port}/check\" }}, timeoutSeconds: 2, sideEffects: None,\n\
+         admissionReviewVersions: [v1],\n\
+         namespaceSelector: {{ matchLabels: {{ kubernetes.io/metadata.name: {namespace} }} }},\n\
+         rules: [{{ apiGroups: [\"\"], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [configmaps] }}] }}] }}\n"
+    )
+}
+
+#[test]
+fn a_webhook_that_is_down_is_named_and_tried_again() {
+    let duo = duo("hooks", &map("a", MARKER));
+    let admin = duo.plane.admin();
+    admin.apply(&dead_webhook(&duo.namespace)).unwrap();
+    wait::until(SOON, "the webhook is asked", || {
+        let words = [
+            "create",
+            "configmap",
+            "probe",
+            "--dry-run=server",
+            "-n",
+            &duo.namespace,
+        ];
+        Ok((!admin.run(&words)?.ok).then_some(()))
+    })
+    .unwrap();
+    let problem = duo.fails().unwrap();
+    let begins = format!(
+        "ConfigMap {}/a: an admission webhook of the cluster does not answer: ",
+        duo.namespace
+    );
+    says(
+        &problem,
+        "apply",
+        "target",
+        &begins,
+        ". Mend the webhook; Weir tries again",
+    );
+    assert!(
+        problem
+            .message
+            .contains("failed calling webhook \"check.example.test\""),
+        "{problem:?}"
+    );
+    tries_again(&problem, "backoff");
+    let name = format!("check-{}", duo.namespace);
+    admin
+        .text(&["delete", "validatingwebhookconfiguration", &name])
+        .unwrap();
+    wait::until(SOON, "the webhook is asked no more", || {
+        let words = [
+            "create",
+            "configmap",
+            "probe",
+            "--dry-run=server",
+            "-n",
+            &duo.namespace,
+        ];
+        Ok(admin.run(&words)?.ok.then_some(()))
+    })
+    .unwrap();
+    duo.succeeds().unwrap();
 }
