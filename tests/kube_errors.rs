@@ -9,6 +9,9 @@ use weir_tests::duo::{Duo, MARKER, Problem};
 /// Longer than the cluster's own parts take to see something.
 const SOON: Duration = Duration::from_secs(60);
 
+/// The longest message that a person has to read, in characters.
+const LONGEST: usize = 1_000;
+
 fn duo(prefix: &str, files: &str) -> Duo<'static> {
     Duo::new(ControlPlane::shared().unwrap(), prefix, files).unwrap()
 }
@@ -27,6 +30,7 @@ fn says(problem: &Problem, stage: &str, fault: &str, begins: &str, ends: &str) {
         "{message}"
     );
     assert!(message.ends_with(ends), "{message}");
+    assert!(message.chars().count() <= LONGEST, "{message}");
 }
 
 /// When it is tried again.
