@@ -7,6 +7,8 @@
 
 /// A whole Kubernetes control plane.
 pub mod control_plane;
+/// Two apps on a cluster, one of them in trouble.
+pub mod duo;
 /// What must hold of a target directory and a state directory at any time.
 pub mod invariants;
 /// Where the workspace, its binary and its plugins are.

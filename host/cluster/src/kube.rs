@@ -153,7 +153,13 @@ impl KubeTarget {
         // Never closed, so there always is a permit to come.
         let _permit = self.flight.acquire().await;
         match tokio::time::timeout(self.limits.request, request).await {
-            Ok(answer) => answer.map_err(|e| KubeError::of(&self.place, &e, secret)),
+            Ok(answer) => answer.map_err(|e| {
+                let error = KubeError::of(&self.place, &e, secret);
+                if matches!(error, KubeError::NotServed { .. }) {
+                    self.forget_kinds();
+                }
+                error
+            }),
             Err(_) => Err(KubeError::Away {
                 place: self.place.clone(),
                 message: format!("no answer within {} s", self.limits.request.as_secs()),
@@ -178,10 +184,24 @@ impl KubeTarget {
     }
 
     async fn ask_kinds(&self) -> Result<Arc<Kinds>, KubeError> {
-        let kinds = Arc::new(self.request(false, Kinds::ask(&self.client)).await?);
+        let kinds = match self.request(false, Kinds::ask(&self.client)).await {
+            Ok(kinds) => Arc::new(kinds),
+            // No API server at all.
+            Err(KubeError::NotServed { message }) => {
+                return Err(KubeError::Other { code: 404, message });
+            }
+            Err(error) => return Err(error),
+        };
         let known = Some((Instant::now(), kinds.clone()));
         *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(kinds)
+    }
+
+    /// What was known of the kinds turned out wrong: asked anew before the next use, where it is not of just
+    /// now.
+    fn forget_kinds(&self) {
+        let mut known = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        known.take_if(|(at, _)| at.elapsed() >= KINDS_SETTLE);
     }
 
     fn known_kinds(&self) -> Option<(Instant, Arc<Kinds>)> {
@@ -197,5 +217,10 @@ fn is_secret(id: &ResourceId) -> bool {
 
 /// An object that could not be read, as the plan hears of it.
 fn unknown(error: &KubeError) -> Live {
-    Live::Unknown(error.to_string())
+    match error {
+        KubeError::UnknownKind { .. } | KubeError::UnknownVersion { .. } => {
+            Live::Unserved(error.to_string())
+        }
+        _ => Live::Unknown(error.to_string()),
+    }
 }

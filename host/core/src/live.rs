@@ -72,6 +72,8 @@ pub enum Live {
     Present(Seen),
     /// It could not be read: why.
     Unknown(String),
+    /// The target has no place for an object of this kind: why, and what to do.
+    Unserved(String),
 }
 
 /// What a write left behind.

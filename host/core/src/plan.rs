@@ -89,17 +89,22 @@ pub enum Refusal {
     Leaving(String),
     /// What is there could not be read.
     Unknown(String),
+    /// The target has no objects of this kind: why.
+    Unserved(String),
 }
 
 impl Blame for Refusal {
     fn fault(&self) -> Fault {
-        Fault::Target
+        match self {
+            Refusal::Unserved(_) => Fault::Repository,
+            _ => Fault::Target,
+        }
     }
     fn retry(&self) -> Retry {
         match self {
             // A person has to act: the next commit or the next look will show it.
             Refusal::NotOurs | Refusal::OwnedBy(_) | Refusal::Foreign(_) => Retry::OnChange,
-            Refusal::Leaving(_) | Refusal::Unknown(_) => Retry::Backoff,
+            Refusal::Leaving(_) | Refusal::Unknown(_) | Refusal::Unserved(_) => Retry::Backoff,
         }
     }
 }
@@ -117,6 +122,7 @@ impl fmt::Display for Refusal {
             ),
             Refusal::Leaving(why) => write!(f, "it is being deleted, and made again once it is gone: {why}"),
             Refusal::Unknown(why) => write!(f, "what is there could not be read: {why}"),
+            Refusal::Unserved(why) => f.write_str(why),
         }
     }
 }
@@ -277,6 +283,7 @@ fn step(
 ) -> Result<Option<Step>, Refusal> {
     let seen = match live {
         Live::Unknown(why) => return Err(Refusal::Unknown(why.clone())),
+        Live::Unserved(why) => return Err(Refusal::Unserved(why.clone())),
         Live::Absent => return Ok(Some(Step::Create(object.clone()))),
         Live::Present(seen) => seen,
     };
@@ -349,7 +356,7 @@ fn prune(
                 id: id.clone(),
                 seen: seen.clone(),
             },
-            Some(Live::Unknown(why)) => {
+            Some(Live::Unknown(why) | Live::Unserved(why)) => {
                 plan.refused.push((id.clone(), unknown(why)));
                 continue;
             }

@@ -33,13 +33,33 @@ pub enum KubeError {
     },
     /// Nothing in the cluster serves this kind.
     #[error(
-        "the cluster has no kind {kind} in {api_version}: install its CustomResourceDefinition first, or put it into an app that this one comes `after`"
+        "the cluster has no kind {kind} in {api_version}: correct the name, or install its CustomResourceDefinition first, or put that into an app that this one comes `after`"
     )]
     UnknownKind {
         /// The group and version that the object names; the group alone where that is all that is known.
         api_version: String,
         /// The kind.
         kind: String,
+    },
+    /// The cluster serves this kind in other versions.
+    #[error(
+        "the cluster has {kind} in {served}, and not in {api_version}: name a version that it has, or have the definition serve this one"
+    )]
+    UnknownVersion {
+        /// The group and version that the object names.
+        api_version: String,
+        /// The kind.
+        kind: String,
+        /// The groups and versions that are served.
+        served: String,
+    },
+    /// The path of a kind is gone since the cluster said what it serves.
+    #[error(
+        "the cluster does not serve its kind any more: {message}. Weir asks anew which kinds there are"
+    )]
+    NotServed {
+        /// What the server said.
+        message: String,
     },
     /// A group of kinds is served by something that does not answer.
     #[error(
@@ -198,6 +218,7 @@ impl Blame for KubeError {
         match self {
             KubeError::Config(_) | KubeError::Unauthorized { .. } => Fault::Host,
             KubeError::UnknownKind { .. }
+            | KubeError::UnknownVersion { .. }
             | KubeError::NoNamespace { .. }
             | KubeError::Invalid { .. }
             | KubeError::Immutable { .. }
@@ -268,6 +289,7 @@ impl KubeError {
             404 if details.is_some_and(|d| d.kind == "namespaces") => {
                 KubeError::NoNamespace { message: open() }
             }
+            404 if !names_an_object(status) => KubeError::NotServed { message: open() },
             409 if has("FieldManagerConflict") => KubeError::Conflict(conflicts(causes)),
             409 => KubeError::Changed { message: open() },
             413 => KubeError::TooLarge { message: open() },
@@ -291,6 +313,15 @@ impl KubeError {
             },
         }
     }
+}
+
+/// Whether the server says that it has no such object. Where the whole path is gone, it names none.
+pub(super) fn is_missing(status: &Status) -> bool {
+    status.code == 404 && names_an_object(status)
+}
+
+fn names_an_object(status: &Status) -> bool {
+    status.details.as_ref().is_some_and(|d| !d.name.is_empty())
 }
 
 /// An admission webhook's or policy's own no.

@@ -13,7 +13,7 @@ use weir_core::owner::Claim;
 use weir_core::scope;
 
 use super::body::seen;
-use super::error::KubeError;
+use super::error::{KubeError, is_missing};
 use super::kinds::Kinds;
 use super::mirror::Kind;
 use super::{KubeTarget, is_secret, unknown};
@@ -36,6 +36,20 @@ impl KubeTarget {
     /// # Errors
     /// When the API server does not answer at all. An object that cannot be read is in the answer.
     pub(crate) async fn observe(
+        &self,
+        claim: &Claim,
+        wanted: &[Object],
+        held: &BTreeSet<ResourceId>,
+    ) -> Result<BTreeMap<ResourceId, Live>, KubeError> {
+        let seen = self.look_at_all(claim, wanted, held).await?;
+        match self.known_kinds() {
+            Some(_) => Ok(seen),
+            // A kind went since the cluster was asked for them: now it says so.
+            None => self.look_at_all(claim, wanted, held).await,
+        }
+    }
+
+    async fn look_at_all(
         &self,
         claim: &Claim,
         wanted: &[Object],
@@ -129,8 +143,8 @@ impl KubeTarget {
                 }
                 (None, _) | (_, None) => {
                     let live = match versions.get(id) {
-                        Some(version) => unknown(&unknown_kind(id, Some(*version))),
-                        None => self.without_kind(id, &mut defined).await?,
+                        Some(version) => unknown(&unknown_kind(&kinds, id, Some(*version))),
+                        None => self.without_kind(&kinds, id, &mut defined).await?,
                     };
                     out.insert(id.clone(), live);
                 }
@@ -142,6 +156,7 @@ impl KubeTarget {
     /// An object that we hold, of a kind that is not served: gone with the kind's definition, or unknown.
     async fn without_kind(
         &self,
+        kinds: &Kinds,
         id: &ResourceId,
         defined: &mut Option<BTreeSet<(String, String)>>,
     ) -> Result<Live, KubeError> {
@@ -155,7 +170,7 @@ impl KubeTarget {
         Ok(if custom && !defined.contains(&key) {
             Live::Absent
         } else {
-            unknown(&unknown_kind(id, None))
+            Live::Unknown(unknown_kind(kinds, id, None).to_string())
         })
     }
 
@@ -251,8 +266,13 @@ impl KubeTarget {
         id: &ResourceId,
     ) -> Result<Option<PartialObjectMeta<DynamicObject>>, KubeError> {
         let api = self.api(resource, id);
-        self.request(is_secret(id), api.get_metadata_opt(&id.name))
-            .await
+        let get = async {
+            match api.get_metadata(&id.name).await {
+                Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
+        self.request(is_secret(id), get).await
     }
 
     /// The metadata of the asked objects, by name, from one list of the kind in the namespace.
@@ -299,15 +319,23 @@ pub(super) fn version_of(object: &Object) -> &str {
     api.split_once('/').map_or(api, |(_, version)| version)
 }
 
-/// The cluster has no such kind.
-pub(super) fn unknown_kind(id: &ResourceId, version: Option<&str>) -> KubeError {
-    let api_version = match (id.group.as_str(), version) {
+/// The cluster has no such kind, or not in this version.
+pub(super) fn unknown_kind(kinds: &Kinds, id: &ResourceId, version: Option<&str>) -> KubeError {
+    let in_group = |version: Option<&str>| match (id.group.as_str(), version) {
         ("", version) => version.unwrap_or("v1").to_owned(),
         (group, None) => group.to_owned(),
         (group, Some(version)) => format!("{group}/{version}"),
     };
-    KubeError::UnknownKind {
-        api_version,
-        kind: id.kind.clone(),
+    let (api_version, kind) = (in_group(version), id.kind.clone());
+    match kinds.get(&id.group, &id.kind) {
+        None => KubeError::UnknownKind { api_version, kind },
+        Some(served) => {
+            let served = served.versions.iter().map(|v| in_group(Some(v)));
+            KubeError::UnknownVersion {
+                api_version,
+                kind,
+                served: served.collect::<Vec<_>>().join(", "),
+            }
+        }
     }
 }

@@ -15,7 +15,7 @@ use weir_core::scope::{self, Definition};
 use weir_core::stake::{Ended, Failure};
 
 use super::body::{MANAGER, Precondition, seen, to_apply, waits_for, written};
-use super::error::KubeError;
+use super::error::{KubeError, is_missing};
 use super::is_secret;
 use super::look::{unknown_kind, version_of};
 use super::run::Run;
@@ -73,7 +73,7 @@ impl Run<'_> {
             .get(&id.group, &id.kind)
             .and_then(|served| served.resource(&id.group, &id.kind, None));
         let (Some(resource), Some(id)) = (resource, kinds.place(id)) else {
-            return Err(unknown_kind(id, None));
+            return Err(unknown_kind(&kinds, id, None));
         };
         let api = self.target.api(&resource, &id);
         let mut now = before.clone();
@@ -90,7 +90,7 @@ impl Run<'_> {
                 .target
                 .request(is_secret(&id), async {
                     match api.delete(&id.name, &params).await {
-                        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                        Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
                         answer => answer.map(Some),
                     }
                 })
@@ -149,7 +149,7 @@ impl Run<'_> {
         let placed = kinds.place(id);
         resource
             .zip(placed)
-            .ok_or_else(|| unknown_kind(id, Some(version)))
+            .ok_or_else(|| unknown_kind(&kinds, id, Some(version)))
     }
 
     async fn send(

@@ -398,7 +398,7 @@ fn a_server_that_is_busy_away_or_says_something_unheard_is_tried_again() {
         (
             404,
             "404 page not found",
-            "the API server answers 404: 404 page not found. Weir tries again later",
+            "the cluster does not serve its kind any more: 404 page not found. Weir asks anew which kinds there are",
         ),
         (
             405,
@@ -429,7 +429,16 @@ fn the_kinds_that_no_answer_leads_to_say_what_to_do() {
         (
             KubeError::UnknownKind { api_version, kind },
             Fault::Repository,
-            "the cluster has no kind Widget in example.com/v1: install its CustomResourceDefinition first, or put it into an app that this one comes `after`",
+            "the cluster has no kind Widget in example.com/v1: correct the name, or install its CustomResourceDefinition first, or put that into an app that this one comes `after`",
+        ),
+        (
+            KubeError::UnknownVersion {
+                api_version: "apps/v1beta2".to_owned(),
+                kind: "Deployment".to_owned(),
+                served: "apps/v1".to_owned(),
+            },
+            Fault::Repository,
+            "the cluster has Deployment in apps/v1, and not in apps/v1beta2: name a version that it has, or have the definition serve this one",
         ),
         (
             KubeError::GroupAway {
