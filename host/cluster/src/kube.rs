@@ -197,11 +197,9 @@ impl KubeTarget {
         Ok(kinds)
     }
 
-    /// What was known of the kinds turned out wrong: asked anew before the next use, where it is not of just
-    /// now.
+    /// What was known of the kinds turned out wrong: they are asked for anew before the next use.
     fn forget_kinds(&self) {
-        let mut known = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
-        known.take_if(|(at, _)| at.elapsed() >= KINDS_SETTLE);
+        *self.kinds.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn known_kinds(&self) -> Option<(Instant, Arc<Kinds>)> {

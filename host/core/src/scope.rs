@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::name::Namespace;
-use crate::object::{Object, ObjectError};
+use crate::object::{Object, ObjectError, ResourceId};
 
 /// Kinds of Kubernetes' own that live in no namespace (Kubernetes 1.37, `kubectl api-resources --namespaced=false`).
 const CLUSTER: &[(&str, &str)] = &[
@@ -109,9 +109,14 @@ pub struct Definition {
     pub cluster: bool,
 }
 
+/// Whether it is a CustomResourceDefinition.
+pub fn is_definition(id: &ResourceId) -> bool {
+    (id.group.as_str(), id.kind.as_str()) == ("apiextensions.k8s.io", "CustomResourceDefinition")
+}
+
 /// What an object defines, if it is a CustomResourceDefinition.
 pub fn definition(object: &Object) -> Option<Definition> {
-    if object.id().kind != "CustomResourceDefinition" {
+    if !is_definition(object.id()) {
         return None;
     }
     let spec = object.body().get("spec")?;

@@ -102,6 +102,15 @@ impl Kinds {
         self.served.get(&(group.to_owned(), kind.to_owned()))
     }
 
+    /// Whether the kind of the definition of this name is served: it is called `PLURAL.GROUP`.
+    pub(super) fn has_definition(&self, name: &str) -> bool {
+        let Some((plural, group)) = name.split_once('.') else {
+            return false;
+        };
+        let mut all = self.served.iter();
+        all.any(|((of, _), served)| of == group && served.plural == plural)
+    }
+
     /// Whether the cluster knows all kinds of this group.
     pub(super) fn is_whole(&self, group: &str) -> bool {
         !self.stale.contains(group)
@@ -176,6 +185,10 @@ mod tests {
             "it can only be created"
         );
         assert!(kinds.get("", "Widget").is_none());
+        assert!(kinds.has_definition("widgets.example.com"));
+        for other in ["widgets.example.org", "reviews.example.com", "widgets", ""] {
+            assert!(!kinds.has_definition(other), "{other}");
+        }
     }
 
     #[test]

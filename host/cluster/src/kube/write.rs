@@ -100,8 +100,11 @@ impl Run<'_> {
             }
             match answer {
                 Ok(None) => return Ok(Ended::Forgotten),
-                Ok(Some(Either::Right(_))) => return Ok(Ended::Pruned),
-                Ok(Some(Either::Left(_))) => return self.gone(&resource, &id, before).await,
+                Ok(Some(Either::Right(_))) => return self.unserved(&id).await,
+                Ok(Some(Either::Left(_))) => {
+                    self.gone(&resource, &id, before).await?;
+                    return self.unserved(&id).await;
+                }
                 Err(KubeError::Changed { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -119,19 +122,29 @@ impl Run<'_> {
         Err(changed("others change it all the time"))
     }
 
+    /// Of a definition that is gone: waits until its kind is served no more, so that nobody asks for it.
+    async fn unserved(&self, id: &ResourceId) -> Result<Ended, KubeError> {
+        if !scope::is_definition(id) {
+            return Ok(Ended::Pruned);
+        }
+        let mut pauses = Pauses::within(self.target.limits.delete);
+        while self.target.ask_kinds().await?.has_definition(&id.name) && pauses.pause().await {}
+        Ok(Ended::Pruned)
+    }
+
     /// Waits until a deleted object is gone.
     async fn gone(
         &self,
         resource: &ApiResource,
         id: &ResourceId,
         before: &Seen,
-    ) -> Result<Ended, KubeError> {
+    ) -> Result<(), KubeError> {
         let mut pauses = Pauses::within(self.target.limits.delete);
         loop {
             let found = self.target.metadata(resource, id).await?;
             let uid = before.mark.uid.as_ref().map(|uid| &*uid.0);
             let Some(found) = found.filter(|f| f.metadata.uid.as_deref() == uid) else {
-                return Ok(Ended::Pruned);
+                return Ok(());
             };
             if !pauses.pause().await {
                 let what = waits_for(&found.metadata);
