@@ -73,6 +73,18 @@ fn an_object_that_moves_here_is_taken_and_updated() {
 }
 
 #[test]
+fn a_kind_that_the_target_does_not_have_is_never_a_create_and_the_repositorys_to_mend() {
+    let wanted = object("new");
+    let live = [(wanted.id().clone(), Live::Unserved("no Widget".to_owned()))];
+    let (empty, others) = (Inventory::default(), Others::default());
+    let plan = plan(&[wanted], &empty, &BTreeMap::from(live), &others);
+    let (_, refused) = &plan.refused()[0];
+    assert!(plan.is_empty() && refused.to_string() == "no Widget");
+    let blame = (refused.fault(), refused.retry());
+    assert_eq!(blame, (Fault::Repository, Retry::Backoff));
+}
+
+#[test]
 fn unknown_live_state_is_never_a_create() {
     let wanted = object("new");
     let plan = plan(
