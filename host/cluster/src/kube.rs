@@ -7,6 +7,7 @@
 //! - An object that nobody touched since we wrote it costs no request: its managed fields say so.
 
 mod body;
+mod compare;
 mod connect;
 mod error;
 mod kinds;
@@ -27,6 +28,7 @@ use weir_core::live::Live;
 use weir_core::name::RepositoryName;
 use weir_core::object::ResourceId;
 
+pub use compare::{Change, Compared};
 pub use connect::{KubeAccess, KubePlace};
 pub use error::{Conflicts, FieldConflict, KubeError};
 use kinds::Kinds;

@@ -13,6 +13,7 @@
 
 pub mod digest;
 pub mod fault;
+pub mod fields;
 pub mod grant;
 pub mod health;
 pub mod inventory;

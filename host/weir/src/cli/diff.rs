@@ -1,26 +1,22 @@
 //! `weir diff`: what differs between two revisions, or between a revision and what a target holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
-use weir_cluster::Target;
-use weir_cluster::dir::DirTarget;
 use weir_core::name::AppName;
-use weir_core::object::{Object, Origin, ResourceId};
+use weir_core::object::{Object, ResourceId};
 use weir_core::redact;
-use weir_core::render::{Document, parse};
 use weir_core::tree::Snapshot;
-use weir_core::yaml::Budget;
 
 use super::histories::{Histories, RefArgs};
 use super::output::{self, Format};
 use super::{Done, engine, render};
-use crate::config::{GlobalArgs, Places, RepoArgs, TargetBinding, bindings};
+use crate::config::{GlobalArgs, RepoArgs, TargetBinding};
 use crate::error::Error;
-use crate::open;
 use crate::prepare::{Prepared, prepare};
+
+mod live;
 
 /// What `weir diff` takes.
 #[derive(Debug, clap::Args)]
@@ -37,11 +33,13 @@ pub(super) struct DiffArgs {
     /// The revision after
     #[arg(long, value_name = "REV", default_value = "HEAD")]
     to: String,
-    /// Compare what the target holds now with the revision after
+    /// Compare what the targets hold now with the revision after; a cluster is asked what an apply would do, and
+    /// changes nothing
     #[arg(long, conflicts_with = "from", requires = "targets")]
     live: bool,
-    /// The target: dir:PATH, or NAME=dir:PATH
-    #[arg(long = "target", value_name = "[NAME=]dir:PATH")]
+    /// The target: dir:PATH, kube:, kube:CONTEXT or kube-secret:NAMESPACE/NAME; after NAME= for a target of the
+    /// manifest; may be given again
+    #[arg(long = "target", value_name = "[NAME=]PLACE")]
     targets: Vec<TargetBinding>,
     /// Exit with 3 where there are differences
     #[arg(long)]
@@ -49,6 +47,48 @@ pub(super) struct DiffArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
+}
+
+/// What differs. As JSON one list.
+struct Report {
+    /// Objects compared as texts: of two revisions, or with a directory.
+    texts: Vec<Difference>,
+    /// Objects of a cluster, compared field by field.
+    fields: Vec<live::Difference>,
+}
+
+impl Serialize for Report {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(untagged)]
+        enum Either<'a> {
+            Text(&'a Difference),
+            Fields(&'a live::Difference),
+        }
+        let texts = self.texts.iter().map(Either::Text);
+        serializer.collect_seq(texts.chain(self.fields.iter().map(Either::Fields)))
+    }
+}
+
+impl Report {
+    fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.fields.is_empty()
+    }
+
+    fn text(&self, colour: bool) -> String {
+        let mut out = text(&self.texts, colour);
+        out.extend(self.fields.iter().map(|d| d.text(colour)));
+        let all = self.texts.iter().map(|d| d.change);
+        let all: Vec<&str> = all
+            .chain(self.fields.iter().map(live::Difference::word))
+            .collect();
+        let count = |change: &str| all.iter().filter(|c| **c == change).count();
+        let (created, updated, pruned) = (count("created"), count("updated"), count("pruned"));
+        out.push_str(&format!(
+            "{created} created, {updated} updated, {pruned} pruned\n"
+        ));
+        out
+    }
 }
 
 /// One object that differs. Its texts are already fit to be shown.
@@ -87,16 +127,21 @@ pub(super) async fn diff(global: &GlobalArgs, args: &DiffArgs) -> Result<Done, E
         Ok::<_, Error>(prepared)
     };
     let after = prepared(&after).await?;
-    let before = match &before {
-        Some(snapshot) => side(&prepared(snapshot).await?),
-        None => live(&after, &args.targets, &places).await?,
+    let report = match &before {
+        Some(snapshot) => Report {
+            texts: compare(&side(&prepared(snapshot).await?), &side(&after)),
+            fields: Vec::new(),
+        },
+        None => {
+            let name = args.repo.reach()?.name;
+            live::look(&after, &name, &args.targets, &places).await?
+        }
     };
-    let differences = compare(&before, &side(&after));
     match args.output {
-        Format::Text => output::print(&text(&differences, output::has_colour()))?,
-        format => output::print_value(format, &differences)?,
+        Format::Text => output::print(&report.text(output::has_colour()))?,
+        format => output::print_value(format, &report)?,
     };
-    Ok(if args.exit_code && !differences.is_empty() {
+    Ok(if args.exit_code && !report.is_empty() {
         Done::Different
     } else {
         Done::Well
@@ -115,57 +160,6 @@ fn side(prepared: &Prepared) -> Side {
             .map(move |o| ((app.clone(), o.id().clone()), o.clone()))
     })
     .collect()
-}
-
-/// What the targets hold now in the places of the wanted objects.
-async fn live(
-    wanted: &Prepared,
-    targets: &[TargetBinding],
-    places: &Places,
-) -> Result<Side, Error> {
-    let mut open: BTreeMap<_, Arc<DirTarget>> = BTreeMap::new();
-    for (name, place) in bindings(targets)? {
-        match open::target(&place, places).await? {
-            Target::Dir(target) => open.insert(name, target),
-            Target::Kube(_) => {
-                return Err(Error::Usage(format!(
-                    "--target {name}={place}: --live compares with a directory only, so far"
-                )));
-            }
-        };
-    }
-    let mut out = Side::new();
-    for app in wanted.apps.values() {
-        let (Some(target), Ok(rendered)) = (open.get(&app.app.target), &app.rendered) else {
-            continue;
-        };
-        for object in rendered.validated.objects() {
-            let text = target
-                .text(object.id())
-                .map_err(|e| Error::stage("observe", &e))?;
-            let Some(body) = text else { continue };
-            let origin = target.path(object.id()).display().to_string();
-            let live = parse(
-                &[Document {
-                    origin: origin.clone(),
-                    body,
-                }],
-                &Budget::HOST,
-            );
-            let live = live
-                .map_err(|e| Error::stage("observe", &e))?
-                .into_iter()
-                .next();
-            let live = live.map(|o| {
-                o.with_origin(Origin {
-                    path: origin,
-                    line: 1,
-                })
-            });
-            out.extend(live.map(|o| ((app.app.name.clone(), object.id().clone()), o)));
-        }
-    }
-    Ok(out)
 }
 
 fn compare(before: &Side, after: &Side) -> Vec<Difference> {
@@ -198,24 +192,29 @@ fn text(differences: &[Difference], colour: bool) -> String {
         let diff = TextDiff::from_lines(&d.before, &d.after);
         for group in diff.grouped_ops(3) {
             for change in group.iter().flat_map(|op| diff.iter_changes(op)) {
-                let (sign, paint) = match change.tag() {
-                    ChangeTag::Delete => ('-', "\x1b[31m"),
-                    ChangeTag::Insert => ('+', "\x1b[32m"),
-                    ChangeTag::Equal => (' ', ""),
+                let sign = match change.tag() {
+                    ChangeTag::Delete => '-',
+                    ChangeTag::Insert => '+',
+                    ChangeTag::Equal => ' ',
                 };
-                let line = change.value().trim_end_matches('\n');
-                if colour && !paint.is_empty() {
-                    out.push_str(&format!("  {paint}{sign}{line}\x1b[0m\n"));
-                } else {
-                    out.push_str(&format!("  {sign}{line}\n"));
-                }
+                out.push_str(&line(sign, change.value().trim_end_matches('\n'), colour));
             }
         }
     }
-    let count = |change: &str| differences.iter().filter(|d| d.change == change).count();
-    let (created, updated, pruned) = (count("created"), count("updated"), count("pruned"));
-    out.push_str(&format!(
-        "{created} created, {updated} updated, {pruned} pruned\n"
-    ));
     out
+}
+
+/// A line that begins with what it means, in its colour: red goes, green comes, blue changes.
+fn line(sign: char, line: &str, colour: bool) -> String {
+    let paint = match sign {
+        '-' => "\x1b[31m",
+        '+' => "\x1b[32m",
+        '~' => "\x1b[34m",
+        _ => "",
+    };
+    if colour && !paint.is_empty() {
+        format!("  {paint}{sign}{line}\x1b[0m\n")
+    } else {
+        format!("  {sign}{line}\n")
+    }
 }

@@ -1,0 +1,168 @@
+//! `weir diff --live`: what a target holds now against what a revision wants: a directory by its files, a cluster by
+//! what its API server answers to a dry run.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use weir_cluster::Target;
+use weir_cluster::dir::DirTarget;
+use weir_cluster::kube::{Change, Compared, KubeTarget};
+use weir_core::name::{AppName, RepositoryName};
+use weir_core::object::{Object, Origin, ResourceId};
+use weir_core::owner::Claim;
+use weir_core::render::{Document, parse};
+use weir_core::status::Status;
+use weir_core::yaml::Budget;
+use weir_ledger::{Ledger, LedgerLimits};
+
+use super::{Report, Side, compare, line};
+use crate::config::{Places, TargetBinding, bindings};
+use crate::error::Error;
+use crate::open;
+use crate::prepare::Prepared;
+
+/// One object of a cluster that differs, or that a sync would stop at.
+#[derive(Debug, Serialize)]
+pub(super) struct Difference {
+    app: AppName,
+    #[serde(flatten)]
+    compared: Compared,
+}
+
+impl Difference {
+    /// The word for what becomes of it.
+    pub(super) fn word(&self) -> &'static str {
+        match self.compared.change {
+            Change::Unchanged => "unchanged",
+            Change::Created => "created",
+            Change::Updated => "updated",
+            Change::Pruned => "pruned",
+        }
+    }
+
+    /// A heading, a line for each field, and what stands in the way.
+    pub(super) fn text(&self, colour: bool) -> String {
+        let Difference { app, compared } = self;
+        let mut out = format!("{} {} (app {app})\n", self.word(), compared.object);
+        for field in &compared.fields {
+            let text = field.to_string();
+            let mut rest = text.chars();
+            let sign = rest.next().unwrap_or(' ');
+            out.push_str(&line(sign, rest.as_str(), colour));
+        }
+        if let Some(problem) = &compared.problem {
+            out.push_str(&line('!', &format!(" {problem}"), colour));
+        }
+        out
+    }
+}
+
+/// Which ledger this host keeps, and what it knows of the repository.
+struct Known {
+    ledger: String,
+    status: Status,
+}
+
+/// Compares what is wanted with what the targets hold.
+pub(super) async fn look(
+    wanted: &Prepared,
+    repository: &RepositoryName,
+    targets: &[TargetBinding],
+    places: &Places,
+) -> Result<Report, Error> {
+    let known = known(repository, places).await?;
+    let mut open = BTreeMap::new();
+    for (name, place) in bindings(targets)? {
+        open.insert(name, open::target(&place, places).await?);
+    }
+    let (mut before, mut after, mut fields) = (Side::new(), Side::new(), Vec::new());
+    for app in wanted.apps.values() {
+        let (Some(target), Ok(rendered)) = (open.get(&app.app.target), &app.rendered) else {
+            continue;
+        };
+        let (name, objects) = (&app.app.name, rendered.validated.objects());
+        match target {
+            Target::Dir(dir) => {
+                let key = |o: &Object| (name.clone(), o.id().clone());
+                before.extend(held(dir, objects)?.into_iter().map(|o| (key(&o), o)));
+                after.extend(objects.iter().map(|o| (key(o), o.clone())));
+            }
+            Target::Kube(kube) => {
+                let app = (name, repository);
+                fields.extend(differences(kube, app, objects, known.as_ref()).await?);
+            }
+        }
+    }
+    Ok(Report {
+        texts: compare(&before, &after),
+        fields,
+    })
+}
+
+/// What this host's ledger says, where it has one. It is read beside whoever writes it.
+async fn known(repository: &RepositoryName, places: &Places) -> Result<Option<Known>, Error> {
+    let dir = places.state.join("ledger");
+    if !dir.join("ledger.json").exists() {
+        return Ok(None);
+    }
+    let kept = |e: weir_ledger::LedgerError| Error::stage("record", &e);
+    let reader = Ledger::open_read(&dir, LedgerLimits::HOST)
+        .await
+        .map_err(kept)?;
+    Ok(Some(Known {
+        ledger: reader.id().to_string(),
+        status: reader.load(repository).await.map_err(kept)?,
+    }))
+}
+
+/// What differs of one app in a cluster.
+async fn differences(
+    kube: &KubeTarget,
+    (app, repository): (&AppName, &RepositoryName),
+    objects: &[Object],
+    known: Option<&Known>,
+) -> Result<Vec<Difference>, Error> {
+    let claim = Claim {
+        ledger: known.map(|k| k.ledger.clone()).unwrap_or_default(),
+        repository: repository.clone(),
+        app: app.clone(),
+    };
+    let held = known.map(|known| {
+        let status = known.status.apps.get(app);
+        let inventory = status.into_iter().flat_map(|a| a.inventory.iter());
+        inventory
+            .map(|(id, _)| id.clone())
+            .collect::<BTreeSet<ResourceId>>()
+    });
+    let compared = kube.compare(&claim, objects, held.as_ref()).await;
+    let compared = compared.map_err(|e| Error::stage("observe", &e))?;
+    let differs = |c: &Compared| c.change != Change::Unchanged || c.problem.is_some();
+    Ok(compared
+        .into_iter()
+        .filter(differs)
+        .map(|compared| Difference {
+            app: app.clone(),
+            compared,
+        })
+        .collect())
+}
+
+/// What a directory holds in the places of the wanted objects.
+fn held(dir: &DirTarget, objects: &[Object]) -> Result<Vec<Object>, Error> {
+    let mut out = Vec::new();
+    for object in objects {
+        let text = dir
+            .text(object.id())
+            .map_err(|e| Error::stage("observe", &e))?;
+        let Some(body) = text else { continue };
+        let path = dir.path(object.id()).display().to_string();
+        let document = Document {
+            origin: path.clone(),
+            body,
+        };
+        let live = parse(&[document], &Budget::HOST).map_err(|e| Error::stage("observe", &e))?;
+        let origin = Origin { path, line: 1 };
+        out.extend(live.into_iter().next().map(|o| o.with_origin(origin)));
+    }
+    Ok(out)
+}
