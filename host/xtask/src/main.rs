@@ -33,7 +33,7 @@ struct Task {
 const TASKS: &[Task] = &[
     Task {
         name: "quickstart",
-        help: "build, make a Git repository, follow it into a directory (--check: do it once, alone)",
+        help: "build, make a Git repository, follow it into a directory, or into a cluster (--cluster); --check: once, alone",
         run: quickstart::run,
     },
     Task {
