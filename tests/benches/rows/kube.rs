@@ -210,6 +210,10 @@ fn unchanged(scene: &Scene, size: Size) -> Result<Vec<Row>> {
         || scene.requests(|| scene.sync(&work)),
         || scene.requests(get_each),
     )?;
+    scene.clear(&work)?;
+    // A service of its own from its first sync on.
+    let work = scene.work(size.objects)?;
+    let get_each = || scene.bare.get_each(&work.namespace, &work.objects);
     let mut serve = Serve::start(&scene.weir, scene.arguments("serve", &work)?)?;
     let before = serve.stages()?;
     let wall = Pairs::take(size.rounds, || serve.refresh(LOOK), || seconds(get_each))?;
