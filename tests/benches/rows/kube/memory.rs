@@ -48,10 +48,19 @@ pub(super) fn rows(scene: &Scene, size: Size) -> Result<Vec<Row>> {
             }
         }
     }
+    let mebibytes = |bytes: f64| format!("{:.1} MiB", bytes / f64::from(1 << 20));
+    let side = |many: &[f64], one: &[f64]| {
+        let (many, one) = (median(many), median(one));
+        format!(
+            "{} with one object, {} more",
+            mebibytes(one),
+            mebibytes(many - one)
+        )
+    };
     let small = format!(
-        "with one object {:.1} MiB against {:.1} MiB (medians): what is above that is of the objects",
-        median(&one.weir) / f64::from(1 << 20),
-        median(&one.other) / f64::from(1 << 20),
+        "resident (medians): {}; the other {}",
+        side(&resident.weir, &one.weir),
+        side(&resident.other, &one.other)
     );
     let row = |what: &str, pairs, note: &str| Row {
         what: format!("{what}, {} objects in `kube:`", size.owned),
