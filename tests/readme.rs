@@ -154,3 +154,17 @@ fn the_exit_codes_of_the_readme_are_those_of_the_help() {
         .collect();
     assert_eq!(format!("{}.", rows.join(", ")), codes);
 }
+
+#[test]
+fn the_words_that_the_readme_gives_the_quickstart_are_those_that_it_takes() {
+    let (readme, task) = (read("README.md"), read("host/xtask/src/quickstart.rs"));
+    let spans = readme.split('`').skip(1).step_by(2);
+    let words: Vec<&str> = spans
+        .filter_map(|span| span.strip_prefix("cargo quickstart"))
+        .flat_map(str::split_whitespace)
+        .collect();
+    assert!(words.contains(&"--cluster") && words.contains(&"--check"));
+    for word in words {
+        assert!(task.contains(&format!("\"{word}\" =>")), "{word}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::control_plane;
 use crate::run::{cargo, program};
@@ -11,6 +11,19 @@ use crate::run::{cargo, program};
 const FOLDER: &str = "target/cluster";
 /// The rig's own tool.
 const TOOL: &str = "target/debug/controlplane";
+
+/// What the tool's first line says when it had nothing to start.
+const RUNNING: &str = "# it is running already";
+
+/// A cluster that is up.
+pub(crate) struct Up {
+    /// The administrator's kubeconfig.
+    pub(crate) kubeconfig: PathBuf,
+    /// kubectl of the cluster's own version.
+    pub(crate) kubectl: PathBuf,
+    /// Whether it was started just now.
+    pub(crate) started: bool,
+}
 
 /// Starts or stops it.
 ///
@@ -24,26 +37,42 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Starts it unless it runs, and prints how to use it; the administrator's kubeconfig.
+/// Starts it unless it runs, and prints how to use it.
 ///
 /// # Errors
 /// It cannot be built or started.
-pub(crate) fn up(root: &Path) -> Result<PathBuf> {
-    let programs = control_plane::Building::start(root)?.finish()?;
+pub(crate) fn up(root: &Path) -> Result<Up> {
+    up_with(root, control_plane::Building::start(root)?)
+}
+
+/// The same, with programs that may still be being built.
+///
+/// # Errors
+/// As there.
+pub(crate) fn up_with(root: &Path, building: control_plane::Building) -> Result<Up> {
+    let programs = building.finish()?;
     build(root)?;
-    program(root.join(TOOL), root)
+    let mut started = true;
+    let ended_well = program(root.join(TOOL), root)
         .arg("up")
         .arg(root.join(FOLDER))
         .env("WEIR_CONTROL_PLANE", &programs)
-        .run()?;
-    println!(
-        "# kubectl of the same version: {}",
-        programs.join("kubectl").display()
-    );
-    Ok(root.join(FOLDER).join("admin.kubeconfig"))
+        .lines(|line| started &= line != RUNNING)?;
+    ensure!(ended_well, "the control plane was not started: see above");
+    let kubectl = programs.join("kubectl");
+    println!("# kubectl of the same version: {}", kubectl.display());
+    Ok(Up {
+        kubeconfig: root.join(FOLDER).join("admin.kubeconfig"),
+        kubectl,
+        started,
+    })
 }
 
-fn down(root: &Path) -> Result<()> {
+/// Stops it where it runs, and removes all of it.
+///
+/// # Errors
+/// It does not stop.
+pub(crate) fn down(root: &Path) -> Result<()> {
     build(root)?;
     program(root.join(TOOL), root)
         .arg("down")
@@ -56,4 +85,15 @@ fn build(root: &Path) -> Result<()> {
     cargo(root)
         .args(["build", "--quiet", "--workspace", "--bin", "controlplane"])
         .run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RUNNING;
+
+    #[test]
+    fn the_tool_says_that_one_runs_in_the_words_that_are_looked_for() {
+        let tool = include_str!("../../../tests/src/bin/controlplane.rs");
+        assert!(tool.contains(&format!("println!(\"{RUNNING}\")")));
+    }
 }

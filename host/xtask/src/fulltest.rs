@@ -65,6 +65,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         installing.finish()?.check()
     })?;
     let programs = steps.step("control plane", "see Go's message", || building.finish())?;
+    steps.step(
+        "quickstart on a cluster",
+        "run `cargo quickstart --cluster` and look",
+        || quickstart::check_cluster(root),
+    )?;
     let mut tally = Tally::default();
     let tests = steps.step(
         "tests",

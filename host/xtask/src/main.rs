@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod cluster;
 mod control_plane;
 mod deny;
@@ -33,7 +34,7 @@ struct Task {
 const TASKS: &[Task] = &[
     Task {
         name: "quickstart",
-        help: "build, make a Git repository, follow it into a directory (--check: do it once, alone)",
+        help: "build, make a Git repository, follow it into a directory, or into a cluster (--cluster); --check: once, alone",
         run: quickstart::run,
     },
     Task {
@@ -63,7 +64,7 @@ const TASKS: &[Task] = &[
     Task {
         name: "bench",
         help: "the figures, side by side, in release builds (arguments go to the benchmark)",
-        run: bench,
+        run: bench::run,
     },
     Task {
         name: "fmt",
@@ -137,34 +138,6 @@ fn plugins_task(root: &Path, _: &[String]) -> Result<()> {
     plugins::build_plugins(root)?;
     plugins::build_guests(root)?;
     Ok(())
-}
-
-fn bench(root: &Path, arguments: &[String]) -> Result<()> {
-    plugins_task(root, &[])?;
-    // The same selection in both, so that dependencies are compiled once.
-    let selection = ["--package", "weir", "--package", "weir-tests"];
-    // Cargo runs a benchmark in its package's folder: a file is meant from where the developer stands.
-    let mut arguments = arguments.to_vec();
-    if let Some(file) = arguments
-        .iter()
-        .position(|a| a == "--json")
-        .and_then(|at| arguments.get_mut(at + 1))
-    {
-        *file = std::path::absolute(&*file)?.display().to_string();
-    }
-    cargo(root)
-        .args(["build", "--release", "--bin", "weir", "--bench", "spine"])
-        .args(selection)
-        .run()?;
-    cargo(root)
-        .args(["bench", "--bench", "spine"])
-        .args(selection)
-        .arg("--")
-        .args(arguments)
-        .env("WEIR_BIN", root.join("target/release/weir"))
-        .env("WEIR_PLUGIN_DIR", root.join("target/plugins"))
-        .env("WEIR_GUEST_DIR", root.join("target/guests"))
-        .run()
 }
 
 /// The workspace: two folders above this package.

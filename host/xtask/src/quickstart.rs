@@ -1,4 +1,4 @@
-//! `cargo quickstart`: a Git repository from `examples/quickstart`, and `weir serve` that keeps a directory equal to it.
+//! `cargo quickstart`: a Git repository from `examples/quickstart`, and `weir serve` that keeps a directory, or with `--cluster` a cluster, equal to it.
 
 use std::fs;
 use std::net::TcpListener;
@@ -10,7 +10,11 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::run::{Run, cargo, program};
 use crate::steps::{Steps, seconds};
-use crate::{plugins, tools};
+use crate::{cluster, control_plane, plugins, tools};
+
+mod live;
+
+use live::{Live, Rig};
 
 /// Where people find it; any free port when it is taken.
 const PORT: u16 = 7117;
@@ -18,13 +22,23 @@ const PORT: u16 = 7117;
 const FIRST: Duration = Duration::from_secs(120);
 /// Longer than a commit takes.
 const LATER: Duration = Duration::from_secs(30);
+/// Between two looks at what is live.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The folders of one quickstart.
 struct Places {
     repo: PathBuf,
-    live: PathBuf,
     state: PathBuf,
     cache: PathBuf,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Asked {
+    /// Into the cluster of `cargo xtask cluster up` instead of a directory.
+    cluster: bool,
+    /// Once, without a person.
+    check: bool,
 }
 
 /// Builds, makes the repository and becomes `weir serve`; with `--check` does it once, alone, and ends.
@@ -32,18 +46,14 @@ struct Places {
 /// # Errors
 /// A step failed; the text says what to do.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    let alone = match arguments {
-        [] => false,
-        [flag] if flag == "--check" => true,
-        _ => bail!(
-            "quickstart takes no arguments but --check, not `{}`",
-            arguments.join(" ")
-        ),
-    };
+    let asked = Asked::of(arguments)?;
     let mut steps = Steps::default();
-    steps.step("tools", "install what is named above", || {
+    let building = steps.step("tools", "install what is named above", || {
         tools::git(root)?;
-        tools::wasm_target(root)
+        tools::wasm_target(root)?;
+        // The control plane's programs are built beside the steps that follow.
+        let building = || control_plane::Building::start(root);
+        asked.cluster.then(building).transpose()
     })?;
     steps.step("plugins", "see the compiler's message", || {
         plugins::build_plugins(root)
@@ -51,18 +61,41 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     steps.step("host", "see the compiler's message", || {
         cargo(root).args(["build", "--workspace"]).run()
     })?;
-    if alone {
-        return steps.step("check", "see weir's messages", || check(root));
+    let up = building
+        .map(|building| steps.step("cluster", "see above", || cluster::up_with(root, building)));
+    match (up.transpose()?, asked.check) {
+        (None, true) => steps.step("check", "see weir's messages", || check(root)),
+        (Some(up), true) => steps.step("check", "see weir's messages", || {
+            check_cluster_of(root, up)
+        }),
+        (None, false) => {
+            let folder = root.join("target/quickstart");
+            let live = Live::Folder(folder.join("live"));
+            stay(root, &mut steps, &Places::below(&folder), &live)
+        }
+        (Some(up), false) => {
+            let live = Live::Cluster(Rig::of(up, live::NAMESPACE));
+            let places = Places::below(&root.join("target/quickstart-cluster"));
+            stay(root, &mut steps, &places, &live)
+        }
     }
-    let places = Places::below(&root.join("target/quickstart"));
-    steps.step(
-        "repository",
-        "remove target/quickstart and try again",
-        || make_repository(root, &places),
-    )?;
+}
+
+/// Makes what is not there yet, says what to try and becomes `weir serve`.
+fn stay(root: &Path, steps: &mut Steps, places: &Places, live: &Live) -> Result<()> {
+    let remedy = match live {
+        Live::Folder(_) => "remove target/quickstart and try again",
+        Live::Cluster(_) => {
+            "`cargo xtask cluster down`, remove target/quickstart-cluster and try again"
+        }
+    };
+    steps.step("repository", remedy, || {
+        make_repository(root, places, live)?;
+        live.prepare()
+    })?;
     let port = free_port()?;
-    explain(root, &places, port);
-    serve(root, &places, port).become_it()
+    explain(root, places, live, port);
+    serve(root, places, live, port).become_it()
 }
 
 /// The quickstart once, without a person: a commit goes live, its revert too, weir stops cleanly.
@@ -71,16 +104,46 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
 /// It does not, in time.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let folder = root.join("target/quickstart-check");
+    let live = Live::Folder(folder.join("live"));
+    check_in(root, &folder, &live)
+}
+
+/// The same in the cluster of `cargo xtask cluster up`: one that runs is used, in a namespace of its own, and
+/// left; one that had to be started is stopped again.
+///
+/// # Errors
+/// The cluster does not start, or the check fails.
+pub(crate) fn check_cluster(root: &Path) -> Result<()> {
+    check_cluster_of(root, cluster::up(root)?)
+}
+
+fn check_cluster_of(root: &Path, up: cluster::Up) -> Result<()> {
+    let started = up.started;
+    let rig = Rig::of(up, live::CHECKED);
+    let checked = rig.without_namespace().and_then(|()| {
+        let live = Live::Cluster(rig.clone());
+        check_in(root, &root.join("target/quickstart-cluster-check"), &live)
+    });
+    // However the check ended, what it made goes.
+    let cleared = if started {
+        cluster::down(root)
+    } else {
+        rig.without_namespace()
+    };
+    checked.and(cleared)
+}
+
+/// The check, in a folder that is made anew.
+fn check_in(root: &Path, folder: &Path, live: &Live) -> Result<()> {
     if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+        fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     }
-    let places = Places::below(&folder);
-    make_repository(root, &places)?;
+    let places = Places::below(folder);
+    make_repository(root, &places, live)?;
+    live.prepare()?;
     let started = Instant::now();
-    let mut weir = Stopping(serve(root, &places, free_port()?).spawn()?);
-    weir.until(FIRST, "the first sync", || {
-        Ok(!contents(&places.live)?.is_empty())
-    })?;
+    let mut weir = Stopping(serve(root, &places, live, free_port()?).spawn()?);
+    weir.until(FIRST, "the first sync", || live.is_whole())?;
     println!("first sync: {}", seconds(started.elapsed()));
 
     let marker = "this-commit-is-live";
@@ -96,24 +159,40 @@ pub(crate) fn check(root: &Path) -> Result<()> {
     )?;
     let committed = Instant::now();
     weir.until(LATER, "the commit", || {
-        Ok(contents(&places.live)?.contains(marker))
+        Ok(live.contents()?.contains(marker))
     })?;
     println!("commit to live: {}", seconds(committed.elapsed()));
 
     git(&places.repo, &["revert", "--no-edit", "HEAD"])?;
     let reverted = Instant::now();
     weir.until(LATER, "the revert", || {
-        Ok(!contents(&places.live)?.contains(marker))
+        Ok(!live.contents()?.contains(marker))
     })?;
     println!("revert to gone: {}", seconds(reverted.elapsed()));
     weir.interrupt()
+}
+
+impl Asked {
+    fn of(arguments: &[String]) -> Result<Asked> {
+        let mut asked = Asked {
+            cluster: false,
+            check: false,
+        };
+        for word in arguments {
+            match word.as_str() {
+                "--cluster" => asked.cluster = true,
+                "--check" => asked.check = true,
+                _ => bail!("quickstart takes --cluster and --check, not `{word}`"),
+            }
+        }
+        Ok(asked)
+    }
 }
 
 impl Places {
     fn below(folder: &Path) -> Places {
         Places {
             repo: folder.join("repo"),
-            live: folder.join("live"),
             state: folder.join("state"),
             cache: folder.join("cache"),
         }
@@ -121,12 +200,13 @@ impl Places {
 }
 
 /// A copy of the example with one commit; one that is there already stays as the reader left it.
-fn make_repository(root: &Path, places: &Places) -> Result<()> {
+fn make_repository(root: &Path, places: &Places, live: &Live) -> Result<()> {
     if places.repo.join(".git").exists() {
         return Ok(());
     }
     fs::create_dir_all(&places.repo)?;
     copy(&root.join("examples/quickstart"), &places.repo)?;
+    live.adapt(&places.repo.join("weir.yaml"))?;
     git(&places.repo, &["init", "--quiet", "--initial-branch=main"])?;
     // `git commit` must work on a machine where nobody has told git a name.
     for (key, value) in [
@@ -152,13 +232,12 @@ fn make_repository(root: &Path, places: &Places) -> Result<()> {
     )
 }
 
-fn serve(root: &Path, places: &Places, port: u16) -> Run {
+fn serve(root: &Path, places: &Places, live: &Live, port: u16) -> Run {
     program(root.join("target/debug/weir"), root)
         .args(["serve", "--ref", "main", "--interval", "1s"])
         .arg("--repo")
         .arg(&places.repo)
-        .arg("--target")
-        .arg(format!("dir:{}", places.live.display()))
+        .args(live.arguments())
         .arg("--state")
         .arg(&places.state)
         .arg("--cache")
@@ -168,22 +247,34 @@ fn serve(root: &Path, places: &Places, port: u16) -> Run {
         .env("WEIR_PLUGIN_DIR", root.join("target/plugins"))
 }
 
-fn explain(root: &Path, places: &Places, port: u16) {
+fn explain(root: &Path, places: &Places, live: &Live, port: u16) {
     let short = |path: &Path| {
         path.strip_prefix(root)
             .unwrap_or(path)
             .display()
             .to_string()
     };
-    let (repo, live) = (short(&places.repo), short(&places.live));
+    let repo = short(&places.repo);
+    let (kept, look, stop) = match live {
+        Live::Folder(live) => {
+            let live = short(live);
+            let look = format!("find {live} -type f");
+            (format!("{live}/"), look, "Ctrl-C stops it.".to_owned())
+        }
+        Live::Cluster(rig) => (
+            format!("namespace {} of a cluster on this machine", rig.namespace()),
+            rig.look(),
+            "Ctrl-C stops weir; the cluster stays until `cargo xtask cluster down`.".to_owned(),
+        ),
+    };
     println!(
         "
-  weir keeps   {live}/
+  weir keeps   {kept}
   equal to     {repo}  (branch main)
   status       http://127.0.0.1:{port}/api/v1/apps
 
   Try, in another terminal:
-    find {live} -type f
+    {look}
     cd {repo}
     sed -i 's/replicas: 2/replicas: 3/' apps/web/deployment.yaml
     git commit -am 'Three replicas'          # live within two seconds
@@ -191,7 +282,7 @@ fn explain(root: &Path, places: &Places, port: u16) {
   An image without a tag, or a key that weir.yaml does not know, is refused with
   the place of the mistake, and what is live stays.
 
-  Ctrl-C stops it.
+  {stop}
 "
     );
 }
@@ -215,7 +306,7 @@ impl Stopping {
             if started.elapsed() > bound {
                 bail!("{what} was not live within {}", seconds(bound));
             }
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(LOOK);
         }
         Ok(())
     }
@@ -240,24 +331,6 @@ impl Drop for Stopping {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-/// Every file's text below a folder, joined; empty while there is none.
-fn contents(dir: &Path) -> Result<String> {
-    let mut text = String::new();
-    let Ok(entries) = fs::read_dir(dir) else {
-        return Ok(text);
-    };
-    for entry in entries {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            text.push_str(&contents(&entry.path())?);
-        } else if let Ok(bytes) = fs::read(entry.path()) {
-            // A file may go between the listing and the reading: the next look is right.
-            text.push_str(&String::from_utf8_lossy(&bytes));
-        }
-    }
-    Ok(text)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -290,4 +363,38 @@ fn free_port() -> Result<u16> {
         .context("no free port on 127.0.0.1")?
         .local_addr()?
         .port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(arguments: &[&str]) -> Result<Asked> {
+        let words: Vec<String> = arguments.iter().map(|a| (*a).to_owned()).collect();
+        Asked::of(&words)
+    }
+
+    #[test]
+    fn where_it_goes_and_whether_it_stays_are_said_in_any_order() {
+        for (words, cluster, check) in [
+            (&[][..], false, false),
+            (&["--check"], false, true),
+            (&["--cluster"], true, false),
+            (&["--cluster", "--check"], true, true),
+            (&["--check", "--cluster"], true, true),
+        ] {
+            assert_eq!(asked(words).ok(), Some(Asked { cluster, check }));
+        }
+    }
+
+    #[test]
+    fn a_word_that_it_does_not_know_is_named_with_those_that_it_knows() {
+        let error = asked(&["--check", "--clutser"])
+            .err()
+            .map(|e| e.to_string());
+        assert_eq!(
+            error.as_deref(),
+            Some("quickstart takes --cluster and --check, not `--clutser`")
+        );
+    }
 }

@@ -1,27 +1,19 @@
 //! A thousand objects into a directory: by the real `weir` process and by writing or hashing the same files.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use rustix::process::Signal;
-use serde_json::Value;
+use anyhow::{Context as _, Result, ensure};
 use weir_core::digest::Digest;
-use weir_tests::weir::{PATIENCE, http_get, text};
-use weir_tests::{Repo, Serving, Weir};
+use weir_tests::weir::{PATIENCE, text};
+use weir_tests::{Repo, Weir};
 
 use super::Size;
 use super::measure::{self, Pairs, seconds};
-use super::table::{Row, Unit, median};
+use super::serving::{LOOK, SELDOM, Serve, Stages};
+use super::table::{Row, Unit};
 use super::work;
-
-/// Between two looks at a process: short against what is measured, long enough not to disturb it.
-const LOOK: Duration = Duration::from_micros(500);
-/// Between two looks where processor time is measured: one look is the rule.
-const SELDOM: Duration = Duration::from_millis(30);
 
 /// All rows of this group.
 ///
@@ -97,17 +89,16 @@ impl Place {
     fn first_sync(&self, stages: &mut Stages) -> Result<f64> {
         let (state, live) = (self.fresh("state"), self.fresh("live"));
         let spent = seconds(|| self.sync(&state, &live))?;
-        stages.add(&self.history(&state)?)?;
+        stages.add(&self.weir, &state)?;
         fs::remove_dir_all(live)?;
         fs::remove_dir_all(state)?;
         Ok(spent)
     }
 
-    fn history(&self, state: &Path) -> Result<Value> {
-        let ran = self
-            .weir
-            .run(["history", "--state", text(state)?, "-o", "json"])?;
-        Ok(serde_json::from_str(&ran.success()?)?)
+    /// A service with folders of its own that has synced.
+    fn serve(&self) -> Result<Serve> {
+        let arguments = self.arguments("serve", &self.fresh("state"), &self.fresh("live"))?;
+        Serve::start(&self.weir, arguments)
     }
 
     /// The same files written without Weir, the folder taken away after the clock has stopped.
@@ -186,8 +177,8 @@ fn unchanged(place: &Place, size: Size) -> Result<Row> {
 }
 
 fn serving(place: &Place, size: Size) -> Result<Vec<Row>> {
-    let mut serve = Serve::start(place)?;
-    let pid = serve.process.pid()?.as_raw_pid();
+    let mut serve = place.serve()?;
+    let pid = serve.pid()?;
     let before = serve.stages()?;
     let wall = Pairs::take(size.rounds, || serve.refresh(LOOK), || place.hash())?;
     let stages = Stages::between(&before, &serve.stages()?);
@@ -236,8 +227,8 @@ fn memory(place: &Place, size: Size) -> Result<Vec<Row>> {
     let (mut resident, mut peak, mut sync) = (Pairs::default(), Pairs::default(), Pairs::default());
     for _ in 0..size.processes.min(5) {
         for (place, is_large) in [(place, true), (&small, false)] {
-            let serve = Serve::start(place)?;
-            let (now, most) = measure::memory(serve.process.pid()?.as_raw_pid())?;
+            let serve = place.serve()?;
+            let (now, most) = measure::memory(serve.pid()?)?;
             serve.stop()?;
             let once = sync_peak(place)?;
             for (pairs, figure) in [(&mut resident, now), (&mut peak, most), (&mut sync, once)] {
@@ -289,132 +280,6 @@ fn sync_peak(place: &Place) -> Result<f64> {
     ensure!(code == Some(0), "weir sync: {}", process.transcript());
     ensure!(most > 0.0, "weir sync ended before its memory was seen");
     Ok(most)
-}
-
-/// A running `weir serve` that has synced.
-struct Serve {
-    process: Serving,
-    address: String,
-}
-
-impl Serve {
-    fn start(place: &Place) -> Result<Serve> {
-        let mut arguments =
-            place.arguments("serve", &place.fresh("state"), &place.fresh("live"))?;
-        arguments.extend(["--interval", "1h", "--listen", "127.0.0.1:0"].map(str::to_owned));
-        let mut process = place.weir.start(arguments)?;
-        let line = process.wait_for_text("/api/v1/apps", PATIENCE)?;
-        let address = line
-            .split_once("http://")
-            .and_then(|(_, rest)| rest.split_once("/api"))
-            .map(|(address, _)| address.to_owned());
-        let address = address.with_context(|| format!("no address in: {line}"))?;
-        process.wait_for_text("synced to", PATIENCE)?;
-        Ok(Serve { process, address })
-    }
-
-    /// Asks for a look at the repository and waits until the app was looked at.
-    fn refresh(&mut self, look: Duration) -> Result<f64> {
-        let before = self.unchanged()?;
-        let started = Instant::now();
-        self.process.signal(Signal::HUP)?;
-        while started.elapsed() < PATIENCE {
-            std::thread::sleep(look);
-            if self.unchanged()? > before {
-                return Ok(started.elapsed().as_secs_f64());
-            }
-        }
-        bail!("no unchanged sync within {PATIENCE:?} of a SIGHUP")
-    }
-
-    fn unchanged(&self) -> Result<f64> {
-        let (_, metrics) = http_get(&self.address, "/metrics")?;
-        let line = metrics
-            .lines()
-            .find(|l| l.starts_with("weir_syncs_total") && l.contains("\"unchanged\""));
-        let number = line.and_then(|l| l.rsplit(' ').next());
-        Ok(number.map_or(Ok(0.0), str::parse)?)
-    }
-
-    /// Sum in seconds and count of each stage so far.
-    fn stages(&self) -> Result<BTreeMap<String, (f64, f64)>> {
-        let (_, metrics) = http_get(&self.address, "/metrics")?;
-        let mut stages: BTreeMap<String, (f64, f64)> = BTreeMap::new();
-        for line in metrics.lines() {
-            let Some((name, rest)) = line.split_once("{stage=\"") else {
-                continue;
-            };
-            let (Some((stage, _)), Some((_, number))) =
-                (rest.split_once('"'), rest.rsplit_once(' '))
-            else {
-                continue;
-            };
-            let entry = stages.entry(stage.to_owned()).or_default();
-            match name {
-                "weir_stage_seconds_sum" => entry.0 = number.parse()?,
-                "weir_stage_seconds_count" => entry.1 = number.parse()?,
-                _ => {}
-            }
-        }
-        Ok(stages)
-    }
-
-    fn stop(mut self) -> Result<()> {
-        let code = self.process.terminate(PATIENCE)?;
-        ensure!(code == Some(0), "weir serve: {}", self.process.transcript());
-        Ok(())
-    }
-}
-
-/// Seconds of each stage, run for run.
-#[derive(Debug, Default)]
-struct Stages(BTreeMap<String, Vec<f64>>);
-
-impl Stages {
-    /// Takes the newest sync of a history.
-    fn add(&mut self, history: &Value) -> Result<()> {
-        let micros = newest_micros(history).context("the history has no sync")?;
-        for (stage, micros) in micros {
-            let micros = micros.as_f64().context("a stage is no number")?;
-            self.0.entry(stage.clone()).or_default().push(micros / 1e6);
-        }
-        Ok(())
-    }
-
-    /// The means of what was between two looks.
-    fn between(
-        before: &BTreeMap<String, (f64, f64)>,
-        after: &BTreeMap<String, (f64, f64)>,
-    ) -> Stages {
-        let mean = |(stage, (sum, count)): (&String, &(f64, f64))| {
-            let (sum_before, count_before) = before.get(stage).copied().unwrap_or_default();
-            let runs = count - count_before;
-            (runs > 0.0).then(|| (stage.clone(), vec![(sum - sum_before) / runs]))
-        };
-        Stages(after.iter().filter_map(mean).collect())
-    }
-}
-
-impl std::fmt::Display for Stages {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (n, (stage, runs)) in self.0.iter().enumerate() {
-            let comma = if n == 0 { "" } else { ", " };
-            write!(f, "{comma}{stage} {:.1}", median(runs) * 1e3)?;
-        }
-        Ok(())
-    }
-}
-
-/// The first `micros` of a value, depth first: histories are newest first.
-fn newest_micros(value: &Value) -> Option<&serde_json::Map<String, Value>> {
-    match value {
-        Value::Object(fields) => fields
-            .get("micros")
-            .and_then(Value::as_object)
-            .or_else(|| fields.values().find_map(newest_micros)),
-        Value::Array(items) => items.iter().find_map(newest_micros),
-        _ => None,
-    }
 }
 
 fn read_all(root: &Path, dir: &Path, out: &mut Vec<(PathBuf, Vec<u8>)>) -> Result<()> {

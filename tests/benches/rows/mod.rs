@@ -10,12 +10,16 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 
 mod dir;
+mod kube;
 mod measure;
 mod meters;
 mod sandbox;
+mod serving;
 mod table;
 mod work;
 mod yaml;
+
+pub(crate) use kube::HOLD;
 
 use table::{Report, Row};
 
@@ -24,6 +28,8 @@ use table::{Report, Row};
 pub(crate) struct Size {
     /// Objects of the large repository, in ten files.
     pub(crate) objects: usize,
+    /// Objects of the largest app, of which the memory is looked at.
+    pub(crate) owned: usize,
     /// Pairs of runs inside this process.
     pub(crate) rounds: usize,
     /// Pairs of runs of processes.
@@ -34,12 +40,14 @@ impl Size {
     /// For figures.
     pub(crate) const FULL: Size = Size {
         objects: 1000,
+        owned: 5000,
         rounds: 21,
         processes: 11,
     };
     /// To see that everything runs.
     pub(crate) const QUICK: Size = Size {
         objects: 20,
+        owned: 40,
         rounds: 1,
         processes: 1,
     };
@@ -48,12 +56,13 @@ impl Size {
 /// One group of rows: its name on the command line, and what measures it.
 type Group = (&'static str, fn(Size) -> Result<Vec<Row>>);
 
-/// All groups, in the order of the table. Rows against a real API server get a group of their own here.
+/// All groups, in the order of the table.
 const GROUPS: &[Group] = &[
     ("yaml", yaml::rows),
     ("sandbox", sandbox::rows),
     ("meters", meters::rows),
     ("dir", dir::rows),
+    ("kube", kube::rows),
 ];
 
 /// What was asked for.
@@ -68,6 +77,12 @@ struct Options {
 /// # Errors
 /// An argument that is none, or a file that cannot be written.
 pub(crate) fn main(arguments: Vec<String>) -> Result<bool> {
+    // A row starts this program once more, as the process that its memory is held against.
+    if let [word, rest @ ..] = &arguments[..]
+        && word == HOLD
+    {
+        return kube::hold(rest).map(|()| true);
+    }
     let options = options(arguments)?;
     let report = run(options.size, &options.only);
     println!("{report}");

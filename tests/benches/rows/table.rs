@@ -17,6 +17,8 @@ pub(crate) enum Unit {
     Bytes,
     /// Bytes each second.
     BytesPerSecond,
+    /// Requests.
+    Requests,
 }
 
 /// One line: what Weir does and what it is held against.
@@ -145,6 +147,7 @@ impl Unit {
             Unit::Seconds => "s",
             Unit::Bytes => "B",
             Unit::BytesPerSecond => "B/s",
+            Unit::Requests => "requests",
         }
     }
 
@@ -152,7 +155,10 @@ impl Unit {
     fn spread(self, numbers: &[f64]) -> String {
         let s = Spread::of(numbers);
         let (factor, unit) = self.scale(s.median);
-        let show = |x: f64| figure(x / factor);
+        let show = |x: f64| match self {
+            Unit::Requests => format!("{x:.0}"),
+            _ => figure(x / factor),
+        };
         format!(
             "{} {unit} ({} to {})",
             show(s.median),
@@ -169,6 +175,7 @@ impl Unit {
             Unit::Seconds => (1e-9, "ns"),
             Unit::Bytes => (f64::from(1 << 20), "MiB"),
             Unit::BytesPerSecond => (1e6, "MB/s"),
+            Unit::Requests => (1.0, "requests"),
         }
     }
 }

@@ -22,6 +22,11 @@ pub(crate) const APP: &str = "app";
 
 /// ConfigMaps of about 300 bytes each, spread over files.
 pub(crate) fn files(objects: usize, files: usize) -> Vec<(String, String)> {
+    files_in("w1", objects, files)
+}
+
+/// The same in a namespace.
+pub(crate) fn files_in(namespace: &str, objects: usize, files: usize) -> Vec<(String, String)> {
     let each = objects.div_ceil(files);
     let file = |n: usize| {
         let mut text = String::new();
@@ -30,7 +35,7 @@ pub(crate) fn files(objects: usize, files: usize) -> Vec<(String, String)> {
             // Writing into a String cannot fail.
             let _ = write!(
                 text,
-                "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cm-{i:04}\n  namespace: w1\n  labels:\n    bench: w1\n\
+                "---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: cm-{i:04}\n  namespace: {namespace}\n  labels:\n    bench: w1\n\
                  data:\n  rev: \"r0\"\n  index: \"{i}\"\n  host: \"svc-{i}.w1.svc.cluster.local\"\n  text: \"{words}\"\n"
             );
         }
@@ -72,8 +77,16 @@ pub(crate) fn snapshot(files: &[(String, String)]) -> Result<Snapshot> {
 /// # Errors
 /// Git fails.
 pub(crate) fn repository(objects: usize) -> Result<Repo> {
+    repository_in("w1", objects)
+}
+
+/// The same in a namespace.
+///
+/// # Errors
+/// As there.
+pub(crate) fn repository_in(namespace: &str, objects: usize) -> Result<Repo> {
     let mut repo = Repo::empty()?;
-    for (path, text) in files(objects, 10.min(objects)) {
+    for (path, text) in files_in(namespace, objects, 10.min(objects)) {
         repo.write(&path, text)?;
     }
     let manifest = format!("version: 1\napps:\n  - name: bench\n    path: {APP}\n");
