@@ -84,7 +84,10 @@ fn the_readmes_way_to_ones_own_cluster_goes_to_its_end() {
             &format!("sed -i 's/namespace: shop/namespace: {namespace}/' weir.yaml && git init"),
         );
     let script = format!("trap 'kill %1; wait' EXIT\n{way}");
-    let ran = scene.weir.shell(&script, &scene.kubectl).unwrap();
+    let ran = scene
+        .weir
+        .shell(&script, &[scene.kubectl.binary()])
+        .unwrap();
     let said = ran.code(0).unwrap().stdout;
     for expected in [
         "deployment.apps/web",

@@ -10,6 +10,11 @@ use weir_tests::control_plane::{AuditEntry, ControlPlane, Kubectl, wait};
 use weir_tests::weir::Ran;
 use weir_tests::{GitServer, Repo, Weir};
 
+#[path = "kube_spine/objects.rs"]
+mod objects;
+
+use objects::{deployment, has, job, map, object, pod, secret, title};
+
 /// Longer than a rollout takes on a fake node, on any machine.
 const SOON: Duration = Duration::from_secs(90);
 const APPS: usize = 30;
@@ -333,83 +338,6 @@ impl Spine {
         .map(|ran| assert_eq!(ran, WEBS + JOBS))
         .unwrap();
     }
-}
-
-fn has(object: &Value, condition: &str) -> bool {
-    let conditions = object["status"]["conditions"].as_array();
-    conditions.is_some_and(|all| {
-        all.iter()
-            .any(|c| c["type"] == condition && c["status"] == "True")
-    })
-}
-
-/// Which object it is, for people.
-fn title(object: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let metadata = &object["metadata"];
-    let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
-    format!("{} {namespace}/{name}", text(&object["kind"]))
-}
-
-/// An object with these other fields.
-fn object(api: &str, kind: &str, name: &str, namespace: Option<&str>, rest: Value) -> Value {
-    let mut object = json!({ "apiVersion": api, "kind": kind, "metadata": { "name": name } });
-    if let Some(namespace) = namespace {
-        object["metadata"]["namespace"] = json!(namespace);
-    }
-    for (field, value) in rest.as_object().unwrap() {
-        object[field] = value.clone();
-    }
-    object
-}
-
-fn map(name: &str, namespace: &str, value: &str) -> Value {
-    object(
-        "v1",
-        "ConfigMap",
-        name,
-        Some(namespace),
-        json!({ "data": { "value": value } }),
-    )
-}
-
-fn secret(name: &str, namespace: &str) -> Value {
-    let rest = json!({ "type": "Opaque", "stringData": { "password": "hunter2" } });
-    object("v1", "Secret", name, Some(namespace), rest)
-}
-
-fn pod(name: &str, version: u32) -> Value {
-    let limits = json!({ "cpu": "100m", "memory": "64Mi" });
-    json!({
-        "name": "main", "image": format!("registry.example/{name}:1.0.{version}"), "resources": { "limits": limits },
-    })
-}
-
-fn deployment(name: &str, namespace: &str, version: u32) -> Value {
-    let labels = json!({ "run": name });
-    let template =
-        json!({ "metadata": { "labels": labels }, "spec": { "containers": [pod(name, version)] } });
-    let spec =
-        json!({ "replicas": 2, "selector": { "matchLabels": labels }, "template": template });
-    object(
-        "apps/v1",
-        "Deployment",
-        name,
-        Some(namespace),
-        json!({ "spec": spec }),
-    )
-}
-
-fn job(name: &str, namespace: &str) -> Value {
-    let pod = json!({ "restartPolicy": "Never", "containers": [pod(name, 1)] });
-    let spec = json!({ "template": { "spec": pod } });
-    object(
-        "batch/v1",
-        "Job",
-        name,
-        Some(namespace),
-        json!({ "spec": spec }),
-    )
 }
 
 #[test]

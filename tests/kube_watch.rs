@@ -260,3 +260,36 @@ fn a_new_commit_and_its_own_events_write_each_object_once() {
         .collect();
     assert_eq!(writes, ["a"]);
 }
+
+#[test]
+fn a_stop_in_the_middle_of_an_apply_finishes_it() {
+    let mut scene = scene();
+    for n in 0..300 {
+        let name = format!("m{n}");
+        scene
+            .repo
+            .write(&format!("web/{name}.yaml"), map(&name, "one"))
+            .unwrap();
+    }
+    scene.repo.commit("many").unwrap();
+    let url = scene.server.url("work");
+    let words = [
+        "serve",
+        "--repo",
+        &url,
+        "--target",
+        "kube:",
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    let mut serving = scene.weir.start(words).unwrap();
+    wait::until(SOON, "the first objects", || {
+        Ok((!scene.names()?.is_empty()).then_some(()))
+    })
+    .unwrap();
+    assert_eq!(serving.terminate(Duration::from_secs(30)).unwrap(), Some(0));
+    assert_eq!(scene.names().unwrap().len(), 302);
+    // What it said to the ledger is all that is there: nothing is left to do.
+    let said = scene.synced().unwrap();
+    assert!(!said.contains("ConfigMap"), "{said}");
+}

@@ -244,3 +244,22 @@ fn a_state_too_deep_for_a_socket_is_refused_with_its_length() {
         assert!(ran.stderr.contains("107 bytes"), "{}", ran.stderr);
     }
 }
+
+#[test]
+fn a_host_whose_log_nobody_reads_any_more_goes_on_and_stops_when_told() {
+    let mut scene = Scene::new();
+    scene.push("one");
+    let live = scene.weir.path("live/shop/configmap/map.yaml");
+    let words = scene.follow("serve", &["--interval", "1h", "--listen", "127.0.0.1:0"]);
+    // The reader of its log ends with the first line.
+    let script = format!(
+        "weir {} 2> >(head -n 1 >/dev/null) & pid=$!\n\
+         for _ in $(seq 600); do [ -e {live} ] && break; sleep 0.1; done\n\
+         weir refresh && weir refresh && kill -TERM $pid\n\
+         code=0; wait $pid || code=$?; echo \"ended with $code\"\n",
+        words.join(" "),
+        live = live.display()
+    );
+    let ran = scene.weir.shell(&script, &[]).unwrap().code(0).unwrap();
+    assert!(ran.stdout.ends_with("ended with 0\n"), "{}", ran.stdout);
+}

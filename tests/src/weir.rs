@@ -10,7 +10,6 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-use crate::control_plane::Kubectl;
 use crate::places;
 
 mod serving;
@@ -148,21 +147,20 @@ impl Weir {
         Serving::start(command)
     }
 
-    /// Runs a script of a document as a person would, in the workspace's folder, with this machine's `weir` and
-    /// `kubectl` on the path. It ends at the first command that fails.
+    /// Runs a script as a person would, in the workspace's folder, with this machine's `weir` and these programs on
+    /// the path. It ends at the first command that fails.
     ///
     /// # Errors
     /// It cannot be started, or runs longer than [`PATIENCE`].
     #[expect(
         clippy::disallowed_methods,
-        reason = "the rig runs what a document shows"
+        reason = "the rig runs what a person would"
     )]
-    pub fn shell(&self, script: &str, kubectl: &Kubectl) -> Result<Ran> {
-        let mut path = std::env::join_paths(
-            [&self.binary, kubectl.binary()]
-                .into_iter()
-                .filter_map(|program| program.parent()),
-        )?;
+    pub fn shell(&self, script: &str, programs: &[&Path]) -> Result<Ran> {
+        let programs = [self.binary.as_path()]
+            .into_iter()
+            .chain(programs.iter().copied());
+        let mut path = std::env::join_paths(programs.filter_map(Path::parent))?;
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
         let mut command = Command::new("bash");

@@ -59,6 +59,8 @@ where
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
+        // It would be said on stderr, which cannot be written to then: that panics, and ends the task that logged.
+        .log_internal_errors(false)
         .with_ansi(ansi);
     // Around the filter, so that no directive, however exact, gets past it.
     let capped = filter_fn(is_within_caps);

@@ -96,6 +96,14 @@ impl Mirror {
         });
     }
 
+    /// Whether a kind is known not to be watched now.
+    pub(super) fn is_away(&self, kind: &Kind) -> bool {
+        let kinds = self.kinds();
+        kinds
+            .get(kind)
+            .is_some_and(|m| matches!(m.trust, Trust::Away(_)))
+    }
+
     /// A kind cannot be watched: why. Its entries wait for the next list, and answer nothing until then.
     pub(super) fn lost(&self, kind: &Kind, why: String) {
         if let Some(mirrored) = self.kinds().get_mut(kind) {

@@ -28,14 +28,20 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// All watches of one repository in one cluster. They end with it.
 pub(super) struct Watches {
     mirror: Arc<Mirror>,
-    tasks: Mutex<BTreeMap<Kind, AbortHandle>>,
+    tasks: Mutex<BTreeMap<Kind, Task>>,
+}
+
+/// One watch under way, at one version of its kind.
+struct Task {
+    version: String,
+    handle: AbortHandle,
 }
 
 impl Drop for Watches {
     fn drop(&mut self) {
         let tasks = self.tasks.get_mut().unwrap_or_else(PoisonError::into_inner);
         for task in tasks.values() {
-            task.abort();
+            task.handle.abort();
         }
     }
 }
@@ -54,12 +60,15 @@ impl Watches {
         &self.mirror
     }
 
-    /// Watches this kind too, from now on.
+    /// Watches this kind too, from now on. One that cannot be watched at the version it had begins anew at another.
     pub(super) fn begin(&self, client: &Client, place: &str, page: u32, resource: &ApiResource) {
         let kind = (resource.group.clone(), resource.kind.clone());
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        if tasks.contains_key(&kind) {
-            return;
+        if let Some(task) = tasks.get(&kind) {
+            if task.version == resource.version || !self.mirror.is_away(&kind) {
+                return;
+            }
+            task.handle.abort();
         }
         self.mirror.begin(&kind);
         let one = One {
@@ -70,7 +79,9 @@ impl Watches {
             page,
             kind: kind.clone(),
         };
-        tasks.insert(kind, tokio::spawn(one.run()).abort_handle());
+        let (version, handle) = (resource.version.clone(), tokio::spawn(one.run()));
+        let handle = handle.abort_handle();
+        tasks.insert(kind, Task { version, handle });
     }
 }
 
