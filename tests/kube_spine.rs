@@ -13,7 +13,7 @@ use weir_tests::{GitServer, Repo, Weir};
 #[path = "kube_spine/objects.rs"]
 mod objects;
 
-use objects::{deployment, has, job, map, object, pod, secret, title};
+use objects::{deployment, has, job, map, object, secret, title};
 
 /// Longer than a rollout takes on a fake node, on any machine.
 const SOON: Duration = Duration::from_secs(90);
@@ -129,7 +129,7 @@ impl Spine {
                 Some(&home),
                 binding("Role", "reader"),
             ),
-            object(&rbac, "ClusterRole", &wide, None, rules.clone()),
+            object(&rbac, "ClusterRole", &wide, None, rules),
             object(
                 &rbac,
                 "ClusterRoleBinding",

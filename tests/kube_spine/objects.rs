@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 /// Whether a condition of an object is true.
-pub fn has(object: &Value, condition: &str) -> bool {
+pub(crate) fn has(object: &Value, condition: &str) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.is_some_and(|all| {
         all.iter()
@@ -12,7 +12,7 @@ pub fn has(object: &Value, condition: &str) -> bool {
 }
 
 /// Which object it is, for people.
-pub fn title(object: &Value) -> String {
+pub(crate) fn title(object: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let metadata = &object["metadata"];
     let (namespace, name) = (text(&metadata["namespace"]), text(&metadata["name"]));
@@ -20,7 +20,13 @@ pub fn title(object: &Value) -> String {
 }
 
 /// An object with these other fields.
-pub fn object(api: &str, kind: &str, name: &str, namespace: Option<&str>, rest: Value) -> Value {
+pub(crate) fn object(
+    api: &str,
+    kind: &str,
+    name: &str,
+    namespace: Option<&str>,
+    rest: Value,
+) -> Value {
     let mut object = json!({ "apiVersion": api, "kind": kind, "metadata": { "name": name } });
     if let Some(namespace) = namespace {
         object["metadata"]["namespace"] = json!(namespace);
@@ -32,7 +38,7 @@ pub fn object(api: &str, kind: &str, name: &str, namespace: Option<&str>, rest: 
 }
 
 /// A config map with one value.
-pub fn map(name: &str, namespace: &str, value: &str) -> Value {
+pub(crate) fn map(name: &str, namespace: &str, value: &str) -> Value {
     object(
         "v1",
         "ConfigMap",
@@ -43,13 +49,13 @@ pub fn map(name: &str, namespace: &str, value: &str) -> Value {
 }
 
 /// A Secret with one value.
-pub fn secret(name: &str, namespace: &str) -> Value {
+pub(crate) fn secret(name: &str, namespace: &str) -> Value {
     let rest = json!({ "type": "Opaque", "stringData": { "password": "hunter2" } });
     object("v1", "Secret", name, Some(namespace), rest)
 }
 
 /// A container of a version.
-pub fn pod(name: &str, version: u32) -> Value {
+pub(crate) fn pod(name: &str, version: u32) -> Value {
     let limits = json!({ "cpu": "100m", "memory": "64Mi" });
     json!({
         "name": "main", "image": format!("registry.example/{name}:1.0.{version}"), "resources": { "limits": limits },
@@ -57,7 +63,7 @@ pub fn pod(name: &str, version: u32) -> Value {
 }
 
 /// Two replicas of a container of a version.
-pub fn deployment(name: &str, namespace: &str, version: u32) -> Value {
+pub(crate) fn deployment(name: &str, namespace: &str, version: u32) -> Value {
     let labels = json!({ "run": name });
     let template =
         json!({ "metadata": { "labels": labels }, "spec": { "containers": [pod(name, version)] } });
@@ -73,7 +79,7 @@ pub fn deployment(name: &str, namespace: &str, version: u32) -> Value {
 }
 
 /// One run of a container.
-pub fn job(name: &str, namespace: &str) -> Value {
+pub(crate) fn job(name: &str, namespace: &str) -> Value {
     let pod = json!({ "restartPolicy": "Never", "containers": [pod(name, 1)] });
     let spec = json!({ "template": { "spec": pod } });
     object(
