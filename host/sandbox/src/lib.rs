@@ -7,6 +7,7 @@
 //! pool could not do.
 
 mod bindings;
+mod build;
 mod cache;
 mod call;
 mod compile;
@@ -22,6 +23,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use build::{BuildError, BuildLimits, BuiltComponent, build_component};
 pub use compile::{CompileError, compile_worker};
 pub use config::{CompileLimits, CompileMode, SandboxConfig};
 pub use engine::{TICK, engine_config};

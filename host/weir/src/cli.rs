@@ -19,6 +19,7 @@ mod histories;
 mod history;
 mod lock;
 mod output;
+mod plugin;
 mod refresh;
 mod render;
 mod serve;
@@ -61,6 +62,8 @@ enum Command {
     History(history::HistoryArgs),
     /// Check this host: state, ledger, plugins, sandbox
     Doctor(doctor::DoctorArgs),
+    /// For authors of plugins: build
+    Plugin(plugin::PluginArgs),
     /// Print the JSON Schema of weir.yaml, weir.lock or a host's file, for editors
     Schema {
         /// Which file
@@ -134,6 +137,7 @@ fn run(cli: Cli) -> Result<Done, Error> {
         Command::CompileWorker => engine::compile_worker(),
         #[cfg(feature = "crash-points")]
         Command::CrashPoints => output::print(&format!("{}\n", crate::crash::STEPS.join("\n"))),
+        Command::Plugin(args) => plugin::plugin(&args),
         Command::Serve(args) => on_runtime(serve::serve(&global, &args)),
         Command::Refresh(args) => on_runtime(refresh::refresh(&global, &args)),
         Command::Sync(args) => on_runtime(serve::sync(&global, &args)),

@@ -18,6 +18,7 @@ mod read_model;
 mod repository;
 mod sync;
 mod tell;
+mod toolchain;
 mod turns;
 
 fn main() -> std::process::ExitCode {

@@ -1,0 +1,158 @@
+//! From a core module, as a language's own compiler makes it for `wasip1`, to a plugin's component.
+//!
+//! The steps, each in a module of its own: [`segments`] joins data segments, [`warm`] runs `_initialize` once and keeps
+//! the memory as it is then, [`encode`] wraps the module for the world of its role; then its imports are checked as at
+//! a load. The same module gives the same component everywhere.
+
+mod encode;
+mod segments;
+mod warm;
+
+use std::time::Duration;
+
+use weir_core::digest::Digest;
+use weir_core::fault::{Blame, Fault, Retry};
+
+use crate::Role;
+use crate::inspect;
+use crate::load::LoadError;
+
+/// What making one component may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct BuildLimits {
+    /// Bytes of the module and of the component.
+    pub bytes: usize,
+    /// Linear memory after `_initialize`, in bytes.
+    pub memory: usize,
+    /// Wall time of `_initialize`.
+    pub start: Duration,
+}
+
+impl BuildLimits {
+    /// What `weir plugin build` allows. The largest bundled plugin has a module of 30 MiB and starts in a second.
+    pub const AUTHOR: BuildLimits = BuildLimits {
+        bytes: 256 << 20,
+        memory: 512 << 20,
+        start: Duration::from_secs(120),
+    };
+}
+
+/// A component that was made.
+#[derive(Debug, Clone)]
+pub struct BuiltComponent {
+    /// Its role, as the module's export says it.
+    pub role: Role,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Their digest.
+    pub digest: Digest,
+}
+
+/// A module that does not become a component.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The bytes are not a core module that can be read.
+    #[error("the compiler's output is not a WebAssembly module: {0}")]
+    NotAModule(String),
+    /// It exports the function of no role, or of two.
+    #[error(
+        "the module exports {found}; a plugin exports exactly one of `render`, `transform` and `validate`: import one of the SDK's packages for a role, and call its Export in an init"
+    )]
+    Role {
+        /// What it exports of the three.
+        found: String,
+    },
+    /// It is larger than is allowed.
+    #[error("{what}: {size} bytes; at most {limit} are allowed: leave packages out")]
+    TooLarge {
+        /// The module or its memory.
+        what: &'static str,
+        /// Its size in bytes.
+        size: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// `_initialize` did not come to its end.
+    #[error("the program does not start: {0}")]
+    Start(String),
+    /// It does not fit its world.
+    #[error("the module does not fit the world `{role}` of weir:plugin@0.1.0: {why}")]
+    World {
+        /// The role.
+        role: Role,
+        /// What does not fit.
+        why: String,
+    },
+    /// It imports what its role may not have.
+    #[error(transparent)]
+    Import(#[from] LoadError),
+}
+
+impl Blame for BuildError {
+    fn fault(&self) -> Fault {
+        Fault::Plugin
+    }
+    fn retry(&self) -> Retry {
+        Retry::OnChange
+    }
+}
+
+/// Makes a component of a core module. It blocks, for some seconds with large ones.
+///
+/// # Errors
+/// See [`BuildError`].
+pub fn build_component(module: &[u8], limits: &BuildLimits) -> Result<BuiltComponent, BuildError> {
+    within("the module", module.len(), limits.bytes)?;
+    let role = role_of(module)?;
+    let joined = segments::join(module)?;
+    let warmed = warm::warm(&joined, limits)?;
+    // The snapshot has a segment for each run of memory that is not zero.
+    let joined = segments::join(&warmed)?;
+    let bytes = encode::encode(joined, role)?;
+    within("the component", bytes.len(), limits.bytes)?;
+    let digest = Digest::of(&bytes);
+    inspect::check(digest, role, &bytes)?;
+    Ok(BuiltComponent {
+        role,
+        bytes,
+        digest,
+    })
+}
+
+fn within(what: &'static str, size: usize, limit: usize) -> Result<(), BuildError> {
+    if size > limit {
+        return Err(BuildError::TooLarge { what, size, limit });
+    }
+    Ok(())
+}
+
+/// The role of a module by what it exports.
+fn role_of(module: &[u8]) -> Result<Role, BuildError> {
+    let not = |e: wasmparser::BinaryReaderError| BuildError::NotAModule(e.to_string());
+    let mut found = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        if let wasmparser::Payload::ExportSection(exports) = payload.map_err(not)? {
+            for export in exports {
+                found.extend(match export.map_err(not)?.name {
+                    "render" => Some((Role::Renderer, "render")),
+                    "transform" => Some((Role::Transformer, "transform")),
+                    "validate" => Some((Role::Validator, "validate")),
+                    _ => None,
+                });
+            }
+        }
+    }
+    match found.as_slice() {
+        [(role, _)] => Ok(*role),
+        [] => Err(BuildError::Role {
+            found: "none of a plugin's functions".to_owned(),
+        }),
+        several => Err(BuildError::Role {
+            found: several
+                .iter()
+                .map(|(_, name)| format!("`{name}`"))
+                .collect::<Vec<_>>()
+                .join(" and "),
+        }),
+    }
+}

@@ -1,0 +1,7 @@
+module weir.dev/guests
+
+go 1.26
+
+require weir.dev/plugin v0.0.0
+
+replace weir.dev/plugin => ../../../plugins/sdk/go
