@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{control_plane, deny, plugins, quickstart, tools};
+use crate::{control_plane, deny, go_plugins, plugins, quickstart, tools};
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
@@ -38,15 +38,17 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     steps.step("format", "run `cargo xtask fmt` and commit", || {
         cargo(root).args(["fmt", "--all", "--check"]).run()
     })?;
+    steps.step("build", "see the compiler's message", || {
+        cargo(root).arg("build").args(SELECTION).run()
+    })?;
     steps.step("plugins", "see the compiler's message", || {
         plugins::build_plugins(root)
     })?;
     steps.step("guests", "see the compiler's message", || {
-        plugins::build_guests(root)
+        plugins::build_guests(root)?;
+        go_plugins::build_guests(root)
     })?;
-    steps.step("build", "see the compiler's message", || {
-        cargo(root).arg("build").args(SELECTION).run()
-    })?;
+    steps.step("Go SDK", "see Go's message", || go_plugins::test(root))?;
     steps.step(
         "clippy",
         "mend what it names; an exception is `#[expect(LINT, reason = \"...\")]`",

@@ -15,6 +15,7 @@ mod cluster;
 mod control_plane;
 mod deny;
 mod fulltest;
+mod go_plugins;
 mod plugins;
 mod quickstart;
 mod run;
@@ -46,6 +47,11 @@ const TASKS: &[Task] = &[
         name: "plugins",
         help: "build the bundled plugins and the test guests into target/",
         run: plugins_task,
+    },
+    Task {
+        name: "plugin",
+        help: "build DIR [--output FILE]: make a component of the plugin in a folder (the same as `weir plugin build`)",
+        run: go_plugins::run,
     },
     Task {
         name: "control-plane",
@@ -137,7 +143,7 @@ fn plugins_task(root: &Path, _: &[String]) -> Result<()> {
     tools::wasm_target(root)?;
     plugins::build_plugins(root)?;
     plugins::build_guests(root)?;
-    Ok(())
+    go_plugins::build_guests(root)
 }
 
 /// The workspace: two folders above this package.

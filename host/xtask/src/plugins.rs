@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
+use crate::go_plugins;
 use crate::run::{Run, cargo, program};
 
 /// The bundled plugins: their name in a manifest. The package is `weir-plugin-NAME`.
 const PLUGINS: [&str; 3] = ["yaml", "metadata", "baseline"];
+/// Those written in Go: their name in a manifest, which is their folder in `plugins/`.
+const GO_PLUGINS: [&str; 0] = [];
 
 /// Where plugins are compiled: a folder for each clone, as Cargo's templates say it.
 const BUILD_DIR: &str = "{cargo-cache-home}/weir-build/plugins/{workspace-path-hash}";
@@ -55,6 +58,13 @@ pub(crate) fn build_plugins(root: &Path) -> Result<Built> {
         own_home: None,
     };
     let files = compile_plugins(root, &places)?;
+    let mut files = files;
+    for name in GO_PLUGINS {
+        files.push((
+            name,
+            go_plugins::component(root, &format!("plugins/{name}"))?,
+        ));
+    }
     let dir = root.join("target/plugins");
     let mut built = Built {
         components: Vec::new(),
@@ -125,6 +135,10 @@ pub(crate) fn check_reproducible(root: &Path) -> Result<()> {
             );
         }
     }
+    for name in GO_PLUGINS {
+        go_plugins::check_reproducible(root, &copy, &format!("plugins/{name}"))?;
+    }
+    go_plugins::check_reproducible(root, &copy, "tests/guests/go/renders")?;
     println!(
         "    {} plugins: the same bytes in both folders",
         first.components.len()
@@ -286,7 +300,7 @@ fn component(name: &str, file: &Path) -> Result<(Component, Vec<u8>)> {
 }
 
 /// Writes a file so that a reader sees it whole or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|there| there == bytes) {
         return Ok(());
     }

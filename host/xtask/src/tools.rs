@@ -79,16 +79,25 @@ pub(crate) fn components(root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Go is there.
+///
+/// # Errors
+/// It is not; the text says what it is for.
+pub(crate) fn go(root: &Path) -> Result<()> {
+    if !program("go", root).arg("version").succeeds() {
+        bail!(
+            "go is not in PATH: install Go 1.26 or newer (https://go.dev/dl); plugins are written in it, and tests compare with its libraries"
+        );
+    }
+    Ok(())
+}
+
 /// Builds the Go program that reads YAML as Kubernetes does, for the differential test.
 ///
 /// # Errors
 /// Go is missing, or it does not build (the first build downloads its modules).
 pub(crate) fn yaml_oracle(root: &Path) -> Result<PathBuf> {
-    if !program("go", root).arg("version").succeeds() {
-        bail!(
-            "go is not in PATH: install Go (https://go.dev/dl); the YAML differential test compares with its library"
-        );
-    }
+    go(root)?;
     let binary = cache()?.join("bin/yaml-oracle");
     program("go", &root.join("tests/yaml-differential"))
         .args(["build", "-trimpath", "-o"])
