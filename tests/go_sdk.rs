@@ -31,10 +31,10 @@ const LOOKS: &[Look] = &[
             "app: params\n",
             "path: apps/params\n",
             "namespace: spaced\n",
-            "kubernetes: 1.36.5\n",
+            "kubernetes: \"1.36.5\"\n",
             "apis: a.example/v1 b.example/v1/Thing\n",
             "target: default\n",
-            "'{\"do\":\"params\"}'",
+            r#"config: "{\"do\":\"params\"}""#,
         ],
     },
     Look {
@@ -43,9 +43,9 @@ const LOOKS: &[Look] = &[
         pipeline: "render: { plugin: renders, config: { do: files } }",
         good: true,
         words: &[
-            "a.yaml: '-r--r--r-- 3 \"a\\nb\"'\n",
-            "deep.er.empty: '-r--r--r-- 0 \"\"'\n",
-            "run.sh: '-r-xr-xr-x 7 \"echo hi\"'\n",
+            r#"a.yaml: "-r--r--r-- 3 \"a\\nb\"""#,
+            r#"deep.er.empty: "-r--r--r-- 0 \"\"""#,
+            r#"run.sh: "-r-xr-xr-x 7 \"echo hi\"""#,
         ],
     },
     Look {
@@ -61,13 +61,13 @@ const LOOKS: &[Look] = &[
         pipeline: "roots: [apps/errors], render: { plugin: renders, config: { do: errors } }",
         good: true,
         words: &[
-            "directory: 'read apps/errors: is a directory'",
-            "file: 'readdir apps/errors/a.yaml: not a directory'",
-            "missing: 'not there: read apps/errors/nothing.yaml: file does not exist'",
+            r#"directory: "read apps/errors: is a directory""#,
+            r#"file: "readdir apps/errors/a.yaml: not a directory""#,
+            r#"missing: "not there: read apps/errors/nothing.yaml: file does not exist""#,
             "open: no error",
-            "outside: 'read ../outside: invalid argument'",
-            "read-directory: 'read errors: is a directory'",
-            "stat: 'not there: stat apps/errors/nothing/deeper: file does not exist'",
+            r#"outside: "read ../outside: invalid argument""#,
+            r#"read-directory: "read errors: is a directory""#,
+            r#"stat: "not there: stat apps/errors/nothing/deeper: file does not exist""#,
         ],
     },
     Look {
@@ -241,7 +241,7 @@ impl Machine {
         repo.write("weir.yaml", manifest)?;
         repo.commit("All")?;
         let weir = Weir::new()?;
-        weir.run(["lock", "--repo", text(&repo.path())])?
+        weir.run(["lock", "--repo", text(&repo.path())?])?
             .success()?;
         let lock = std::fs::read_to_string(repo.path().join("weir.lock"))?;
         repo.write("weir.lock", with_facts(&lock))?;
@@ -252,7 +252,7 @@ impl Machine {
     fn look(&self, look: &Look) -> Result<(), Failed> {
         let ran = self
             .weir
-            .run(["render", look.name, "--repo", text(&self.repo.path())])?;
+            .run(["render", look.name, "--repo", text(&self.repo.path())?])?;
         if look.good != (ran.code == Some(0)) {
             return Err(format!(
                 "it ended with {:?}:\n{}{}",

@@ -1,10 +1,11 @@
 //! From a core module, as a language's own compiler makes it for `wasip1`, to a plugin's component.
 //!
 //! The steps, each in a module of its own: [`segments`] joins data segments, [`warm`] runs `_initialize` once and keeps
-//! the memory as it is then, [`encode`] wraps the module for the world of its role; then its imports are checked as at
+//! the memory as it is then, [`realloc`] adds the allocator that the host calls, [`encode`] wraps the module for the world of its role; then its imports are checked as at
 //! a load. The same module gives the same component everywhere.
 
 mod encode;
+mod realloc;
 mod segments;
 mod warm;
 
@@ -105,9 +106,12 @@ pub fn build_component(module: &[u8], limits: &BuildLimits) -> Result<BuiltCompo
     within("the module", module.len(), limits.bytes)?;
     let role = role_of(module)?;
     let joined = segments::join(module)?;
-    let warmed = warm::warm(&joined, limits)?;
+    let (warmed, arena) = warm::warm(&joined, limits)?;
     // The snapshot has a segment for each run of memory that is not zero.
-    let joined = segments::join(&warmed)?;
+    let mut joined = segments::join(&warmed)?;
+    if let Some(arena) = arena {
+        joined = realloc::add(&joined, arena)?;
+    }
     let bytes = encode::encode(joined, role)?;
     within("the component", bytes.len(), limits.bytes)?;
     let digest = Digest::of(&bytes);

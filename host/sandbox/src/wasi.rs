@@ -19,6 +19,9 @@ use crate::state::{State, Tail};
 const CLOCK_START: u64 = 1_000_000_000;
 /// What each look at the monotonic clock moves it by, in nanoseconds.
 const CLOCK_STEP: u64 = 1_000_000;
+/// The longest wait that is over at once during a call. Runtimes wait for microseconds for threads of their own, which
+/// are not there (Go's, when it collects); what waits longer waits for something outside.
+const SHORT_WAIT: u64 = 100_000_000;
 /// What every plugin gets for a hash seed. Hash maps may then be attacked by whoever writes the
 /// repository, who can spend the plugin's fuel in simpler ways.
 const SEED: (u64, u64) = (0x7765_6972_7765_6972, 0x6765_6e75_7365_6564);
@@ -88,14 +91,14 @@ impl State {
         CLOCK_START.saturating_add(self.monotonic)
     }
 
-    /// Waiting for a moment. Nobody ever waits here. A moment that has come is no wait. While a component
-    /// starts, the clock moves on to the moment at once: runtimes such as Go's set timers before `main`, and
-    /// where the clock only counts, this is as deterministic as a look at it. During a call it is refused,
-    /// since code that waits for something outside waits for what is not there.
+    /// Waiting for a moment. Nobody ever waits here: the clock moves on to the moment at once, and where the
+    /// clock only counts, this is as deterministic as a look at it. Runtimes such as Go's set timers before
+    /// `main` and wait for moments when they collect. During a call a longer wait is refused, since code that
+    /// waits for something outside waits for what is not there.
     fn wait(&mut self, until: u64, what: &'static str) -> wasmtime::Result<Resource<DynPollable>> {
         self.count()?;
         if until > self.monotonic() {
-            if self.called {
+            if self.called && until - self.monotonic() > SHORT_WAIT {
                 let instead = "a plugin cannot wait: take the sleep or the timer out of it";
                 return Err(self.stop(Failure::Refused { what, instead }));
             }

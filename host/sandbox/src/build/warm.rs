@@ -10,6 +10,7 @@ use wasmtime::{Caller, Config, Engine, Extern, Instance, Linker, Module, OptLeve
 use wasmtime::{StoreLimits, StoreLimitsBuilder, Val};
 use wasmtime_wizer::{InstanceState, SnapshotVal, Wizer};
 
+use super::realloc::ARENA;
 use super::{BuildError, BuildLimits, within};
 use crate::engine::{TICK, Ticker};
 
@@ -33,8 +34,12 @@ struct Start {
     limits: StoreLimits,
 }
 
-/// The module as it is after its start. One without `_initialize` stays as it is.
-pub(super) fn warm(module: &[u8], limits: &BuildLimits) -> Result<Vec<u8>, BuildError> {
+/// The module as it is after its start, and the address of its arena, where it has one. A module without `_initialize`
+/// stays as it is.
+pub(super) fn warm(
+    module: &[u8],
+    limits: &BuildLimits,
+) -> Result<(Vec<u8>, Option<u32>), BuildError> {
     let failed = |e: wasmtime::Error| BuildError::Start(format!("{e:#}"));
     let mut wizer = Wizer::new();
     wizer.init_func(START);
@@ -42,7 +47,7 @@ pub(super) fn warm(module: &[u8], limits: &BuildLimits) -> Result<Vec<u8>, Build
     let engine = engine().map_err(failed)?;
     let compiled = Module::new(&engine, &instrumented).map_err(failed)?;
     if compiled.get_export(START).is_none() {
-        return Ok(module.to_vec());
+        return Ok((module.to_vec(), None));
     }
     let _ticker = Ticker::start(&engine).map_err(|e| BuildError::Start(e.to_string()))?;
     let output = Arc::new(Mutex::new(Vec::new()));
@@ -58,7 +63,7 @@ pub(super) fn warm(module: &[u8], limits: &BuildLimits) -> Result<Vec<u8>, Build
     store.limiter(|start| &mut start.limits);
     let ticks = limits.start.as_millis() / TICK.as_millis();
     store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
-    let instance = start(&mut store, &compiled).map_err(|e| {
+    let (instance, arena) = start(&mut store, &compiled).map_err(|e| {
         let said = output.lock().unwrap_or_else(PoisonError::into_inner);
         why(&e, &String::from_utf8_lossy(&said), limits)
     })?;
@@ -68,7 +73,7 @@ pub(super) fn warm(module: &[u8], limits: &BuildLimits) -> Result<Vec<u8>, Build
     };
     let snapshot = now(wizer.snapshot(&cx, &mut state)).map_err(failed)?;
     within("the module after its start", snapshot.len(), limits.bytes)?;
-    Ok(snapshot)
+    Ok((snapshot, arena))
 }
 
 fn engine() -> wasmtime::Result<Engine> {
@@ -82,14 +87,18 @@ fn engine() -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-fn start(store: &mut Store<Start>, module: &Module) -> wasmtime::Result<Instance> {
+fn start(store: &mut Store<Start>, module: &Module) -> wasmtime::Result<(Instance, Option<u32>)> {
     let mut linker = Linker::new(store.engine());
     preview1(&mut linker)?;
     linker.define_unknown_imports_as_traps(module)?;
     let instance = linker.instantiate(&mut *store, module)?;
     let start = instance.get_typed_func::<(), ()>(&mut *store, START)?;
-    start.call(store, ())?;
-    Ok(instance)
+    start.call(&mut *store, ())?;
+    let arena = match instance.get_func(&mut *store, ARENA) {
+        Some(arena) => Some(arena.typed::<(), u32>(&*store)?.call(store, ())?),
+        None => None,
+    };
+    Ok((instance, arena))
 }
 
 fn why(error: &wasmtime::Error, said: &str, limits: &BuildLimits) -> BuildError {
@@ -137,6 +146,7 @@ fn preview1(linker: &mut Linker<Start>) -> wasmtime::Result<()> {
     linker.func_wrap(WASI, "fd_fdstat_set_flags", |_: i32, _: i32| NO_SYS)?;
     linker.func_wrap(WASI, "fd_prestat_get", |_: i32, _: i32| BAD_FD)?;
     linker.func_wrap(WASI, "sched_yield", || 0_i32)?;
+    linker.func_wrap(WASI, "poll_oneoff", wait)?;
     Ok(())
 }
 
@@ -166,6 +176,42 @@ fn random(mut caller: Caller<'_, Start>, at: i32, size: i32) -> wasmtime::Result
     }
     put(&mut caller, at, bytes.get(..size).unwrap_or_default())?;
     Ok(0)
+}
+
+/// A wait for a moment: the clock moves on to it at once, since nobody ever waits here. What waits for something else
+/// waits for what is not there.
+fn wait(
+    mut caller: Caller<'_, Start>,
+    subscriptions: i32,
+    events: i32,
+    count: i32,
+    ready: i32,
+) -> wasmtime::Result<i32> {
+    // The layouts of `subscription` and `event` in WASI preview 1.
+    const SUBSCRIPTION: i32 = 48;
+    const CLOCK: u8 = 0;
+    for n in 0..count.clamp(0, 64) {
+        let at = subscriptions + n * SUBSCRIPTION;
+        let [userdata, _, _, timeout] = get_u64s(&mut caller, at)?;
+        let [kind, ..] = get_u64s(&mut caller, at + 8)?[0].to_le_bytes();
+        if kind != CLOCK {
+            continue;
+        }
+        let absolute = get_u64s(&mut caller, at + 40)?[0] & 1 == 1;
+        let start = caller.data_mut();
+        start.monotonic = if absolute {
+            start.monotonic.max(timeout)
+        } else {
+            start.monotonic.saturating_add(timeout)
+        };
+        put(&mut caller, events, &[0; 32])?;
+        put(&mut caller, events, &userdata.to_le_bytes())?;
+        put(&mut caller, ready, &1_u32.to_le_bytes())?;
+        return Ok(0);
+    }
+    Err(wasmtime::Error::msg(
+        "it waits for something: an init has nothing to wait for",
+    ))
 }
 
 fn write(
@@ -208,6 +254,15 @@ fn get_u32(caller: &mut Caller<'_, Start>, at: i32) -> wasmtime::Result<u32> {
     let memory = memory(caller)?;
     memory.read(caller, at.cast_unsigned() as usize, &mut bytes)?;
     Ok(u32::from_le_bytes(bytes))
+}
+
+fn get_u64s(caller: &mut Caller<'_, Start>, at: i32) -> wasmtime::Result<[u64; 4]> {
+    let mut out = [0; 4];
+    for (n, at) in (at..).step_by(8).take(out.len()).enumerate() {
+        let (low, high) = (get_u32(caller, at)?, get_u32(caller, at + 4)?);
+        out[n] = u64::from(low) | u64::from(high) << 32;
+    }
+    Ok(out)
 }
 
 /// What the snapshot is taken of.

@@ -81,6 +81,7 @@ func (hostTree) ReadFile(name string) ([]byte, error) {
 	if err := a.failure(); err != nil {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: err}
 	}
+	defer abi.Release()
 	return abi.Bytes(a.at, a.size), nil
 }
 
@@ -95,12 +96,12 @@ func (hostTree) ReadDir(name string) ([]fs.DirEntry, error) {
 	if err := a.failure(); err != nil {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
 	}
+	defer abi.Release()
 	const size = 40
 	records := abi.Record(abi.Bytes(a.at, a.size*size))
 	out := make([]fs.DirEntry, a.size)
 	for i := range out {
 		at := i * size
-		abi.Bytes(records.U32(at+28), records.U32(at+32)) // the blob id, which io/fs has no place for
 		out[i] = entry{
 			name:       records.Text(at),
 			directory:  records.U8(at+8) == 1,

@@ -6,13 +6,31 @@
 package abi
 
 import (
+	"bytes"
 	"encoding/binary"
 	"unsafe"
 )
 
-// pinned keeps what the host allocated here until Go has a reference of its own: the collector does not see the
-// host's. The key is the address.
-var pinned = map[uint32][]byte{}
+// arena is where the host puts values: arguments before a call, results of imports. The allocator that the host calls
+// is added to the module when the component is made (host/sandbox/src/build/realloc.rs) and only moves a mark, since
+// Go's runtime must not run then: it may look at the clock, and nothing of the host may be called meanwhile. Values are
+// copied out at once, and [Release] moves the mark back.
+//
+// It begins with two addresses: where the next value may lie, and its own end.
+var arena [arenaWords]uint64
+
+const arenaWords = 1 << 20
+
+// overflow are values that did not fit the arena: too large a file, or very many objects. The key is the address.
+var overflow = map[uint32][]byte{}
+
+func init() { Release() }
+
+// Release makes the arena empty. Whoever lifts values calls it when all of them are lifted.
+func Release() {
+	start := uint32(uintptr(unsafe.Pointer(&arena)))
+	arena[0] = uint64(start+8) | uint64(start+arenaWords*8)<<32
+}
 
 // held are the results of the call: reachable as long as the instance lives, which is one call.
 var held [][]byte
@@ -28,14 +46,18 @@ func address(b []byte) uint32 {
 	return uint32(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
 }
 
-// Bytes are those that the host has put at an address: no copy, and no longer pinned.
+// Bytes are those that the host has put at an address.
 func Bytes(at, size uint32) []byte {
 	if size == 0 {
 		return nil
 	}
-	b := pinned[at]
-	delete(pinned, at)
-	return b[:size:size]
+	if b, is := overflow[at]; is {
+		delete(overflow, at)
+		return b[:size:size]
+	}
+	start := uint32(uintptr(unsafe.Pointer(&arena)))
+	words := unsafe.Slice((*byte)(unsafe.Pointer(&arena)), arenaWords*8)
+	return bytes.Clone(words[at-start:][:size])
 }
 
 // Text is the same as a string.

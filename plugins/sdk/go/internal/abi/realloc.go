@@ -1,4 +1,4 @@
-// The export through which the host makes room in our memory.
+// What is exported for the allocator that the host calls.
 
 //go:build wasip1
 
@@ -6,15 +6,20 @@ package abi
 
 import "unsafe"
 
-// realloc is called for arguments before a call and for results while an import is waiting.
+// arenaAddress is asked for when the component is made.
 //
-//go:wasmexport cabi_realloc
-func realloc(old unsafe.Pointer, oldSize, _, size uint32) unsafe.Pointer {
+//go:wasmexport weir_arena
+func arenaAddress() unsafe.Pointer { return unsafe.Pointer(&arena) }
+
+// reallocate is for what does not fit the arena.
+//
+//go:wasmexport weir_realloc
+func reallocate(old unsafe.Pointer, oldSize, _, size uint32) unsafe.Pointer {
 	b := allocate(size)
 	if oldSize > 0 {
 		copy(b, unsafe.Slice((*byte)(old), oldSize))
-		delete(pinned, uint32(uintptr(old)))
+		delete(overflow, uint32(uintptr(old)))
 	}
-	pinned[address(b)] = b
+	overflow[address(b)] = b
 	return unsafe.Pointer(unsafe.SliceData(b))
 }

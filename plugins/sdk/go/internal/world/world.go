@@ -24,14 +24,16 @@ func Params(w [15]uint32) plugin.Params {
 	return p
 }
 
-// Objects and Params of a call whose arguments are too many to be passed flat: they lie in memory, at an address.
+// ObjectsAndParams are those of a call whose arguments are too many to be passed flat: they lie in memory, at an address.
 func ObjectsAndParams(at uint32) ([][]byte, plugin.Params) {
 	arguments := abi.Record(abi.Bytes(at, 68))
 	var words [15]uint32
 	for i := range words {
 		words[i] = arguments.U32(8 + 4*i)
 	}
-	return abi.Lists(arguments.U32(0), arguments.U32(4)), Params(words)
+	objects, params := abi.Lists(arguments.U32(0), arguments.U32(4)), Params(words)
+	abi.Release()
+	return objects, params
 }
 
 // Documents are lowered as the good half of a result.
