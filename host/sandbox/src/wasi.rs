@@ -21,7 +21,7 @@ const CLOCK_START: u64 = 1_000_000_000;
 const CLOCK_STEP: u64 = 1_000_000;
 /// The longest wait that is over at once during a call. Runtimes wait for microseconds for threads of their own, which
 /// are not there (Go's, when it collects); what waits longer waits for something outside.
-const SHORT_WAIT: u64 = 100_000_000;
+pub(crate) const SHORT_WAIT: u64 = 100_000_000;
 /// What every plugin gets for a hash seed. Hash maps may then be attacked by whoever writes the
 /// repository, who can spend the plugin's fuel in simpler ways.
 const SEED: (u64, u64) = (0x7765_6972_7765_6972, 0x6765_6e75_7365_6564);
