@@ -75,7 +75,9 @@ fn an_api_server_that_is_away_is_waited_for_and_nothing_is_lost() {
     let mut duo = Duo::new(&plane, "away", &map("one")).unwrap();
     let mut host = serve(&duo);
     let address = api(&mut host);
-    wait_synced(&mut host, "bad");
+    for _both in 0..2 {
+        host.wait_for_text("synced to", SOON).unwrap();
+    }
     plane.api_server_down().unwrap();
     duo.push(&map("two")).unwrap();
     host.wait_for_text("the API server of kube: does not answer: ", SOON)
