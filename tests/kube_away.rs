@@ -58,6 +58,13 @@ fn wait_synced(host: &mut Serving, app: &str) {
     host.wait_for("the app is synced", SOON, synced).unwrap();
 }
 
+/// Waits until the two apps are synced, in whatever order.
+fn wait_both_synced(host: &mut Serving) {
+    for _app in 0..2 {
+        host.wait_for_text("synced to", SOON).unwrap();
+    }
+}
+
 /// Syncs that failed so far, of both apps.
 fn failures(address: &str) -> u64 {
     let (_, metrics) = http_get(address, "/metrics").unwrap();
@@ -75,9 +82,7 @@ fn an_api_server_that_is_away_is_waited_for_and_nothing_is_lost() {
     let mut duo = Duo::new(&plane, "away", &map("one")).unwrap();
     let mut host = serve(&duo);
     let address = api(&mut host);
-    for _both in 0..2 {
-        host.wait_for_text("synced to", SOON).unwrap();
-    }
+    wait_both_synced(&mut host);
     plane.api_server_down().unwrap();
     duo.push(&map("two")).unwrap();
     host.wait_for_text("the API server of kube: does not answer: ", SOON)
@@ -89,7 +94,7 @@ fn an_api_server_that_is_away_is_waited_for_and_nothing_is_lost() {
     })
     .unwrap();
     plane.api_server_up().unwrap();
-    wait_synced(&mut host, "bad");
+    wait_both_synced(&mut host);
     assert_eq!(host.terminate(SOON).unwrap(), Some(0));
     let said = host.stderr();
     let away: Vec<&str> = said
