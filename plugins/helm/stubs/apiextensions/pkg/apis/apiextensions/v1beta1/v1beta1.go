@@ -1,0 +1,5 @@
+// Package v1beta1 has its versions in the list of the client-go stub.
+package v1beta1
+
+// AddToScheme adds nothing.
+func AddToScheme(any) error { return nil }
