@@ -46,6 +46,7 @@ func build(tree fs.FS, dir string) ([]byte, string, error) {
 		openapi.ResetOpenAPI()
 		files = newFiles(tree)
 		body, err = run(files, dir)
+		openapi.ResetOpenAPI()
 	}
 	if err == nil {
 		return body, origin, nil

@@ -130,7 +130,7 @@ pub(crate) fn own_bundled(store: &Store, name: &str) -> Result<Digest, Error> {
             fault: Fault::Host,
             retry: Retry::OnChange,
             message: format!(
-                "bundled:{name}: this host has no such plugin; it has: {}. Its folders: {}. {}",
+                "bundled:{name}: this host has no such plugin; it has: {}. Its folders: {}. `cargo xtask plugins` builds them",
                 if store.bundled.is_empty() {
                     "none".to_owned()
                 } else {
@@ -142,22 +142,8 @@ pub(crate) fn own_bundled(store: &Store, name: &str) -> Result<Digest, Error> {
                     .map(|d| d.display().to_string())
                     .collect::<Vec<_>>()
                     .join(", "),
-                way_out(name),
             ),
         })
-}
-
-/// What to do without a bundled plugin. Two are implied by files and are no part of this version.
-fn way_out(name: &str) -> String {
-    let (files, command) = match name {
-        "helm" => ("a Chart.yaml", "helm template"),
-        "kustomize" => ("a kustomization.yaml", "kustomize build"),
-        _ => return "`cargo xtask plugins` builds them".to_owned(),
-    };
-    format!(
-        "This version of Weir does not render {files} yet: commit what `{command}` prints as plain YAML and give the app that path, \
-         or name a renderer of your own with render: and a file: source"
-    )
 }
 
 /// The bytes of a plugin that lies in the tree.

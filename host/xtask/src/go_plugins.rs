@@ -13,7 +13,12 @@ use crate::tools;
 /// The guests that test the Go SDK, in `tests/guests/go`.
 const GUESTS: [&str; 3] = ["renders", "transforms", "validates"];
 /// Every Go module that is a plugin or part of one.
-const MODULES: [&str; 2] = ["plugins/sdk/go", "tests/guests/go"];
+const MODULES: [&str; 4] = [
+    "plugins/sdk/go",
+    "tests/guests/go",
+    "plugins/helm",
+    "plugins/kustomize",
+];
 /// What a component is made of, besides its own folder: the SDK, the interface, and what makes it.
 const SHARED: [&str; 5] = [
     "plugins/sdk/go",

@@ -13,7 +13,7 @@ use crate::run::{Run, cargo, program};
 /// The bundled plugins: their name in a manifest. The package is `weir-plugin-NAME`.
 const PLUGINS: [&str; 3] = ["yaml", "metadata", "baseline"];
 /// Those written in Go: their name in a manifest, which is their folder in `plugins/`.
-const GO_PLUGINS: [&str; 0] = [];
+const GO_PLUGINS: [&str; 2] = ["helm", "kustomize"];
 
 /// Where plugins are compiled: a folder for each clone, as Cargo's templates say it.
 const BUILD_DIR: &str = "{cargo-cache-home}/weir-build/plugins/{workspace-path-hash}";
