@@ -18,8 +18,8 @@ use live::{Live, Rig};
 
 /// Where people find it; any free port when it is taken.
 const PORT: u16 = 7117;
-/// Longer than a first sync takes, with compiling the plugins, on a slow machine.
-const FIRST: Duration = Duration::from_secs(120);
+/// Longer than a first sync takes, with compiling Helm, Kustomize and the small plugins, on a slow machine.
+const FIRST: Duration = Duration::from_secs(300);
 /// Longer than a commit takes.
 const LATER: Duration = Duration::from_secs(30);
 /// Between two looks at what is live.

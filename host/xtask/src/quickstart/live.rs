@@ -13,8 +13,15 @@ use crate::run::{Run, program};
 pub(super) const NAMESPACE: &str = "shop";
 /// Where they land in a check: a person may use the cluster at the same time.
 pub(super) const CHECKED: &str = "quickstart-check";
-/// What the example has, as kubectl names it.
-const OBJECTS: [&str; 3] = ["configmap/settings", "deployment.apps/web", "service/web"];
+/// What the example's four apps have, as kubectl names it; the overlay's ConfigMap has a hash in its name.
+const OBJECTS: [&str; 6] = [
+    "configmap/settings",
+    "deployment.apps/web",
+    "service/web",
+    "configmap/cache",
+    "deployment.apps/cache",
+    "deployment.apps/api",
+];
 /// Longer than a namespace takes to go, as kubectl reads it.
 const GONE: &str = "--timeout=60s";
 
@@ -72,7 +79,12 @@ impl Live {
     /// Whether all that the example has is there.
     pub(super) fn is_whole(&self) -> Result<bool> {
         match self {
-            Live::Folder(path) => Ok(!contents(path)?.is_empty()),
+            Live::Folder(path) => {
+                let text = contents(path)?;
+                let names = OBJECTS.iter().filter_map(|object| object.split_once('/'));
+                let is_there = |name| text.contains(&format!("\n  name: {name}\n"));
+                Ok(names.map(|(_, name)| name).all(is_there))
+            }
             Live::Cluster(rig) => {
                 let names = rig.get("name")?;
                 Ok(OBJECTS
@@ -191,7 +203,7 @@ mod tests {
     #[test]
     fn the_examples_apps_all_land_in_the_namespace_of_the_check() {
         let text = adapted(EXAMPLE, CHECKED).unwrap_or_default();
-        assert_eq!(text.matches(&format!("namespace: {CHECKED} }}")).count(), 2);
+        assert_eq!(text.matches(&format!("namespace: {CHECKED} }}")).count(), 4);
         assert!(!text.contains("namespace: shop"), "{text}");
         assert_eq!(adapted(EXAMPLE, NAMESPACE).ok().as_deref(), Some(EXAMPLE));
     }
