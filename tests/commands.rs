@@ -231,24 +231,6 @@ fn a_directory_with_nothing_to_render_is_an_error_and_never_an_empty_success() {
 }
 
 #[test]
-fn a_chart_or_an_overlay_needs_a_plugin_that_this_host_does_not_have_and_is_told_so() {
-    let weir = Weir::new().unwrap();
-    for (file, plugin) in [
-        ("Chart.yaml", "bundled:helm"),
-        ("kustomization.yaml", "bundled:kustomize"),
-    ] {
-        let path = format!("app/{file}");
-        let repo = repository(&[(&path, "apiVersion: v2\nname: app\n"), ("app/a.yaml", MAP)]);
-        let ran = run(&weir, &repo, "render", &["--path", "app"]);
-        assert_ne!(ran.code, Some(0), "{file}");
-        assert!(ran.stdout.is_empty(), "{file}: {}", ran.stdout);
-        for part in [plugin, file, "does not render", "plain YAML"] {
-            assert!(ran.stderr.contains(part), "{part}: {}", ran.stderr);
-        }
-    }
-}
-
-#[test]
 fn a_manifest_of_the_hosts_is_used_and_its_errors_name_its_file_as_given() {
     let repo = repository(&[("a/a.yaml", MAP)]);
     let weir = Weir::new().unwrap();
