@@ -32,6 +32,11 @@ fn repository(example: &Path) -> Repo {
     Repo::from_dir(example, BESIDE).unwrap()
 }
 
+/// A machine that renders charts and overlays.
+fn weir() -> Weir {
+    Weir::new().unwrap().engines().unwrap()
+}
+
 fn run(weir: &Weir, repo: &Repo, command: &str, more: &[&str]) -> String {
     let path = repo.path();
     let start = [command, "--repo", path.to_str().unwrap()];
@@ -85,7 +90,7 @@ fn bless(example: &Path, rendered: &BTreeMap<String, String>) {
 #[test]
 fn every_example_renders_to_what_it_promises() {
     for example in examples() {
-        let (weir, repo) = (Weir::new().unwrap(), repository(&example));
+        let (weir, repo) = (weir(), repository(&example));
         let is = rendered(&weir, &repo, &[]);
         if std::env::var_os("WEIR_BLESS").is_some_and(|v| v == "1") {
             bless(&example, &is);
@@ -106,8 +111,8 @@ fn every_example_renders_to_what_it_promises() {
 #[test]
 fn a_second_render_elsewhere_and_one_of_the_work_tree_give_the_same_bytes() {
     for example in examples() {
-        let first = rendered(&Weir::new().unwrap(), &repository(&example), &[]);
-        let mut other = Weir::new().unwrap();
+        let first = rendered(&weir(), &repository(&example), &[]);
+        let mut other = weir();
         other
             .timezone("Asia/Kathmandu")
             .locale("tr_TR.UTF-8")
@@ -122,7 +127,7 @@ fn a_second_render_elsewhere_and_one_of_the_work_tree_give_the_same_bytes() {
 #[test]
 fn with_a_lock_an_example_renders_the_same_and_without_a_warning() {
     for example in examples() {
-        let (weir, mut repo) = (Weir::new().unwrap(), repository(&example));
+        let (weir, mut repo) = (weir(), repository(&example));
         let without = rendered(&weir, &repo, &[]);
         run(&weir, &repo, "lock", &[]);
         repo.commit("Lock").unwrap();
@@ -154,7 +159,7 @@ fn written(dir: &Path) -> BTreeMap<String, SystemTime> {
 #[test]
 fn a_second_sync_of_an_example_changes_nothing() {
     for example in examples() {
-        let (weir, repo) = (Weir::new().unwrap(), repository(&example));
+        let (weir, repo) = (weir(), repository(&example));
         run(&weir, &repo, "lock", &[]);
         let lock = fs::read(repo.path().join("weir.lock")).unwrap();
         let lock = Lock::parse(&lock, "weir.lock").unwrap();

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::places;
 
+mod engines;
 mod serving;
 
 pub use serving::{Line, Serving, Stream};
