@@ -18,7 +18,7 @@ import (
 type helmConfig struct {
 	Release   string `json:"release"`
 	Namespace string `json:"namespace"`
-	// Values are files below the chart, in order.
+	// Values are files, in order, relative to the chart where they are not absolute.
 	Values []string `json:"values"`
 	// Inline is a JSON object that goes over the files.
 	Inline string `json:"inline"`
@@ -57,7 +57,10 @@ func helm(dir string, config helmConfig) (answer, error) {
 	}
 	options := values.Options{Values: config.Set}
 	for _, file := range config.Values {
-		options.ValueFiles = append(options.ValueFiles, filepath.Join(dir, file))
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, file)
+		}
+		options.ValueFiles = append(options.ValueFiles, file)
 	}
 	if config.Inline != "" {
 		options.JSONValues = []string{config.Inline}
