@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 /// The root of the workspace: the folder above this package.
 #[must_use]
@@ -49,6 +49,51 @@ pub fn control_plane() -> Result<PathBuf> {
         "target/control-plane",
         "cargo xtask control-plane",
     )
+}
+
+/// The folder with Helm, Kustomize and their tests' trees: `WEIR_NATIVE`, or `target/native`.
+///
+/// # Errors
+/// It is not there; the text says how to build it.
+pub fn native() -> Result<PathBuf> {
+    existing("WEIR_NATIVE", "target/native", "cargo xtask native")
+}
+
+/// A bundled plugin's component, found by the index in [`plugin_dir`].
+///
+/// # Errors
+/// It is not built; the text says how to.
+pub fn bundled(name: &str) -> Result<Vec<u8>> {
+    let dir = plugin_dir()?;
+    let index: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("index.json"))?)?;
+    let digest = index["plugins"][name]
+        .as_str()
+        .and_then(|d| d.strip_prefix("sha256:"));
+    let digest = digest.with_context(|| {
+        format!(
+            "{}: has no plugin {name}: build it with `cargo xtask plugins`",
+            dir.display()
+        )
+    })?;
+    Ok(std::fs::read(dir.join(format!("{digest}.wasm")))?)
+}
+
+/// Where things are kept between runs, outside the clone: `WEIR_DEV_CACHE`, or `~/.cache/weir-dev`, as `cargo xtask`
+/// has it.
+///
+/// # Errors
+/// Neither that variable nor a home folder is set.
+pub fn dev_cache() -> Result<PathBuf> {
+    if let Some(dir) = std::env::var_os("WEIR_DEV_CACHE") {
+        return Ok(dir.into());
+    }
+    let parent = match std::env::var_os("XDG_CACHE_HOME") {
+        Some(dir) => PathBuf::from(dir),
+        None => std::env::home_dir()
+            .context("neither WEIR_DEV_CACHE nor HOME is set")?
+            .join(".cache"),
+    };
+    Ok(parent.join("weir-dev"))
 }
 
 fn existing(variable: &str, default: &str, build: &str) -> Result<PathBuf> {

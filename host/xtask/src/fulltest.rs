@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{control_plane, deny, go_plugins, plugins, quickstart, tools};
+use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, tools};
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
@@ -72,11 +72,20 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "run `cargo quickstart --cluster` and look",
         || quickstart::check_cluster(root),
     )?;
+    let natives = steps.step("Helm and Kustomize", "see Go's message", || {
+        native::check(root)?;
+        native::build(root)
+    })?;
+    let made = Made {
+        oracle,
+        programs,
+        natives,
+    };
     let mut tally = Tally::default();
     let tests = steps.step(
         "tests",
         "run the failing suite alone: cargo test --workspace --test NAME",
-        || test(root, &oracle, &programs, &mut tally),
+        || test(root, &made, &mut tally),
     );
     steps.table();
     if let Err(error) = &tests {
@@ -117,7 +126,14 @@ pub(crate) fn clippy(root: &Path) -> Result<()> {
         .run()
 }
 
-fn test(root: &Path, oracle: &Path, programs: &Path, tally: &mut Tally) -> Result<()> {
+/// What other languages made for the tests.
+struct Made {
+    oracle: PathBuf,
+    programs: PathBuf,
+    natives: PathBuf,
+}
+
+fn test(root: &Path, made: &Made, tally: &mut Tally) -> Result<()> {
     let mut unread = None;
     let passed = cargo(root)
         .arg("test")
@@ -126,8 +142,9 @@ fn test(root: &Path, oracle: &Path, programs: &Path, tally: &mut Tally) -> Resul
         .env("WEIR_BIN", root.join("target/debug/weir"))
         .env("WEIR_PLUGIN_DIR", root.join("target/plugins"))
         .env("WEIR_GUEST_DIR", root.join("target/guests"))
-        .env("WEIR_YAML_ORACLE", oracle)
-        .env("WEIR_CONTROL_PLANE", programs)
+        .env("WEIR_YAML_ORACLE", &made.oracle)
+        .env("WEIR_CONTROL_PLANE", &made.programs)
+        .env("WEIR_NATIVE", &made.natives)
         .lines(|line| {
             if let Err(error) = tally.see(line) {
                 unread = Some(error);

@@ -16,6 +16,7 @@ mod control_plane;
 mod deny;
 mod fulltest;
 mod go_plugins;
+mod native;
 mod plugins;
 mod quickstart;
 mod run;
@@ -59,6 +60,14 @@ const TASKS: &[Task] = &[
         run: |root, _| {
             let folder = control_plane::Building::start(root)?.finish()?;
             println!("{}", folder.display());
+            Ok(())
+        },
+    },
+    Task {
+        name: "native",
+        help: "build Helm and Kustomize for the parity suite and the benchmark into the cache (minutes, once)",
+        run: |root, _| {
+            println!("{}", native::build(root)?.display());
             Ok(())
         },
     },

@@ -177,13 +177,7 @@ pub(crate) fn roots() -> Vec<RepoPath> {
 /// # Errors
 /// It is not built; the text says how to.
 pub(crate) fn bundled(name: &str) -> Result<Vec<u8>> {
-    let dir = places::plugin_dir()?;
-    let index: serde_json::Value = serde_json::from_slice(&fs::read(dir.join("index.json"))?)?;
-    let digest = index["plugins"][name]
-        .as_str()
-        .and_then(|d| d.strip_prefix("sha256:"));
-    let digest = digest.with_context(|| format!("{}: has no plugin {name}", dir.display()))?;
-    Ok(fs::read(dir.join(format!("{digest}.wasm")))?)
+    places::bundled(name)
 }
 
 /// A test guest's component.
