@@ -422,3 +422,22 @@ fn each_bundled_plugins_page_lists_the_keys_that_it_takes() {
         assert_eq!(listed, keys, "plugins/{plugin}/README.md");
     }
 }
+
+#[test]
+fn the_page_of_helm_lists_the_keys_that_its_config_takes() {
+    let source = read("plugins/helm/config.go");
+    let mut keys: Vec<&str> = source
+        .lines()
+        .filter_map(|line| line.split_once("`json:\"")?.1.split('"').next())
+        .collect();
+    let page = read("plugins/helm/README.md");
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    let mut listed: Vec<&str> = rows
+        .take_while(|row| !row.contains("`.Capabilities`"))
+        .filter_map(|row| row.split(" | ").next())
+        .flat_map(|names| names.split('`').skip(1).step_by(2))
+        .collect();
+    keys.sort_unstable();
+    listed.sort_unstable();
+    assert_eq!(listed, keys);
+}

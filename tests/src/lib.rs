@@ -11,6 +11,8 @@ pub mod control_plane;
 pub mod duo;
 /// What must hold of a target directory and a state directory at any time.
 pub mod invariants;
+/// Helm and Kustomize themselves, outside any sandbox.
+pub mod native;
 /// Where the workspace, its binary and its plugins are.
 pub mod places;
 /// Git repositories made by the real `git`.

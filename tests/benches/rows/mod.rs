@@ -13,6 +13,7 @@ mod dir;
 mod kube;
 mod measure;
 mod meters;
+mod render;
 mod sandbox;
 mod serving;
 mod table;
@@ -61,6 +62,7 @@ const GROUPS: &[Group] = &[
     ("yaml", yaml::rows),
     ("sandbox", sandbox::rows),
     ("meters", meters::rows),
+    ("render", render::rows),
     ("dir", dir::rows),
     ("kube", kube::rows),
 ];

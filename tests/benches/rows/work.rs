@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use serde_json::{Map, Value};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use weir_core::digest::{Digest, ObjectId};
@@ -101,7 +103,7 @@ pub(crate) struct Bench {
     pub(crate) runtime: Runtime,
     app: AppName,
     plugin: PluginName,
-    _cache: TempDir,
+    _cache: Option<TempDir>,
 }
 
 impl Bench {
@@ -111,20 +113,36 @@ impl Bench {
     /// It does not start.
     pub(crate) fn new() -> Result<Bench> {
         let cache = tempfile::Builder::new().prefix("weir-bench-").tempdir()?;
-        let sandbox = Sandbox::new(SandboxConfig {
-            cache_dir: cache.path().join("compiled"),
+        let bench = Bench::sharing(&cache.path().join("compiled"))?;
+        Ok(Bench {
+            _cache: Some(cache),
+            ..bench
+        })
+    }
+
+    /// A sandbox with a cache that is kept: large plugins compile for long.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub(crate) fn sharing(cache: &Path) -> Result<Bench> {
+        Ok(Bench {
+            sandbox: Sandbox::new(Bench::config(cache))?,
+            runtime: runtime()?,
+            app: "bench".parse()?,
+            plugin: "bench".parse()?,
+            _cache: None,
+        })
+    }
+
+    /// A host's own configuration.
+    pub(crate) fn config(cache: &Path) -> SandboxConfig {
+        SandboxConfig {
+            cache_dir: cache.to_owned(),
             cache_bytes: SandboxConfig::CACHE_BYTES,
             plugins_in_memory: SandboxConfig::PLUGINS_IN_MEMORY,
             compile: CompileMode::InProcess,
             compile_limits: CompileLimits::HOST,
-        })?;
-        Ok(Bench {
-            sandbox,
-            runtime: runtime()?,
-            app: "bench".parse()?,
-            plugin: "bench".parse()?,
-            _cache: cache,
-        })
+        }
     }
 
     /// A component, ready to be called.
@@ -137,6 +155,11 @@ impl Bench {
 
     /// A call with a host's own limits.
     pub(crate) fn call(&self) -> Call<'_> {
+        self.call_at(APP, &Value::Object(Map::new()))
+    }
+
+    /// The same of an app elsewhere in its tree, and with a config.
+    pub(crate) fn call_at(&self, path: &str, config: &Value) -> Call<'_> {
         Call {
             app: &self.app,
             plugin: &self.plugin,
@@ -144,14 +167,14 @@ impl Bench {
             instant: 1_767_225_600,
             params: Params {
                 app: self.app.to_string(),
-                path: APP.to_owned(),
+                path: path.to_owned(),
                 namespace: None,
                 target: TargetFacts {
                     name: "default".to_owned(),
                     kubernetes: "1.37.0".to_owned(),
                     apis: Vec::new(),
                 },
-                config: b"{}".to_vec(),
+                config: config.to_string().into_bytes(),
             },
         }
     }
@@ -170,14 +193,6 @@ pub(crate) fn runtime() -> Result<Runtime> {
 /// The roots that show everything.
 pub(crate) fn roots() -> Vec<RepoPath> {
     vec![RepoPath::root()]
-}
-
-/// A bundled plugin's component.
-///
-/// # Errors
-/// It is not built; the text says how to.
-pub(crate) fn bundled(name: &str) -> Result<Vec<u8>> {
-    places::bundled(name)
 }
 
 /// A test guest's component.

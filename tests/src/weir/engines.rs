@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use rustix::fs::{FlockOperation, flock};
 
 use super::Weir;
+use crate::places;
 
 impl Weir {
     /// Has this machine begin with both engines compiled, as a host that rendered before.
@@ -49,7 +50,7 @@ fn filled() -> Result<PathBuf> {
 }
 
 fn fill() -> Result<PathBuf> {
-    let cache = home()?.join("engines");
+    let cache = places::dev_cache()?.join("engines");
     fs::create_dir_all(&cache)?;
     let lock = fs::File::create(cache.join("lock"))?;
     // Suites that begin at once compile once: the others wait here.
@@ -90,16 +91,3 @@ fn fill() -> Result<PathBuf> {
 /// Longer than compiling both takes on a machine that builds other things, too.
 const PATIENCE: Duration = Duration::from_secs(400);
 const OBJECT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
-
-/// The developer's cache, outside the clone, as xtask has it.
-fn home() -> Result<PathBuf> {
-    if let Some(dir) = std::env::var_os("WEIR_DEV_CACHE") {
-        return Ok(dir.into());
-    }
-    if let Some(dir) = std::env::var_os("XDG_CACHE_HOME") {
-        return Ok(PathBuf::from(dir).join("weir-dev"));
-    }
-    let home = std::env::var_os("HOME")
-        .context("neither WEIR_DEV_CACHE, XDG_CACHE_HOME nor HOME is set")?;
-    Ok(PathBuf::from(home).join(".cache/weir-dev"))
-}
