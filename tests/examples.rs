@@ -34,7 +34,9 @@ fn repository(example: &Path) -> Repo {
 
 /// A machine that renders charts and overlays.
 fn weir() -> Weir {
-    Weir::new().unwrap().engines().unwrap()
+    let weir = Weir::new().unwrap();
+    weir.begin_with_engines().unwrap();
+    weir
 }
 
 fn run(weir: &Weir, repo: &Repo, command: &str, more: &[&str]) -> String {

@@ -70,6 +70,7 @@ fn readmes_way() -> String {
 #[test]
 fn the_readmes_way_to_ones_own_cluster_goes_to_its_end() {
     let scene = scene();
+    scene.weir.begin_with_engines().unwrap();
     let folder = scene.weir.path("shop");
     // Namespaces are the cluster's, and other tests use it too.
     let namespace = &scene.namespace;

@@ -20,7 +20,7 @@ impl Weir {
     ///
     /// # Errors
     /// The engines do not compile, or no room.
-    pub fn engines(self) -> Result<Weir> {
+    pub fn begin_with_engines(&self) -> Result<()> {
         let filled = filled()?;
         let own = self.cache_dir().join("compiled");
         fs::DirBuilder::new()
@@ -36,7 +36,7 @@ impl Weir {
                     .with_context(|| format!("copying to {}", to.display()))?;
             }
         }
-        Ok(self)
+        Ok(())
     }
 }
 
