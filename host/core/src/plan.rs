@@ -13,7 +13,7 @@ use crate::name::AppName;
 use crate::object::{Object, ResourceId};
 
 mod order;
-pub use order::wave;
+pub use order::{Turn, WAVE_ANNOTATION, asked, wave};
 
 /// How another app holds an object.
 #[derive(Debug, Clone)]
@@ -229,7 +229,7 @@ pub fn plan(
     others: &Others,
 ) -> Plan {
     let mut plan = Plan::default();
-    let mut apply: BTreeMap<usize, Wave> = BTreeMap::new();
+    let mut apply: BTreeMap<Turn, Wave> = BTreeMap::new();
     let unknown = Live::Unknown("it was not observed".to_owned());
     for object in desired {
         let id = object.id();
@@ -254,7 +254,7 @@ pub fn plan(
                 {
                     plan.found.insert(id.clone(), *staked);
                 }
-                apply.entry(wave(id)).or_default().push(step);
+                apply.entry(Turn::of(object)).or_default().push(step);
             }
             Ok(None) => plan.unchanged += 1,
             Err(refusal) => {

@@ -9,6 +9,7 @@ use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
 use crate::name::PluginName;
 use crate::object::{Object, Origin, ResourceId};
+use crate::plan;
 
 /// How large a render may be. Required wherever one is admitted.
 #[derive(Debug, Clone, Copy)]
@@ -188,6 +189,13 @@ pub fn admit(
             );
             own("object-too-large", Some(object), message);
         }
+        if let Err(text) = plan::asked(object) {
+            let message = format!(
+                "annotation {}: {text:?} is no whole number: a number below 0 comes before, one above 0 after the objects that have none",
+                plan::WAVE_ANNOTATION
+            );
+            own("bad-wave", Some(object), message);
+        }
         if let Some(first) = seen.insert(object.id(), object) {
             let message = format!(
                 "is there twice, from {} and from {}",
@@ -264,6 +272,21 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("renders to nothing")
+        );
+    }
+
+    #[test]
+    fn a_wave_that_is_no_number_is_refused_with_its_place() {
+        let mut body = object("a", "x.yaml").body().clone();
+        body["metadata"]["annotations"] = json!({plan::WAVE_ANNOTATION: "first"});
+        let origin = object("a", "x.yaml").origin().clone();
+        let wrong = Object::new(body, origin).unwrap();
+        let text = admit(vec![wrong], vec![], OutputLimits::HOST)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("x.yaml:1") && text.contains("\"first\" is no whole number"),
+            "{text}"
         );
     }
 

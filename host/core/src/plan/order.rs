@@ -1,6 +1,9 @@
-//! The order of kinds: what others need comes first, and is pruned last.
+//! The order of objects: what others need comes first, and is pruned last.
 
-use crate::object::ResourceId;
+use crate::object::{Object, ResourceId};
+
+/// The annotation that moves an object before (below 0) or after (above 0) those that have none.
+pub const WAVE_ANNOTATION: &str = "weir.dev/wave";
 
 /// Waves in order. Kinds that are not named come after those that are, before [`LAST`].
 const FIRST: &[&[(&str, &str)]] = &[
@@ -46,12 +49,94 @@ const LAST: &[(&str, &str)] = &[
     ("apiregistration.k8s.io", "APIService"),
 ];
 
-/// The wave that an object is applied in; it is pruned in the reverse order.
+/// Where an object comes when it is applied: namespaces and definitions first, then by the number that it asks for,
+/// then by kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn {
+    asked: i32,
+    kind: usize,
+}
+
+impl Turn {
+    /// The turn of an object that passed the gate; there, a number that is none was refused.
+    pub fn of(object: &Object) -> Turn {
+        let kind = wave(object.id());
+        let asked = match kind {
+            0 => i32::MIN,
+            _ => asked(object).ok().flatten().unwrap_or(0),
+        };
+        Turn { asked, kind }
+    }
+}
+
+/// The number of an object's [`WAVE_ANNOTATION`]; nothing where it has none.
+///
+/// # Errors
+/// The text, where it is no number.
+pub fn asked(object: &Object) -> Result<Option<i32>, &str> {
+    let text = object.body()["metadata"]["annotations"][WAVE_ANNOTATION].as_str();
+    text.map(|text| text.parse().map_err(|_| text)).transpose()
+}
+
+/// The wave of a kind. Objects are pruned by it, in reverse: what is gone from Git asks for nothing any more.
 pub fn wave(id: &ResourceId) -> usize {
     let is = |(group, kind): &(&str, &str)| *group == id.group && *kind == id.kind;
     match FIRST.iter().position(|wave| wave.iter().any(is)) {
         Some(n) => n,
         None if LAST.iter().any(is) => FIRST.len() + 1,
         None => FIRST.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::object::Origin;
+
+    fn object(kind: &str, wave: Option<&str>) -> Object {
+        let api = match kind {
+            "CustomResourceDefinition" => "apiextensions.k8s.io/v1",
+            "Job" => "batch/v1",
+            _ => "v1",
+        };
+        let mut body = json!({"apiVersion": api, "kind": kind, "metadata": {"name": "a"}});
+        if let Some(wave) = wave {
+            body["metadata"]["annotations"] = json!({ WAVE_ANNOTATION: wave });
+        }
+        let origin = Origin {
+            path: "a.yaml".to_owned(),
+            line: 1,
+        };
+        Object::new(body, origin).expect("it is an object")
+    }
+
+    #[test]
+    fn an_object_comes_by_the_number_that_it_asks_for_and_then_by_its_kind() {
+        let in_order = [
+            ("CustomResourceDefinition", Some("9")),
+            ("ServiceAccount", Some("-2")),
+            ("Job", Some("-2")),
+            ("ConfigMap", Some("-1")),
+            ("ConfigMap", None),
+            ("Job", Some("0")),
+            ("ConfigMap", Some("1")),
+            ("Job", Some("1")),
+        ];
+        let turns: Vec<Turn> = in_order
+            .iter()
+            .map(|(kind, wave)| Turn::of(&object(kind, *wave)))
+            .collect();
+        assert!(turns.is_sorted_by(|a, b| a < b), "{turns:?}");
+    }
+
+    #[test]
+    fn a_wave_that_is_no_number_is_said() {
+        for text in ["first", "", "1.5", "99999999999"] {
+            assert_eq!(asked(&object("Job", Some(text))), Err(text));
+        }
+        assert_eq!(asked(&object("Job", Some("-5"))), Ok(Some(-5)));
+        assert_eq!(asked(&object("Job", None)), Ok(None));
     }
 }
