@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{control_plane, deny, go_plugins, plugins, quickstart, tools};
+use crate::{control_plane, deny, go_plugins, plugins, quickstart, registry, tools};
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
@@ -72,11 +72,12 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "run `cargo quickstart --cluster` and look",
         || quickstart::check_cluster(root),
     )?;
+    let registry = steps.step("registry", "see Go's message", || registry::build(root))?;
     let mut tally = Tally::default();
     let tests = steps.step(
         "tests",
         "run the failing suite alone: cargo test --workspace --test NAME",
-        || test(root, &oracle, &programs, &mut tally),
+        || test(root, &[("WEIR_YAML_ORACLE", &oracle), ("WEIR_CONTROL_PLANE", &programs), ("WEIR_REGISTRY", &registry)], &mut tally),
     );
     steps.table();
     if let Err(error) = &tests {
@@ -117,17 +118,20 @@ pub(crate) fn clippy(root: &Path) -> Result<()> {
         .run()
 }
 
-fn test(root: &Path, oracle: &Path, programs: &Path, tally: &mut Tally) -> Result<()> {
+/// `servers` are the programs of others that suites need, by the variables that name them.
+fn test(root: &Path, servers: &[(&str, &Path)], tally: &mut Tally) -> Result<()> {
     let mut unread = None;
-    let passed = cargo(root)
+    let mut tests = cargo(root);
+    for (variable, program) in servers {
+        tests = tests.env(variable, program);
+    }
+    let passed = tests
         .arg("test")
         .args(SELECTION)
         .arg("--no-fail-fast")
         .env("WEIR_BIN", root.join("target/debug/weir"))
         .env("WEIR_PLUGIN_DIR", root.join("target/plugins"))
         .env("WEIR_GUEST_DIR", root.join("target/guests"))
-        .env("WEIR_YAML_ORACLE", oracle)
-        .env("WEIR_CONTROL_PLANE", programs)
         .lines(|line| {
             if let Err(error) = tally.see(line) {
                 unread = Some(error);

@@ -18,6 +18,7 @@ mod fulltest;
 mod go_plugins;
 mod plugins;
 mod quickstart;
+mod registry;
 mod run;
 mod steps;
 mod tally;
@@ -59,6 +60,14 @@ const TASKS: &[Task] = &[
         run: |root, _| {
             let folder = control_plane::Building::start(root)?.finish()?;
             println!("{}", folder.display());
+            Ok(())
+        },
+    },
+    Task {
+        name: "registry",
+        help: "build the OCI registry of the tests into the cache (a minute, once)",
+        run: |root, _| {
+            println!("{}", registry::build(root)?.display());
             Ok(())
         },
     },

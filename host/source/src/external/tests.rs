@@ -1,1 +1,4 @@
-//! The whole way of an external, without a network: see the suite tests/externals.rs for the rest.
+//! Externals without a network: archives good and bad. The clients are tested against real servers by the suite
+//! tests/externals.rs.
+
+mod archives;
