@@ -21,9 +21,16 @@ fn the_schemas_name_every_key_and_refuse_others() {
     for (file, keys) in [
         (
             "manifest",
-            &["version", "plugins", "defaults", "targets", "apps"][..],
+            &[
+                "version",
+                "plugins",
+                "defaults",
+                "targets",
+                "externals",
+                "apps",
+            ][..],
         ),
-        ("lock", &["version", "plugins", "targets"][..]),
+        ("lock", &["version", "plugins", "targets", "externals"][..]),
     ] {
         let schema = json(&weir, &["schema", file]);
         let named: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();

@@ -5,6 +5,8 @@
 //! again and again until one). Everything that a test starts or writes is gone when its
 //! value is dropped.
 
+/// Archives of charts, and a chart repository over plain http.
+pub mod charts;
 /// A whole Kubernetes control plane.
 pub mod control_plane;
 /// Two apps on a cluster, one of them in trouble.
@@ -15,6 +17,8 @@ pub mod invariants;
 pub mod native;
 /// Where the workspace, its binary and its plugins are.
 pub mod places;
+/// The real OCI registry.
+pub mod registry;
 /// Git repositories made by the real `git`.
 pub mod repo;
 /// A repository, a namespace and a machine.

@@ -96,6 +96,14 @@ pub fn dev_cache() -> Result<PathBuf> {
     Ok(parent.join("weir-dev"))
 }
 
+/// The OCI registry: `WEIR_REGISTRY`, or `target/registry`.
+///
+/// # Errors
+/// It is not there; the text says how to build it.
+pub fn registry() -> Result<PathBuf> {
+    existing("WEIR_REGISTRY", "target/registry", "cargo xtask registry")
+}
+
 fn existing(variable: &str, default: &str, build: &str) -> Result<PathBuf> {
     let path = std::env::var_os(variable).map_or_else(|| root().join(default), PathBuf::from);
     if !path.exists() {

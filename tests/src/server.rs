@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 mod cgi;
-mod http;
+pub(crate) mod http;
 
 pub use http::Request;
 

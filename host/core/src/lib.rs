@@ -12,6 +12,7 @@
 //! world, and any default for a limit.
 
 pub mod digest;
+pub mod external;
 pub mod fault;
 pub mod fields;
 pub mod grant;

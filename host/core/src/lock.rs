@@ -8,9 +8,11 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::digest::Digest;
+use crate::external::{LockedExternal, MAX_EXTERNALS, RawLockedExternal, Reference};
 use crate::fault::{Blame, Fault, Retry};
 use crate::manifest::{
-    MAX_ERRORS, Manifest, ManifestError, ManifestErrors, PluginSource, Version, document, schema_of,
+    Errors, MAX_ERRORS, Manifest, ManifestError, ManifestErrors, Place, PluginSource, Version,
+    document, schema_of,
 };
 use crate::name::{PluginName, TargetName};
 use crate::yaml::{Mark, decode, emit};
@@ -38,6 +40,10 @@ pub struct Lock {
     #[serde(default)]
     #[schemars(with = "BTreeMap<String, TargetFacts>")]
     pub targets: BTreeMap<TargetName, TargetFacts>,
+    /// The charts and other repositories that renders are shown, by reference.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "BTreeMap<String, RawLockedExternal>")]
+    pub externals: BTreeMap<Reference, LockedExternal>,
 }
 
 /// A plugin's pin.
@@ -117,6 +123,9 @@ pub enum LockError {
     /// The lock does not have the target.
     #[error("target \"{0}\" is not in weir.lock: run `weir lock` and commit the file")]
     TargetNotLocked(TargetName),
+    /// The lock does not have an external that the manifest declares.
+    #[error("external `{0}` is not in weir.lock: run `weir lock` and commit the file")]
+    ExternalNotLocked(Reference),
     /// No digest was given for a plugin that has to be pinned anew.
     #[error(
         "plugin \"{plugin}\" ({source_text}) could not be resolved to a digest: this host does not have it"
@@ -167,14 +176,33 @@ impl Lock {
     /// The first thing wrong, at its place.
     pub fn parse(text: &[u8], file: &str) -> Result<Lock, ManifestErrors> {
         let node = document(text, file)?;
-        decode(&node).map_err(|e| {
-            ManifestError {
-                file: file.to_owned(),
-                mark: e.mark,
-                message: e.message,
+        let lock: Lock = decode(&node).map_err(|e| ManifestError {
+            file: file.to_owned(),
+            mark: e.mark,
+            message: e.message,
+        })?;
+        let mut errors = Errors::new(file);
+        let place = Place::root(&node).key("externals");
+        if lock.externals.len() > MAX_EXTERNALS {
+            let message = format!(
+                "{} externals: expected at most {MAX_EXTERNALS}",
+                lock.externals.len()
+            );
+            errors.push(place.mark(), message);
+        }
+        for (reference, locked) in &lock.externals {
+            if !locked.fits(reference) {
+                let message = format!(
+                    "external `{reference}`: expected a commit for git+, version, digest and size for all others: run `weir lock`"
+                );
+                errors.push(place.key(reference.as_str()).mark(), message);
             }
-            .into()
-        })
+        }
+        if errors.is_empty() {
+            Ok(lock)
+        } else {
+            Err(errors.into_errors())
+        }
     }
 
     /// The text of `weir.lock`: the same for the same lock, in order of names, one value a line.
@@ -197,12 +225,21 @@ impl Lock {
                 (name.to_string(), json!({ "kubernetes": t.kubernetes, "apis": t.apis, "instant": t.instant.to_string() }))
             })
             .collect();
+        let externals: Map<String, Value> = self
+            .externals
+            .iter()
+            .map(|(reference, locked)| (reference.to_string(), json!(locked)))
+            .collect();
         // One by one, so that the version comes first whatever order a JSON map keeps.
-        for (key, value) in [
+        let mut parts = vec![
             ("version", json!(1)),
             ("plugins", plugins.into()),
             ("targets", targets.into()),
-        ] {
+        ];
+        if !externals.is_empty() {
+            parts.push(("externals", externals.into()));
+        }
+        for (key, value) in parts {
             text.push_str(&emit(&json!({ key: value })));
         }
         text
@@ -210,7 +247,8 @@ impl Lock {
 
     /// What `weir lock` writes: an existing instant and existing digests stay unless `update`; what the
     /// manifest does not name any more goes. `digests` are those that the host resolved, `now` is cut to
-    /// whole seconds. A target's Kubernetes version and APIs are a person's to change, so they stay.
+    /// whole seconds. A target's Kubernetes version and APIs are a person's to change, so they stay. Externals are
+    /// not the manifest's alone to say: there are none yet.
     ///
     /// # Errors
     /// When a plugin has to be pinned and `digests` does not have it.
@@ -273,8 +311,14 @@ pub fn check(manifest: &Manifest, lock: Option<&Lock>, file: &str) -> Result<(),
         .targets
         .iter()
         .map(|name| (Mark::default(), facts_for(lock, name).err()));
+    let externals = manifest.externals.iter().map(|reference| {
+        let locked = lock.is_some_and(|lock| lock.externals.contains_key(reference));
+        let error = (!locked).then(|| LockError::ExternalNotLocked(reference.clone()));
+        (Mark::default(), error)
+    });
     let mut errors: Vec<ManifestError> = plugins
         .chain(targets)
+        .chain(externals)
         .filter_map(|(mark, error)| {
             Some(ManifestError {
                 file: file.to_owned(),

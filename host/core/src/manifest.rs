@@ -14,6 +14,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 
+use crate::external::Reference;
 use crate::fault::{Blame, Fault, Retry};
 use crate::grant::LimitsPatch;
 use crate::name::{AppName, Namespace, PluginName, RepoPath, TargetName};
@@ -53,6 +54,9 @@ pub struct Manifest {
     pub apps: Vec<App>,
     /// The targets that are declared or that an app lands in. Only the host says what they are.
     pub targets: BTreeSet<TargetName>,
+    /// Externals that are locked whether or not a render asks for them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub externals: BTreeSet<Reference>,
 }
 
 /// A plugin as the repository chooses it.
@@ -218,6 +222,7 @@ impl Manifest {
             plugins: [(plugin, spec)].into(),
             apps: vec![app],
             targets: [target].into(),
+            externals: BTreeSet::new(),
         })
     }
 

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::digest::{BlobId, CommitId};
 use crate::name::RepoPath;
 
+mod externals;
 mod view;
+pub use externals::{Externals, Unavailable};
 pub use view::{DirEntry, ReadError, ReadSet, View};
 
 /// How large a tree may be. Required wherever a tree is made.
@@ -163,6 +165,19 @@ pub struct Snapshot {
     pub blobs: Arc<dyn Blobs>,
     /// The limits that the tree was made under.
     pub limits: TreeLimits,
+    /// What lies outside the repository and is shown with it.
+    pub externals: Externals,
+}
+
+impl Snapshot {
+    /// The same files with these externals.
+    #[must_use]
+    pub fn with_externals(&self, externals: Externals) -> Snapshot {
+        Snapshot {
+            externals,
+            ..self.clone()
+        }
+    }
 }
 
 /// Blobs held in memory: for work trees that are not committed, and for tests.

@@ -67,6 +67,31 @@ impl Job<'_> {
         result
     }
 
+    /// Brings one commit by its id, wherever refs point. A clone that does not take it is replaced.
+    pub(crate) fn bring(&self, commit: CommitId) -> Result<ThreadSafeRepository, SourceError> {
+        let lock = self.cache.lock()?;
+        self.client.follow(self.stop);
+        let exchange = self.exchange();
+        let listed = Listed {
+            name: commit.to_string(),
+            commit,
+        };
+        if let Some((shared, _)) = self.cache.current()? {
+            let repo = shared.to_thread_local();
+            if !cache::has_many_packs(&repo) {
+                match self.receive(&repo, &exchange, &listed) {
+                    Err(SourceError::Damaged { .. }) => {}
+                    result => return result.and_then(|commit| self.reopen(commit)),
+                }
+            }
+        }
+        let repo = self.cache.begin(&lock)?.to_thread_local();
+        self.receive(&repo, &exchange, &listed)?;
+        drop(repo);
+        self.cache.publish(&lock)?;
+        self.reopen(commit)
+    }
+
     fn refresh(
         &self,
         lock: &Lock,

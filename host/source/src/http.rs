@@ -13,6 +13,7 @@ use crate::url::{HttpUrl, Origin, without_userinfo};
 
 mod stoppable;
 pub(crate) mod transport;
+pub(crate) use stoppable::Stop;
 
 /// How to talk to a Git server.
 #[derive(Debug, Clone)]
@@ -70,30 +71,8 @@ impl Client {
         if let Some(why) = credentials.as_ref().and_then(Credentials::fault) {
             return Err(bad(&url, format!("its credentials cannot be sent: {why}")));
         }
-        let proxy = match &options.proxy {
-            None => None,
-            Some(text) => Some(proxy(text).ok_or_else(|| {
-                bad(
-                    &url,
-                    "its proxy is not usable: expected http://[USER:PASSWORD@]HOST:PORT".to_owned(),
-                )
-            })?),
-        };
-        let config = ureq::Agent::config_builder()
-            .tls_config(tls(&url, options)?)
-            .proxy(proxy)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .timeout_resolve(Some(options.connect_timeout))
-            .timeout_connect(Some(options.connect_timeout))
-            .timeout_per_read(Some(options.read_timeout))
-            .timeout_per_write(Some(options.read_timeout))
-            .user_agent(options.user_agent.clone())
-            .build();
         let stop = stoppable::Stop::default();
-        let resolver = ureq::unversioned::resolver::DefaultResolver::default();
-        let connector = stoppable::connector(stop.clone());
-        let agent = ureq::Agent::with_parts(config, connector, resolver);
+        let agent = agent(&url, options, stop.clone())?;
         let user_agent = options.user_agent.clone();
         Ok(Client {
             agent,
@@ -342,6 +321,37 @@ impl Client {
     }
 }
 
+/// What sends requests: own roots, client certificate, proxy, time-outs; never a redirect of its own. `url` is for error texts.
+pub(crate) fn agent(
+    url: &HttpUrl,
+    options: &HttpOptions,
+    stop: Stop,
+) -> Result<ureq::Agent, SourceError> {
+    let proxy = match &options.proxy {
+        None => None,
+        Some(text) => Some(proxy(text).ok_or_else(|| {
+            bad(
+                url,
+                "its proxy is not usable: expected http://[USER:PASSWORD@]HOST:PORT".to_owned(),
+            )
+        })?),
+    };
+    let config = ureq::Agent::config_builder()
+        .tls_config(tls(url, options)?)
+        .proxy(proxy)
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_resolve(Some(options.connect_timeout))
+        .timeout_connect(Some(options.connect_timeout))
+        .timeout_per_read(Some(options.read_timeout))
+        .timeout_per_write(Some(options.read_timeout))
+        .user_agent(options.user_agent.clone())
+        .build();
+    let resolver = ureq::unversioned::resolver::DefaultResolver::default();
+    let connector = stoppable::connector(stop);
+    Ok(ureq::Agent::with_parts(config, connector, resolver))
+}
+
 fn bad(url: &HttpUrl, why: String) -> SourceError {
     SourceError::BadUrl {
         url: url.to_string(),
@@ -367,7 +377,7 @@ fn asks_for_basic(response: &Response<ureq::Body>) -> bool {
 }
 
 /// What went wrong on the way, for a person. Texts of ureq's never repeat headers.
-fn reason(error: &ureq::Error) -> String {
+pub(crate) fn reason(error: &ureq::Error) -> String {
     match error {
         ureq::Error::HostNotFound => "its host name does not resolve".into(),
         ureq::Error::ConnectionFailed => "no connection to its host and port".into(),

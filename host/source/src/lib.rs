@@ -2,12 +2,14 @@
 //!
 //! - [`RepoUrl`], [`RefName`], [`Credentials`]: parsed once, refused early, never printed with a secret.
 //! - [`Source`]: opens a local repository in place, or keeps a bare clone of a remote one; fetches, resolves, snapshots.
+//! - [`Externals`]: charts and other repositories that a lock pins, fetched by digest and shown as snapshots.
 //! - No work tree is ever written, no program is run, and nothing is read from the environment or from the
 //!   configuration of a user's git.
 
 mod cache;
 mod commit;
 mod error;
+mod external;
 mod fetch;
 mod http;
 mod object;
@@ -23,6 +25,10 @@ mod tests;
 
 pub use commit::{CommitInfo, Person};
 pub use error::SourceError;
+pub use external::{
+    AccessHost, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
+    HostPattern, Watch,
+};
 pub use http::HttpOptions;
 pub use revision::RevisionStart;
 pub use secret::{Credentials, Secret};

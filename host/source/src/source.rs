@@ -218,19 +218,46 @@ impl Source {
                 cache,
                 damaged,
             } => {
-                let job = fetch::Job {
-                    client,
-                    cache,
-                    reference: &self.reference,
-                    limits: self.fetch_limits,
-                    tree_limits: self.tree_limits,
-                    stop,
-                    progress,
-                };
+                let job = self.job(client, cache, stop, progress);
                 let (fetched, repo) = job.run(damaged)?;
                 *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(repo);
                 Ok(fetched)
             }
+        }
+    }
+
+    /// Brings one commit by its id, wherever the ref points. A local repository has what it has.
+    ///
+    /// # Errors
+    /// As [`Source::fetch`].
+    pub(crate) fn bring(
+        &self,
+        commit: CommitId,
+        stop: &Arc<AtomicBool>,
+        progress: &dyn Fn(FetchProgress),
+    ) -> Result<(), SourceError> {
+        if let Place::Remote { client, cache, .. } = &self.place {
+            let repo = self.job(client, cache, stop, progress).bring(commit)?;
+            *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(repo);
+        }
+        Ok(())
+    }
+
+    fn job<'a>(
+        &'a self,
+        client: &'a Client,
+        cache: &'a Cache,
+        stop: &'a Arc<AtomicBool>,
+        progress: &'a dyn Fn(FetchProgress),
+    ) -> fetch::Job<'a> {
+        fetch::Job {
+            client,
+            cache,
+            reference: &self.reference,
+            limits: self.fetch_limits,
+            tree_limits: self.tree_limits,
+            stop,
+            progress,
         }
     }
 
@@ -280,6 +307,7 @@ impl Source {
             tree: Arc::new(tree?),
             blobs,
             limits: self.tree_limits,
+            externals: Default::default(),
         })
     }
 

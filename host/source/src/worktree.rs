@@ -72,6 +72,7 @@ pub(crate) fn snapshot(
         tree: Arc::new(tree),
         blobs: Arc::new(walk.blobs),
         limits,
+        externals: Default::default(),
     })
 }
 

@@ -50,7 +50,7 @@ enum Command {
     Refresh(refresh::RefreshArgs),
     /// Sync once, then exit
     Sync(serve::SyncArgs),
-    /// Write weir.lock: the digest of every plugin, and what renders may know of each target
+    /// Write weir.lock: the digest of every plugin, chart and base, and what renders may know of each target
     Lock(lock::LockArgs),
     /// Print what apps render to, as one YAML stream
     Render(render::RenderArgs),
@@ -64,7 +64,7 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// For authors of plugins: build
     Plugin(plugin::PluginArgs),
-    /// Print the JSON Schema of weir.yaml, weir.lock or a host's file, for editors
+    /// Print the JSON Schema of weir.yaml, weir.lock or a host's files, for editors
     Schema {
         /// Which file
         #[arg(value_enum, default_value = "manifest")]
@@ -93,6 +93,8 @@ enum SchemaOf {
     Lock,
     /// The file of `weir serve --config`
     Host,
+    /// The file of `--externals`
+    Externals,
 }
 
 /// How a command that did not fail ended.

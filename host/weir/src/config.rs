@@ -1,17 +1,20 @@
 //! From flags as typed to settings as meant: where state and caches lie, which repository, which targets.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use weir_core::digest::Digest;
 use weir_core::name::{RepoPath, RepositoryName};
 use weir_source::{RefName, RepoUrl, Secret, Source};
 
 use crate::error::Error;
+use crate::externals::ExternalsConfig;
 use crate::repository::{Auth, ManifestAt, Reach};
 
+mod externals;
 pub(crate) mod file;
 mod place;
 
+pub(crate) use externals::schema as externals_schema;
 pub(crate) use place::{TargetBinding, TargetPlace, bindings};
 
 /// Flags that every command takes.
@@ -29,6 +32,9 @@ pub(crate) struct GlobalArgs {
     /// The kubeconfig of kube: targets [default: the files of $KUBECONFIG, or ~/.kube/config; in a pod, its own account]
     #[arg(long, global = true, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// Which hosts charts and bases may come from, and what is shown to them [default: all of https, http on this machine]
+    #[arg(long, global = true, env = "WEIR_EXTERNALS", value_name = "FILE")]
+    externals: Option<PathBuf>,
     /// What is logged to stderr: a level, or directives such as info,weir_source=debug
     #[arg(
         long,
@@ -54,6 +60,8 @@ pub(crate) struct Places {
     pub(crate) plugins: Vec<PathBuf>,
     /// Where kubeconfigs are looked for.
     pub(crate) kube: KubeHome,
+    /// Where externals may come from.
+    pub(crate) externals: ExternalsConfig,
 }
 
 /// What this host knows of clusters.
@@ -118,7 +126,16 @@ impl GlobalArgs {
             cache,
             plugins,
             kube: KubeHome::of(self.kubeconfig.as_ref()),
+            externals: match &self.externals {
+                Some(path) => externals::read(path)?,
+                None => ExternalsConfig::default(),
+            },
         })
+    }
+
+    /// The flag for externals, where it is given.
+    pub(crate) fn externals(&self) -> Option<&Path> {
+        self.externals.as_deref()
     }
 }
 

@@ -6,6 +6,7 @@ mod config;
 mod control;
 mod crash;
 mod error;
+mod externals;
 mod follow;
 mod hosting;
 mod journal;

@@ -3,28 +3,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use tokio::task::JoinSet;
 use weir_core::digest::{CommitId, Digest};
-use weir_core::fault::{Fault, Retry};
+use weir_core::external::EXTERNALS_DIR;
 use weir_core::grant::Limits;
-use weir_core::lock::{self, LOCK_FILE, Lock, TargetFacts};
-use weir_core::manifest::{App, MANIFEST_FILE, Manifest, PluginCall, Resolved, Warning};
+use weir_core::lock::{self, LOCK_FILE, Lock};
+use weir_core::manifest::{App, MANIFEST_FILE, Manifest, Resolved, Warning};
 use weir_core::name::{AppName, PluginName, RepoPath};
-use weir_core::object::{Object, ResourceId};
-use weir_core::render;
-use weir_core::scope;
+use weir_core::object::ResourceId;
 use weir_core::tree::{ReadError, Snapshot, View};
-use weir_core::validate::{Finding, Level, OutputLimits, Validated, admit};
-use weir_core::yaml::Budget;
-use weir_sandbox::{Call, Params, Plugin, Role, Sandbox};
+use weir_core::validate::{OutputLimits, Validated};
+use weir_sandbox::Sandbox;
 
-use crate::blame::Makers;
 use crate::error::Error;
-use crate::plugins::{self, Store};
+use crate::externals::{self, ExternalsHere};
+use crate::plugins::Store;
 use crate::progress::{Line, rendering};
 use crate::turns::Turns;
+
+mod pipeline;
+
+use pipeline::{How, Render, load_all};
 
 /// What renders need of this host.
 pub(crate) struct Host {
@@ -32,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) sandbox: Arc<Sandbox>,
     /// The components that are here.
     pub(crate) store: Store,
+    /// How charts and other repositories are got.
+    pub(crate) externals: ExternalsHere,
     /// What one call may spend at most.
     pub(crate) limits: Limits,
     /// How large one app may be.
@@ -94,6 +96,14 @@ pub(crate) struct Described {
 
 /// Reads manifest and lock.
 pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Described, Error> {
+    let reserved: RepoPath = EXTERNALS_DIR
+        .parse()
+        .map_err(|e| Error::Usage(format!("{e}")))?;
+    if snapshot.tree.get(&reserved).is_some() || snapshot.tree.below(&reserved).next().is_some() {
+        return Err(Error::Usage(format!(
+            "{EXTERNALS_DIR}: the repository has files there, where Weir shows charts and bases from outside it: move them elsewhere"
+        )));
+    }
     let resolved = match from {
         ManifestFrom::Tree => {
             let text = read_file(snapshot, MANIFEST_FILE)?.ok_or_else(|| {
@@ -171,14 +181,60 @@ pub(crate) async fn prepare(
         .filter(|a| only.is_empty() || only.contains(&a.name))
         .cloned()
         .collect();
-    let ready = load_all(host, snapshot, &manifest, lock.as_ref(), &apps).await?;
-    let manifest = Arc::new(manifest);
-    let mut results: Vec<Option<Result<Rendered, Error>>> = apps.iter().map(|_| None).collect();
+    let lock = lock.as_ref();
+    let snapshot = externals::shown(host, snapshot, lock).await?;
+    let rendered = each(host, &snapshot, &manifest, lock, &apps, How::Whole).await?;
+    let apps = apps.into_iter().zip(rendered);
+    let apps = apps
+        .map(|(app, rendered)| {
+            let rendered = rendered.and_then(|r| r.ok_or_else(lost));
+            (app.name.clone(), PreparedApp { app, rendered })
+        })
+        .collect();
+    Ok(Prepared {
+        commit: snapshot.tree.commit(),
+        warnings,
+        desired: desired(&apps),
+        apps,
+    })
+}
+
+/// Calls the renderers of these apps only for what they ask for: what each call ended with.
+pub(crate) async fn ask(
+    host: &Arc<Host>,
+    snapshot: &Snapshot,
+    manifest: &Manifest,
+    lock: &Lock,
+    apps: &[App],
+) -> Result<Vec<Result<(), Error>>, Error> {
+    let called = each(
+        host,
+        snapshot,
+        manifest,
+        Some(lock),
+        apps,
+        How::RendererOnly,
+    )
+    .await?;
+    Ok(called.into_iter().map(|r| r.map(drop)).collect())
+}
+
+/// What each of these apps comes to, as many at once as there are turns.
+async fn each(
+    host: &Arc<Host>,
+    snapshot: &Snapshot,
+    manifest: &Manifest,
+    lock: Option<&Lock>,
+    apps: &[App],
+    how: How,
+) -> Result<Vec<Result<Option<Rendered>, Error>>, Error> {
+    let ready = load_all(host, snapshot, manifest, lock, apps, how).await?;
+    let manifest = Arc::new(manifest.clone());
+    let mut results: Vec<_> = apps.iter().map(|_| Err(lost())).collect();
     let turns = host.turns.own();
     let mut tasks = JoinSet::new();
     for (n, app) in apps.iter().enumerate() {
-        let facts =
-            lock::facts_for(lock.as_ref(), &app.target).map_err(|e| Error::stage("manifest", &e));
+        let facts = lock::facts_for(lock, &app.target).map_err(|e| Error::stage("manifest", &e));
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
         let (manifest, ready, turns) = (manifest.clone(), ready.clone(), turns.clone());
         tasks.spawn(async move {
@@ -186,15 +242,14 @@ pub(crate) async fn prepare(
             let result = match facts {
                 _ if turn.is_none() => Err(Error::host("render", "the host is stopping")),
                 Ok(facts) => {
-                    Render {
+                    let render = Render {
                         host: &host,
                         manifest: &manifest,
                         ready: &ready,
                         app: &app,
                         facts: &facts,
-                    }
-                    .run(snapshot)
-                    .await
+                    };
+                    render.run(snapshot, how).await
                 }
                 Err(e) => Err(e),
             };
@@ -206,35 +261,15 @@ pub(crate) async fn prepare(
     while let Some(ended) = tasks.join_next().await {
         let (n, result) =
             ended.map_err(|e| Error::host("render", format!("a render task ended early: {e}")))?;
-        results[n] = Some(result);
+        results[n] = result;
         done += 1;
         line.say(rendering(done, of));
     }
-    drop(line);
-    let lost = || {
-        Err(Error::host(
-            "render",
-            "a render task ended without a result",
-        ))
-    };
-    let apps = apps.into_iter().zip(results);
-    let apps = apps
-        .map(|(app, r)| {
-            (
-                app.name.clone(),
-                PreparedApp {
-                    app,
-                    rendered: r.unwrap_or_else(lost),
-                },
-            )
-        })
-        .collect();
-    Ok(Prepared {
-        commit: snapshot.tree.commit(),
-        warnings,
-        desired: desired(&apps),
-        apps,
-    })
+    Ok(results)
+}
+
+fn lost() -> Error {
+    Error::host("render", "a render task ended without a result")
 }
 
 fn desired(
@@ -248,228 +283,4 @@ fn desired(
     apps.iter()
         .map(|(name, app)| (name.clone(), wanted(app)))
         .collect()
-}
-
-/// Every plugin that some app calls, in the role it is called in, loaded once or failed once.
-type Ready = BTreeMap<(PluginName, Role), Result<Arc<Plugin>, Error>>;
-
-async fn load_all(
-    host: &Arc<Host>,
-    snapshot: &Snapshot,
-    manifest: &Manifest,
-    lock: Option<&Lock>,
-    apps: &[App],
-) -> Result<Arc<Ready>, Error> {
-    let pinned = plugins::pin(manifest, lock, &host.store);
-    let mut wanted: BTreeSet<(PluginName, Role)> = BTreeSet::new();
-    for app in apps {
-        wanted.extend(calls(app).map(|(role, call)| (call.plugin.clone(), role)));
-    }
-    let (host, snapshot, manifest) = (host.clone(), snapshot.clone(), manifest.clone());
-    // Compiling is long and blocks.
-    let ready = tokio::task::spawn_blocking(move || {
-        let load = |name: &PluginName, role: Role, left: usize| {
-            let digest = match pinned.get(name) {
-                Some(pinned) => pinned.clone()?,
-                None => {
-                    return Err(Error::Usage(format!(
-                        "plugin {name} is not in the manifest"
-                    )));
-                }
-            };
-            let bytes = plugins::bytes(&host.store, &snapshot, &manifest, name, digest)?;
-            plugins::load(&host.sandbox, name, digest, role, &bytes, left).map(Arc::new)
-        };
-        let left = (0..wanted.len()).rev();
-        let wanted = wanted.into_iter().zip(left);
-        wanted
-            .map(|((name, role), left)| ((name.clone(), role), load(&name, role, left)))
-            .collect::<Ready>()
-    });
-    ready
-        .await
-        .map(Arc::new)
-        .map_err(|e| Error::host("plugins", format!("loading plugins ended early: {e}")))
-}
-
-fn calls(app: &App) -> impl Iterator<Item = (Role, &PluginCall)> {
-    std::iter::once((Role::Renderer, &app.render))
-        .chain(app.transform.iter().map(|call| (Role::Transformer, call)))
-        .chain(app.validate.iter().map(|call| (Role::Validator, call)))
-}
-
-/// One app's way through its pipeline.
-struct Render<'a> {
-    host: &'a Host,
-    manifest: &'a Manifest,
-    ready: &'a Ready,
-    app: &'a App,
-    facts: &'a TargetFacts,
-}
-
-impl Render<'_> {
-    async fn run(&self, snapshot: Snapshot) -> Result<Rendered, Error> {
-        let mut micros = BTreeMap::new();
-        let mut used = BTreeMap::new();
-        let mut lap = Instant::now();
-        let mut done = |stage: &str| {
-            let spent = u64::try_from(lap.elapsed().as_micros()).unwrap_or(u64::MAX);
-            micros.insert(stage.to_owned(), spent);
-            lap = Instant::now();
-        };
-        for (role, call) in calls(self.app) {
-            used.insert(call.plugin.clone(), self.plugin(role, call)?.digest());
-        }
-        let makers = Makers {
-            app: self.app,
-            digests: used.clone(),
-        };
-        let objects = self.render(&makers, snapshot).await?;
-        done("render");
-        let objects = self.transform(&makers, objects).await?;
-        done("transform");
-        let findings = self.validate(&objects).await?;
-        let validated =
-            admit(objects, findings, self.host.output).map_err(|e| makers.refused(&e))?;
-        done("validate");
-        Ok(Rendered {
-            validated,
-            plugins: used,
-            micros,
-        })
-    }
-
-    async fn render(&self, makers: &Makers<'_>, snapshot: Snapshot) -> Result<Vec<Object>, Error> {
-        let call = &self.app.render;
-        let plugin = self.plugin(Role::Renderer, call)?;
-        let view = View::new(snapshot, self.app.roots.clone());
-        let rendered = self
-            .host
-            .sandbox
-            .render(&plugin, self.call(call), view)
-            .await;
-        let (documents, read, _) = rendered.map_err(|e| Error::stage("render", &e))?;
-        let documents: Vec<render::Document> = documents
-            .into_iter()
-            .map(|d| render::Document {
-                origin: d.origin,
-                body: d.body,
-            })
-            .collect();
-        render::parse(&documents, &Budget::HOST).map_err(|e| makers.rendered(&e, &read))
-    }
-
-    async fn transform(
-        &self,
-        makers: &Makers<'_>,
-        mut objects: Vec<Object>,
-    ) -> Result<Vec<Object>, Error> {
-        for call in &self.app.transform {
-            let plugin = self.plugin(Role::Transformer, call)?;
-            let given = json_of(&objects)?;
-            let changed = self
-                .host
-                .sandbox
-                .transform(&plugin, self.call(call), &given)
-                .await;
-            let (changed, _) = changed.map_err(|e| Error::stage("transform", &e))?;
-            let values = changed
-                .iter()
-                .map(|bytes| serde_json::from_slice(bytes))
-                .collect::<Result<Vec<_>, _>>();
-            let values = values.map_err(|e| makers.transformed(&call.plugin, &e))?;
-            objects = render::transformed(&objects, values, call.plugin.as_str())
-                .map_err(|e| makers.transformed(&call.plugin, &e))?;
-        }
-        scope::place(objects, self.app.namespace.as_ref()).map_err(|e| Error::Stage {
-            stage: "transform",
-            fault: Fault::Repository,
-            retry: Retry::OnChange,
-            message: format!("app `{}`: {e}", self.app.name),
-        })
-    }
-
-    async fn validate(&self, objects: &[Object]) -> Result<Vec<Finding>, Error> {
-        let mut findings = Vec::new();
-        if self.app.validate.is_empty() {
-            return Ok(findings);
-        }
-        let given = json_of(objects)?;
-        for call in &self.app.validate {
-            let plugin = self.plugin(Role::Validator, call)?;
-            let found = self
-                .host
-                .sandbox
-                .validate(&plugin, self.call(call), &given)
-                .await;
-            for f in found.map_err(|e| Error::stage("validate", &e))?.0 {
-                let object = f.object.and_then(|n| objects.get(n as usize));
-                findings.push(Finding {
-                    level: level(f.level),
-                    code: f.code,
-                    message: f.message,
-                    plugin: Some(call.plugin.clone()),
-                    object: object.map(|o| o.id().clone()),
-                    origin: object.map(|o| o.origin().clone()),
-                    pointer: f.path,
-                });
-            }
-        }
-        Ok(findings)
-    }
-
-    fn plugin(&self, role: Role, call: &PluginCall) -> Result<Arc<Plugin>, Error> {
-        let key = (call.plugin.clone(), role);
-        let ready = self.ready.get(&key).cloned().unwrap_or_else(|| {
-            Err(Error::Usage(format!(
-                "plugin {} is not in the manifest",
-                call.plugin
-            )))
-        });
-        // A plugin is loaded once for all apps; what one of them hears names that one.
-        ready.map_err(|e| e.for_app(&self.app.name, &call.plugin))
-    }
-
-    fn call<'c>(&'c self, call: &'c PluginCall) -> Call<'c> {
-        let narrowed = self
-            .manifest
-            .plugins
-            .get(&call.plugin)
-            .map(|spec| self.host.limits.narrowed(&spec.limits));
-        Call {
-            app: &self.app.name,
-            plugin: &call.plugin,
-            limits: narrowed.unwrap_or(self.host.limits),
-            instant: u64::try_from(self.facts.instant.as_second()).unwrap_or(0),
-            params: Params {
-                app: self.app.name.to_string(),
-                path: self.app.path.as_str().to_owned(),
-                namespace: self.app.namespace.as_ref().map(ToString::to_string),
-                target: weir_sandbox::TargetFacts {
-                    name: self.app.target.to_string(),
-                    kubernetes: self.facts.kubernetes.clone(),
-                    apis: self.facts.apis.clone(),
-                },
-                config: serde_json::Value::Object(call.config.clone())
-                    .to_string()
-                    .into_bytes(),
-            },
-        }
-    }
-}
-
-fn json_of(objects: &[Object]) -> Result<Vec<Vec<u8>>, Error> {
-    let bytes = objects
-        .iter()
-        .map(|o| serde_json::to_vec(o.body()))
-        .collect::<Result<_, _>>();
-    bytes.map_err(|e| Error::host("transform", e.to_string()))
-}
-
-fn level(level: weir_sandbox::Level) -> Level {
-    match level {
-        weir_sandbox::Level::Error => Level::Error,
-        weir_sandbox::Level::Warning => Level::Warning,
-        weir_sandbox::Level::Info => Level::Info,
-    }
 }

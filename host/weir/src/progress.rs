@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use weir_core::external::Reference;
 use weir_source::FetchProgress;
 
 /// Work that is faster shows nothing.
@@ -103,13 +104,18 @@ impl Write for BesideLines {
 /// How far a fetch is, in words.
 pub(crate) fn fetching(progress: &FetchProgress) -> String {
     match progress {
-        FetchProgress::Connecting => "fetching: asking for the refs".to_owned(),
+        FetchProgress::Connecting => "fetching: asking the server".to_owned(),
         FetchProgress::Waiting => "fetching: waiting for the server".to_owned(),
         FetchProgress::Receiving { bytes } => {
             format!("fetching: {}", indicatif::HumanBytes(*bytes))
         }
         FetchProgress::Checking => "fetching: checking that all is there".to_owned(),
     }
+}
+
+/// Which external is fetched, and how far that is, in words.
+pub(crate) fn external(reference: &Reference, progress: &FetchProgress) -> String {
+    format!("{reference}: {}", fetching(progress))
 }
 
 /// Which plugin is compiled, and how many are to be made ready after it, in words.

@@ -121,7 +121,8 @@ impl Reach {
 }
 
 impl Auth {
-    fn read(&self) -> Result<Option<Credentials>, Error> {
+    /// What is shown, its files read now.
+    pub(crate) fn read(&self) -> Result<Option<Credentials>, Error> {
         let read = |what: &str, path: &Path| {
             let text = std::fs::read_to_string(path)
                 .map_err(|e| Error::Usage(format!("{what} {}: {e}", path.display())))?;

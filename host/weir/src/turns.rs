@@ -2,6 +2,7 @@
 //! with a few of its own in the queue, so that one with a thousand apps is not a thousand places long there.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -10,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(crate) struct Turns {
     all: Arc<Semaphore>,
     at_once: usize,
+    ended: Arc<AtomicBool>,
 }
 
 /// One repository's way to the turns of all.
@@ -31,7 +33,11 @@ impl Turns {
     pub(crate) fn new(at_once: usize) -> Turns {
         let at_once = at_once.max(1);
         let all = Arc::new(Semaphore::new(at_once));
-        Turns { all, at_once }
+        Turns {
+            all,
+            at_once,
+            ended: Arc::default(),
+        }
     }
 
     /// How many at once.
@@ -59,7 +65,13 @@ impl Turns {
 
     /// No more turns: whoever waits hears it at once, whoever has one keeps it.
     pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Relaxed);
         self.all.close();
+    }
+
+    /// Whether there are no more turns: what has one and may take long looks at this.
+    pub(crate) fn ended(&self) -> Arc<AtomicBool> {
+        self.ended.clone()
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, tools};
+use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, registry, tools};
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
@@ -72,15 +72,17 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "run `cargo quickstart --cluster` and look",
         || quickstart::check_cluster(root),
     )?;
-    let natives = steps.step("Helm and Kustomize", "see Go's message", || {
+    let registry = steps.step("registry", "see Go's message", || registry::build(root))?;
+    let native = steps.step("Helm and Kustomize", "see Go's message", || {
         native::check(root)?;
         native::build(root)
     })?;
-    let made = Made {
-        oracle,
-        programs,
-        natives,
-    };
+    let made = [
+        ("WEIR_YAML_ORACLE", &*oracle),
+        ("WEIR_CONTROL_PLANE", &*programs),
+        ("WEIR_REGISTRY", &*registry),
+        ("WEIR_NATIVE", &*native),
+    ];
     let mut tally = Tally::default();
     let tests = steps.step(
         "tests",
@@ -126,25 +128,20 @@ pub(crate) fn clippy(root: &Path) -> Result<()> {
         .run()
 }
 
-/// What other languages made for the tests.
-struct Made {
-    oracle: PathBuf,
-    programs: PathBuf,
-    natives: PathBuf,
-}
-
-fn test(root: &Path, made: &Made, tally: &mut Tally) -> Result<()> {
+/// `made` are the programs of others that suites need, by the variables that name them.
+fn test(root: &Path, made: &[(&str, &Path)], tally: &mut Tally) -> Result<()> {
     let mut unread = None;
-    let passed = cargo(root)
+    let mut tests = cargo(root);
+    for (variable, program) in made {
+        tests = tests.env(variable, program);
+    }
+    let passed = tests
         .arg("test")
         .args(SELECTION)
         .arg("--no-fail-fast")
         .env("WEIR_BIN", root.join("target/debug/weir"))
         .env("WEIR_PLUGIN_DIR", root.join("target/plugins"))
         .env("WEIR_GUEST_DIR", root.join("target/guests"))
-        .env("WEIR_YAML_ORACLE", &made.oracle)
-        .env("WEIR_CONTROL_PLANE", &made.programs)
-        .env("WEIR_NATIVE", &made.natives)
         .lines(|line| {
             if let Err(error) = tally.see(line) {
                 unread = Some(error);

@@ -19,6 +19,7 @@ mod go_plugins;
 mod native;
 mod plugins;
 mod quickstart;
+mod registry;
 mod run;
 mod steps;
 mod tally;
@@ -68,6 +69,14 @@ const TASKS: &[Task] = &[
         help: "build Helm and Kustomize for the parity suite and the benchmark into the cache (minutes, once)",
         run: |root, _| {
             println!("{}", native::build(root)?.display());
+            Ok(())
+        },
+    },
+    Task {
+        name: "registry",
+        help: "build the OCI registry of the tests into the cache (a minute, once)",
+        run: |root, _| {
+            println!("{}", registry::build(root)?.display());
             Ok(())
         },
     },

@@ -71,6 +71,7 @@ pub(crate) fn snapshot(files: &[(String, String)]) -> Result<Snapshot> {
         tree: Arc::new(tree),
         blobs: Arc::new(blobs),
         limits: TreeLimits::HOST,
+        externals: Default::default(),
     })
 }
 

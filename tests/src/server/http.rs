@@ -73,7 +73,7 @@ impl Request {
 }
 
 /// Reads one request; `None` where the client hung up before sending one.
-pub(super) fn read(stream: &TcpStream) -> Result<Option<Request>> {
+pub(crate) fn read(stream: &TcpStream) -> Result<Option<Request>> {
     let mut reader = BufReader::new(stream);
     let mut head = reader.by_ref().take(MAX_HEAD);
     let first = line(&mut head)?;
@@ -109,7 +109,7 @@ pub(super) fn read(stream: &TcpStream) -> Result<Option<Request>> {
 }
 
 /// Writes one answer whose length is promised in full, but at most `limit` bytes of its body.
-pub(super) fn write(
+pub(crate) fn write(
     stream: &TcpStream,
     status: u16,
     headers: &[(String, String)],

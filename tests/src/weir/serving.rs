@@ -44,7 +44,7 @@ impl Serving {
     ///
     /// # Errors
     /// It cannot be started.
-    pub(super) fn start(mut command: Command) -> Result<Serving> {
+    pub(crate) fn start(mut command: Command) -> Result<Serving> {
         command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

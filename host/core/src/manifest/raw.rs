@@ -30,6 +30,10 @@ pub(super) struct RawManifest {
     /// The targets by name. What a name stands for (a cluster, a directory) is the host's to say.
     #[serde(default)]
     pub(super) targets: BTreeMap<String, RawTarget>,
+    /// Charts and other repositories that `weir lock` pins although it cannot find them by rendering, such as
+    /// `oci://HOST/PATH?version=V`. Those that a render asks for need not stand here.
+    #[serde(default)]
+    pub(super) externals: Vec<String>,
     /// The apps.
     #[serde(default)]
     pub(super) apps: Vec<RawApp>,

@@ -8,6 +8,7 @@ use super::order::{Waiting, order};
 use super::place::{Errors, Place, nearest, quote};
 use super::raw::{RawCall, RawManifest};
 use super::{Manifest, ManifestErrors, PluginSource, PluginSpec, Resolved, Warning};
+use crate::external::{MAX_EXTERNALS, Reference};
 use crate::grant::LimitsPatch;
 use crate::name::{Namespace, PluginName, RepoPath, TargetName};
 use crate::tree::{Entry, Tree};
@@ -37,6 +38,7 @@ pub(super) struct Resolver<'a> {
     file: &'a str,
     warnings: Vec<Warning>,
     plugins: BTreeMap<PluginName, PluginSpec>,
+    externals: BTreeSet<Reference>,
     globs: usize,
     config: usize,
 }
@@ -86,12 +88,14 @@ pub(super) fn resolve(
         file,
         warnings: Vec::new(),
         plugins: BTreeMap::new(),
+        externals: BTreeSet::new(),
         globs: 0,
         config: 0,
     };
     resolver.plugins(raw, root.key("plugins"));
     resolver.targets(raw, root.key("targets"));
     resolver.defaults(raw, root.key("defaults"));
+    resolver.externals(raw, root.key("externals"));
     if raw.apps.is_empty() {
         resolver.warn(
             root.key("apps").mark(),
@@ -350,6 +354,27 @@ impl<'a> Resolver<'a> {
         text.and_then(|text| self.errors.take(place.mark(), text.parse()))
     }
 
+    fn externals(&mut self, raw: &RawManifest, place: Place<'_>) {
+        if raw.externals.len() > MAX_EXTERNALS {
+            let message = format!(
+                "{} externals: expected at most {MAX_EXTERNALS}",
+                raw.externals.len()
+            );
+            self.errors.push(place.mark(), message);
+            return;
+        }
+        for (n, text) in raw.externals.iter().enumerate() {
+            let mark = place.index(n).mark();
+            let Some(reference) = self.errors.take(mark, text.parse::<Reference>()) else {
+                continue;
+            };
+            if !self.externals.insert(reference) {
+                self.errors
+                    .push(mark, format!("external {}: it is there twice", quote(text)));
+            }
+        }
+    }
+
     fn finish(mut self) -> Result<Resolved, ManifestErrors> {
         // Where entries are missing for other reasons, `after` would find false errors.
         let apps = if self.errors.is_empty() {
@@ -368,6 +393,7 @@ impl<'a> Resolver<'a> {
                 plugins: self.plugins,
                 apps,
                 targets,
+                externals: self.externals,
             },
             warnings: self.warnings,
         })

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{BlobError, Entry, Snapshot};
+use super::{BlobError, Entry, Snapshot, Tree, Unavailable};
 use crate::digest::{BlobId, Digest};
+use crate::external::EXTERNALS_DIR;
 use crate::fault::{Blame, Fault, Retry};
 use crate::name::RepoPath;
 
@@ -81,6 +82,9 @@ pub enum ReadError {
         /// What happened.
         source: BlobError,
     },
+    /// A locked external that this host could not get.
+    #[error("{}", .0.why)]
+    External(Unavailable),
 }
 
 impl ReadError {
@@ -96,17 +100,17 @@ impl ReadError {
 
 impl Blame for ReadError {
     fn fault(&self) -> Fault {
-        if matches!(self, ReadError::Blob { .. }) {
-            Fault::Host
-        } else {
-            Fault::Repository
+        match self {
+            ReadError::Blob { .. } => Fault::Host,
+            ReadError::External(e) => e.fault,
+            _ => Fault::Repository,
         }
     }
     fn retry(&self) -> Retry {
-        if matches!(self, ReadError::Blob { .. }) {
-            Retry::Backoff
-        } else {
-            Retry::OnChange
+        match self {
+            ReadError::Blob { .. } => Retry::Backoff,
+            ReadError::External(e) => e.retry,
+            _ => Retry::OnChange,
         }
     }
 }
@@ -115,7 +119,17 @@ impl Blame for ReadError {
 pub struct View {
     snapshot: Snapshot,
     roots: Vec<RepoPath>,
+    everything: [RepoPath; 1],
     read_set: ReadSet,
+}
+
+/// Where a path is looked for: in the repository inside the app's roots, or in an external, of which all is seen.
+struct Place<'a> {
+    snapshot: &'a Snapshot,
+    roots: &'a [RepoPath],
+    /// Below this the snapshot's own paths lie.
+    base: Option<String>,
+    path: RepoPath,
 }
 
 /// Where a path leads once links are followed.
@@ -130,6 +144,7 @@ impl View {
         View {
             snapshot,
             roots,
+            everything: [RepoPath::root()],
             read_set: ReadSet::default(),
         }
     }
@@ -145,12 +160,17 @@ impl View {
     /// See [`ReadError`].
     pub fn read(&mut self, path: &str) -> Result<Arc<[u8]>, ReadError> {
         let asked = parse(path)?;
-        let (real, id, size) = match self.find(&asked)? {
-            Some(Found::Entry(real, Entry::File { id, size, .. })) => (real, *id, *size),
+        let Some(place) = self.place(&asked)? else {
+            return Err(self.absent(asked));
+        };
+        let (real, id, size) = match place.find(&place.path)? {
+            Some(Found::Entry(real, Entry::File { id, size, .. })) => {
+                (place.shown(&real), *id, *size)
+            }
             Some(Found::Directory(_)) => return Err(ReadError::IsADirectory(asked)),
             Some(Found::Entry(..)) | None => return Err(self.absent(asked)),
         };
-        let limit = self.snapshot.limits.file_bytes;
+        let limit = place.snapshot.limits.file_bytes;
         if size > limit {
             return Err(ReadError::TooLarge {
                 path: real,
@@ -158,7 +178,7 @@ impl View {
                 limit,
             });
         }
-        let bytes = self
+        let bytes = place
             .snapshot
             .blobs
             .read(id)
@@ -179,47 +199,15 @@ impl View {
     /// See [`ReadError`].
     pub fn entries(&mut self, dir: &str) -> Result<Vec<DirEntry>, ReadError> {
         let asked = parse(dir)?;
-        let real = match self.find(&asked)? {
+        let Some(place) = self.place(&asked)? else {
+            return Err(self.absent(asked));
+        };
+        let real = match place.find(&place.path)? {
             Some(Found::Directory(real)) => real,
             Some(Found::Entry(..)) => return Err(ReadError::NotADirectory(asked)),
             None => return Err(self.absent(asked)),
         };
-        let names: BTreeSet<String> = self
-            .snapshot
-            .tree
-            .below(&real)
-            .filter_map(|(path, _)| path.below(&real)?.split('/').next().map(str::to_owned))
-            .collect();
-        let mut out = Vec::with_capacity(names.len());
-        for name in names {
-            let path = real
-                .join(&name)
-                .map_err(|_| ReadError::InvalidPath(name.clone()))?;
-            match self.find(&path)? {
-                Some(Found::Entry(
-                    _,
-                    Entry::File {
-                        id,
-                        size,
-                        executable,
-                    },
-                )) => {
-                    out.push(DirEntry {
-                        name,
-                        file: Some(*id),
-                        size: *size,
-                        executable: *executable,
-                    });
-                }
-                Some(Found::Directory(_)) => out.push(DirEntry {
-                    name,
-                    file: None,
-                    size: 0,
-                    executable: false,
-                }),
-                Some(Found::Entry(..)) | None => {}
-            }
-        }
+        let out = place.list(&real)?;
         self.read_set.listings.insert(asked, listing_digest(&out));
         Ok(out)
     }
@@ -229,9 +217,80 @@ impl View {
         ReadError::NotFound(path)
     }
 
+    /// Where to look for a path; `None` for an external that is not shown.
+    fn place(&self, asked: &RepoPath) -> Result<Option<Place<'_>>, ReadError> {
+        let below = asked.as_str().strip_prefix(EXTERNALS_DIR);
+        let Some(below) = below.and_then(|rest| rest.strip_prefix('/')) else {
+            return Ok(Some(Place {
+                snapshot: &self.snapshot,
+                roots: &self.roots,
+                base: None,
+                path: asked.clone(),
+            }));
+        };
+        let (name, path) = below.split_once('/').unwrap_or((below, ""));
+        match self.snapshot.externals.look(name) {
+            Some(Ok(snapshot)) => Ok(Some(Place {
+                snapshot,
+                roots: &self.everything,
+                base: Some(format!("{EXTERNALS_DIR}/{name}")),
+                path: parse(path)?,
+            })),
+            Some(Err(why)) => Err(ReadError::External(why.clone())),
+            None => Ok(None),
+        }
+    }
+}
+
+impl<'a> Place<'a> {
+    /// A path of the snapshot as the view's reader knows it.
+    fn shown(&self, path: &RepoPath) -> RepoPath {
+        match &self.base {
+            Some(base) => format!("{base}/{}", path.as_str())
+                .parse()
+                .unwrap_or_else(|_| path.clone()),
+            None => path.clone(),
+        }
+    }
+
+    /// The entries of a directory, sorted by name.
+    fn list(&self, real: &RepoPath) -> Result<Vec<DirEntry>, ReadError> {
+        let tree: &Tree = &self.snapshot.tree;
+        let below = tree.below(real);
+        let names: BTreeSet<String> = below
+            .filter_map(|(path, _)| path.below(real)?.split('/').next().map(str::to_owned))
+            .collect();
+        let mut out = Vec::with_capacity(names.len());
+        for name in names {
+            let path = real
+                .join(&name)
+                .map_err(|_| ReadError::InvalidPath(name.clone()))?;
+            let found = self.find(&path)?;
+            let (file, size, executable) = match found {
+                Some(Found::Entry(
+                    _,
+                    Entry::File {
+                        id,
+                        size,
+                        executable,
+                    },
+                )) => (Some(*id), *size, *executable),
+                Some(Found::Directory(_)) => (None, 0, false),
+                Some(Found::Entry(..)) | None => continue,
+            };
+            out.push(DirEntry {
+                name,
+                file,
+                size,
+                executable,
+            });
+        }
+        Ok(out)
+    }
+
     /// Follows links part by part, inside the tree only. What lies outside the roots is not there, except
     /// that a directory above a root leads to it. A submodule inside the roots is an error.
-    fn find(&self, asked: &RepoPath) -> Result<Option<Found<'_>>, ReadError> {
+    fn find(&self, asked: &RepoPath) -> Result<Option<Found<'a>>, ReadError> {
         let tree = &self.snapshot.tree;
         let mut links = 0;
         let mut rest: Vec<String> = asked.parts().rev().map(str::to_owned).collect();
@@ -263,7 +322,7 @@ impl View {
                     continue;
                 }
                 Some(Entry::Submodule { .. }) if self.allows(&next) => {
-                    return Err(ReadError::Submodule(next));
+                    return Err(ReadError::Submodule(self.shown(&next)));
                 }
                 Some(entry) if rest.is_empty() => {
                     return Ok(self.allows(&next).then_some(Found::Entry(next, entry)));

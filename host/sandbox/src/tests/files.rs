@@ -112,6 +112,7 @@ async fn a_panic_of_the_host_inside_a_call_is_that_calls_failure() {
         tree,
         blobs: Arc::new(Broken),
         limits: TreeLimits::HOST,
+        externals: Default::default(),
     };
     let (app, plugin) = names();
     let view = View::new(snapshot, vec![RepoPath::root()]);

@@ -210,6 +210,7 @@ pub(crate) fn view(files: &[(&str, &str)]) -> View {
             tree,
             blobs: Arc::new(blobs),
             limits: TreeLimits::HOST,
+            externals: Default::default(),
         },
         vec![RepoPath::root()],
     )

@@ -15,16 +15,16 @@ const TURN: Duration = Duration::from_millis(250);
 
 /// What tells the fetch under way to stop. Fetches of one client take turns.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Stop(Arc<Mutex<Arc<AtomicBool>>>);
+pub(crate) struct Stop(Arc<Mutex<Arc<AtomicBool>>>);
 
 impl Stop {
     /// From now on this one counts.
-    pub(super) fn follow(&self, stop: &Arc<AtomicBool>) {
+    pub(crate) fn follow(&self, stop: &Arc<AtomicBool>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = stop.clone();
     }
 
     /// Whether the fetch is to end.
-    pub(super) fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         let stop = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         stop.load(Ordering::Relaxed)
     }

@@ -11,6 +11,7 @@ use weir_source::{RepoUrl, Source, SourceError};
 use super::Done;
 use crate::config::{Places, RepoArgs};
 use crate::error::Error;
+use crate::externals::ExternalsHere;
 use crate::open::blocking;
 use crate::plugins::Store;
 use crate::prepare::Host;
@@ -35,6 +36,7 @@ pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
     Ok(Arc::new(Host {
         sandbox: Sandbox::new(config).map_err(|e| Error::stage("start", &e))?,
         store: Store::open(places)?,
+        externals: ExternalsHere::new(places.externals.clone(), &places.cache),
         limits: Limits::HOST,
         output: OutputLimits::HOST,
         turns: Turns::new(parallel),

@@ -15,12 +15,14 @@ use crate::error::Error;
 use crate::plugins::{self, Store, write_atomic};
 use crate::prepare::{Described, describe};
 
+mod externals;
+
 /// What `weir lock` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct LockArgs {
     #[command(flatten)]
     repo: RepoArgs,
-    /// Pin everything anew: plugins as they are now, the instant of now
+    /// Pin everything anew: plugins, charts and bases as they are now, the instant of now
     #[arg(long)]
     update: bool,
     /// Write nothing; exit with 3 where the lock is not what it would be, or a file: plugin is not what it pins
@@ -80,7 +82,19 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
         jiff::Timestamp::now(),
         args.update,
     );
-    let new = new.map_err(|e| Error::stage("manifest", &e))?;
+    let mut new = new.map_err(|e| Error::stage("manifest", &e))?;
+    let locking = externals::Locking {
+        host: &engine::host(&places)?,
+        snapshot: &snapshot,
+        manifest: &manifest,
+        lock: &new,
+        old: old
+            .as_ref()
+            .map(|l| l.externals.clone())
+            .unwrap_or_default(),
+        update: args.update,
+    };
+    new.externals = locking.run().await?;
     let stale = stale(&new, &digests, &manifest.plugins);
     if !stale.is_empty() && args.check {
         output::print(&format!("{}\n", stale.join("\n")))?;
@@ -130,6 +144,9 @@ fn finish(
     let mut text = format!("wrote {}\n", file.display());
     for (name, plugin) in &new.plugins {
         text.push_str(&format!("  {name}  {}  {}\n", plugin.source, plugin.digest));
+    }
+    for (reference, locked) in &new.externals {
+        text.push_str(&format!("  {reference}  {locked}\n"));
     }
     output::print(&text)
 }

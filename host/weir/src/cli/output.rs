@@ -82,6 +82,7 @@ pub(super) fn schema(file: SchemaOf) -> Result<Done, Error> {
         SchemaOf::Manifest => weir_core::manifest::manifest_schema(),
         SchemaOf::Lock => weir_core::lock::lock_schema(),
         SchemaOf::Host => crate::config::file::schema(),
+        SchemaOf::Externals => crate::config::externals_schema(),
     };
     print_value(Format::Json, &schema)
 }

@@ -98,8 +98,19 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         Some(path) => (file::read(path)?, true),
         None => (alone(args)?, false),
     };
+    let mut places = global.places()?;
+    match (file.externals, global.externals()) {
+        (Some(_), Some(flag)) => {
+            return Err(Error::Usage(format!(
+                "--externals {}: the file of --config says it already, under `externals`: leave one of them out",
+                flag.display()
+            )));
+        }
+        (Some(externals), None) => places.externals = externals,
+        (None, _) => {}
+    }
     let hosting = Hosting {
-        places: global.places()?,
+        places,
         listen: args.listen.or(file.listen).unwrap_or(LISTEN),
         parallel: file.parallel,
         repositories: file.repositories,
@@ -119,6 +130,7 @@ fn alone(args: &ServeArgs) -> Result<HostFile, Error> {
         listen: None,
         parallel: PARALLEL,
         repositories: vec![settings(&args.follow, &args.targets, interval)?],
+        externals: None,
     })
 }
 

@@ -18,8 +18,10 @@ use weir_core::name::{RepoPath, RepositoryName, TargetName};
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
+use super::externals::{self, RawExternals};
 use super::{TargetPlace, default_name};
 use crate::error::Error;
+use crate::externals::ExternalsConfig;
 use crate::repository::{Auth, Heal, ManifestAt, Policy, Reach, RepositorySettings};
 
 /// The most repositories of one host.
@@ -48,6 +50,8 @@ pub(crate) struct HostFile {
     pub(crate) parallel: usize,
     /// At least one, each with a name of its own.
     pub(crate) repositories: Vec<RepositorySettings>,
+    /// Where externals may come from, where the file says it.
+    pub(crate) externals: Option<ExternalsConfig>,
 }
 
 /// The repositories that one `weir serve --config FILE` follows.
@@ -69,6 +73,8 @@ struct RawHost {
     /// The repositories.
     #[serde(default)]
     repositories: Vec<RawRepository>,
+    /// Where the repositories' charts and bases may come from. Left out: all of https, and http on this machine.
+    externals: Option<RawExternals>,
 }
 
 /// One repository.
@@ -116,7 +122,7 @@ struct RawRepository {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(extend("oneOf" = [{ "required": ["token-file"] }, { "required": ["username", "password-file"] }]))]
-struct RawAuth {
+pub(super) struct RawAuth {
     /// A file that holds a token.
     token_file: Option<PathBuf>,
     /// The user.
@@ -139,7 +145,7 @@ struct RawTls {
 
 /// Text that is parsed where it stands, so that its refusal has that place.
 #[derive(Debug, Clone)]
-struct Parsed<T>(T);
+pub(super) struct Parsed<T>(pub(super) T);
 
 impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -167,8 +173,14 @@ pub(crate) fn schema() -> Value {
 
 /// Reads the host's file. Paths in it are relative to it.
 pub(crate) fn read(path: &Path) -> Result<HostFile, Error> {
+    let (text, file, base) = open("config", path)?;
+    parse(&text, &file, &base).map_err(|e| Error::Usage(e.to_string()))
+}
+
+/// The text of a file that a flag names, what errors call it, and where its relative paths begin.
+pub(super) fn open(flag: &str, path: &Path) -> Result<(Vec<u8>, String, PathBuf), Error> {
     let file = path.display().to_string();
-    let wrong = |e: &dyn Display| Error::Usage(format!("--config {file}: {e}"));
+    let wrong = |e: &dyn Display| Error::Usage(format!("--{flag} {file}: {e}"));
     let size = std::fs::metadata(path).map_err(|e| wrong(&e))?.len();
     if size > MAX_BYTES {
         return Err(wrong(&format_args!(
@@ -177,8 +189,8 @@ pub(crate) fn read(path: &Path) -> Result<HostFile, Error> {
     }
     let text = std::fs::read(path).map_err(|e| wrong(&e))?;
     let base = std::path::absolute(path).map_err(|e| wrong(&e))?;
-    let base = base.parent().unwrap_or(Path::new("/"));
-    parse(&text, &file, base).map_err(|e| Error::Usage(e.to_string()))
+    let base = base.parent().unwrap_or(Path::new("/")).to_path_buf();
+    Ok((text, file, base))
 }
 
 fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, ManifestErrors> {
@@ -220,6 +232,9 @@ fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, ManifestError
         }
         repositories.push(settings);
     }
+    let externals = raw
+        .externals
+        .map(|raw| externals::meant(raw, root.key("externals"), base, &mut errors));
     if !errors.is_empty() {
         return Err(errors.into_errors());
     }
@@ -227,6 +242,7 @@ fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, ManifestError
         listen: raw.listen.map(|l| l.0.0),
         parallel,
         repositories,
+        externals,
     })
 }
 
@@ -241,6 +257,11 @@ fn typed(node: &Node, file: &str) -> Result<RawHost, ManifestErrors> {
         if let (false, Err(e)) = (errors.full(), decode::<RawRepository>(repository)) {
             errors.push_once(e.mark, e.message);
         }
+    }
+    if let (false, Some(node)) = (errors.full(), Place::root(node).key("externals").node())
+        && let Err(e) = decode::<RawExternals>(node)
+    {
+        errors.push_once(e.mark, e.message);
     }
     Err(errors.into_errors())
 }
@@ -322,7 +343,7 @@ fn repository(
     (errors.count() == before).then_some(settings)
 }
 
-fn auth(raw: Option<RawAuth>, mark: Mark, base: &Path, errors: &mut Errors<'_>) -> Auth {
+pub(super) fn auth(raw: Option<RawAuth>, mark: Mark, base: &Path, errors: &mut Errors<'_>) -> Auth {
     let Some(raw) = raw else { return Auth::None };
     match (raw.token_file, raw.username, raw.password_file) {
         (Some(file), None, None) => Auth::TokenFile(base.join(file)),

@@ -28,10 +28,12 @@ func main() {}
 
 // Config says what to do.
 type Config struct {
-	// Do is what is shown: params, files, errors, clock, external, or a way to fail.
+	// Do is what is shown: params, files, errors, clock, external, externals, or a way to fail.
 	Do string `json:"do"`
 	// Reference is an external's.
 	Reference string `json:"reference"`
+	// References are those of several externals.
+	References []string `json:"references"`
 	// Expect are files that must be there, for an fstest of the tree.
 	Expect []string `json:"expect"`
 }
@@ -66,9 +68,38 @@ func render(tree fs.FS, p plugin.Params) ([]plugin.Document, error) {
 			return nil, err
 		}
 		return shown(p, "external", map[string]any{"dir": dir})
+	case "externals":
+		return externals(tree, p, config.References)
 	default:
 		return nil, ends(config.Do)
 	}
+}
+
+// externals is what lies in externals, file by file; a file `next` in one of them names another one.
+func externals(tree fs.FS, p plugin.Params, references []string) ([]plugin.Document, error) {
+	found := map[string]any{}
+	for n := 0; n < len(references); n++ {
+		dir, err := plugin.External(tree, references[n])
+		if err != nil {
+			return nil, err
+		}
+		err = fs.WalkDir(tree, dir, func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			content, err := fs.ReadFile(tree, name)
+			below := strings.TrimPrefix(name, dir+"/")
+			found[fmt.Sprintf("%d.%s", n, strings.ReplaceAll(below, "/", "."))] = string(content)
+			if below == "next" {
+				references = append(references, strings.TrimSpace(string(content)))
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return shown(p, "externals", found)
 }
 
 // ends are the ways in which a call may end badly.

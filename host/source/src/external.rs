@@ -1,0 +1,188 @@
+//! Externals: charts and other repositories, resolved to pins, fetched by pin, shown as snapshots.
+//!
+//! - [`Externals::resolve`] asks the network what a reference means now and pins it.
+//! - [`Externals::show`] gives the files behind a pin: from the cache by digest, else from the network by the same digest.
+//!   What hashes to anything else is never shown.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use weir_core::digest::{CommitId, Digest};
+use weir_core::external::{LockedExternal, Reference, ReferenceKind};
+use weir_core::tree::Snapshot;
+
+use crate::http::HttpOptions;
+use crate::source::FetchProgress;
+
+mod chart;
+mod error;
+mod git;
+mod limits;
+mod oci;
+mod policy;
+mod store;
+#[cfg(test)]
+mod tests;
+mod unpack;
+mod version;
+mod web;
+
+pub use error::ExternalError;
+pub use limits::ExternalLimits;
+pub use policy::{AccessHost, ExternalAccess, ExternalPolicy, HostPattern};
+
+use chart::{Meant, Shelf};
+use error::About;
+use store::Store;
+use web::Web;
+
+/// How this host gets externals.
+#[derive(Debug, Clone)]
+pub struct Externals {
+    /// What one may take.
+    pub limits: ExternalLimits,
+    /// Where they may come from.
+    pub policy: ExternalPolicy,
+    /// How servers are talked to; credentials and authorities come from the policy.
+    pub http: HttpOptions,
+    /// Where what was fetched is kept; safe to delete.
+    pub cache_dir: PathBuf,
+}
+
+/// What one fetch is told and tells.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Ends the fetch, several times a second.
+    pub stop: &'a Arc<AtomicBool>,
+    /// Called as long as something is fetched; never where all is in the cache.
+    pub progress: &'a dyn Fn(FetchProgress),
+}
+
+impl Externals {
+    /// What a reference means now, and its files. Asks the network.
+    ///
+    /// # Errors
+    /// All of [`ExternalError`].
+    pub fn resolve(
+        &self,
+        reference: &Reference,
+        watch: Watch<'_>,
+    ) -> Result<(LockedExternal, Snapshot), ExternalError> {
+        let about = About(reference.as_str());
+        if let ReferenceKind::Git { url, revision } = reference.kind() {
+            let base = git::Base::open(self, about, url, revision)?;
+            let (commit, snapshot) = base.resolve(watch)?;
+            return Ok((LockedExternal::Commit(commit), snapshot));
+        }
+        let web = self.web(about, watch);
+        let (shelf, version) = shelf(&web, reference.kind())?;
+        let meant = shelf.meant(version)?;
+        let store = Store::new(about, &self.cache_dir);
+        // Already here: its digest says so.
+        let cached = match meant.digest {
+            Some(digest) => store.read(digest, self.limits.archive_bytes)?,
+            None => None,
+        };
+        let bytes = match cached {
+            Some(bytes) => bytes,
+            None => shelf.bytes(&meant)?,
+        };
+        let snapshot = unpack::chart(about, &bytes, &self.limits)?;
+        let digest = Digest::of(&bytes);
+        store.keep(digest, &bytes)?;
+        let locked = LockedExternal::Chart {
+            version: meant.version,
+            digest,
+            size: bytes.len() as u64,
+        };
+        Ok((locked, snapshot))
+    }
+
+    /// The files behind a pin. Asks the network only where the cache does not have them.
+    ///
+    /// # Errors
+    /// All of [`ExternalError`]; `Changed` where a server has something else than what is pinned.
+    pub fn show(
+        &self,
+        reference: &Reference,
+        locked: &LockedExternal,
+        watch: Watch<'_>,
+    ) -> Result<Snapshot, ExternalError> {
+        let about = About(reference.as_str());
+        match (reference.kind(), locked) {
+            (ReferenceKind::Git { url, revision }, LockedExternal::Commit(commit)) => {
+                self.show_commit(about, (url, revision), *commit, watch)
+            }
+            (
+                kind @ (ReferenceKind::Oci { .. } | ReferenceKind::Chart { .. }),
+                LockedExternal::Chart {
+                    version,
+                    digest,
+                    size,
+                },
+            ) => {
+                let store = Store::new(about, &self.cache_dir);
+                if let Some(bytes) = store.read(*digest, self.limits.archive_bytes)? {
+                    return unpack::chart(about, &bytes, &self.limits);
+                }
+                let web = self.web(about, watch);
+                let (shelf, _) = shelf(&web, kind)?;
+                let meant: Meant = shelf.locked(version, *digest, *size)?;
+                let bytes = shelf.bytes(&meant)?;
+                let found = Digest::of(&bytes);
+                if found != *digest {
+                    return Err(about.changed(format!(
+                        "the server now has other bytes as version {version}: {found}, but weir.lock pins {digest}: \
+                         a version that was published must not change; find out why, and if it is meant, run `weir lock --update`"
+                    )));
+                }
+                store.keep(*digest, &bytes)?;
+                unpack::chart(about, &bytes, &self.limits)
+            }
+            _ => Err(about.refused(
+                "weir.lock pins it as something else than it is: run `weir lock --update`",
+            )),
+        }
+    }
+
+    fn show_commit(
+        &self,
+        about: About<'_>,
+        (url, revision): (&weir_core::external::WebUrl, &str),
+        commit: CommitId,
+        watch: Watch<'_>,
+    ) -> Result<Snapshot, ExternalError> {
+        git::Base::open(self, about, url, revision)?.show(commit, watch)
+    }
+
+    fn web<'a>(&'a self, about: About<'a>, watch: Watch<'a>) -> Web<'a> {
+        Web::new(
+            about,
+            &self.limits,
+            &self.policy,
+            &self.http,
+            watch.stop,
+            watch.progress,
+        )
+    }
+}
+
+fn shelf<'w, 'a>(
+    web: &'w Web<'a>,
+    kind: &'w ReferenceKind,
+) -> Result<(Shelf<'w, 'a>, &'w str), ExternalError> {
+    match kind {
+        ReferenceKind::Oci {
+            host,
+            path,
+            version,
+        } => Ok((Shelf::registry(web, host, path), version)),
+        ReferenceKind::Chart {
+            url,
+            chart,
+            version,
+        } => Ok((Shelf::Repository { web, url, chart }, version)),
+        ReferenceKind::Git { .. } => Err(web.about.refused("it is no chart")),
+    }
+}

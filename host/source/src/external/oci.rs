@@ -1,0 +1,374 @@
+//! The OCI distribution API, as far as pulling needs it: tags, manifests and blobs, each checked against its digest.
+
+use std::cell::RefCell;
+
+use serde::Deserialize;
+use ureq::http::Uri;
+use weir_core::digest::Digest;
+use weir_core::external::{HostPort, is_loopback};
+
+use super::error::ExternalError;
+use super::policy::Origin;
+use super::web::{Answer, Ask, Show, Web, asks_for, challenges, resolved};
+use crate::error::printable;
+use crate::secret::{Credentials, Secret};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// One repository of a registry. What it holds is for the caller to say: charts, plugins.
+pub(crate) struct Registry<'w, 'a> {
+    web: &'w Web<'a>,
+    origin: Origin,
+    name: &'w str,
+    /// The header that the registry wanted.
+    header: RefCell<Option<String>>,
+}
+
+/// A manifest: what one thing in a registry is made of.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Manifest {
+    #[serde(default)]
+    media_type: String,
+    pub(crate) config: Option<Descriptor>,
+    #[serde(default)]
+    pub(crate) layers: Vec<Descriptor>,
+}
+
+/// A blob, by its digest.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Descriptor {
+    pub(crate) media_type: String,
+    pub(crate) digest: Digest,
+    pub(crate) size: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Tags {
+    // A registry answers null for a repository whose tags are all gone.
+    tags: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl<'w, 'a> Registry<'w, 'a> {
+    /// Plain http is spoken on this machine only.
+    pub(crate) fn new(web: &'w Web<'a>, host: &HostPort, name: &'w str) -> Registry<'w, 'a> {
+        Registry {
+            web,
+            origin: Origin {
+                tls: !is_loopback(host),
+                host: host.clone(),
+            },
+            name,
+            header: RefCell::default(),
+        }
+    }
+
+    /// The client of the fetch under way.
+    pub(crate) fn web(&self) -> &'w Web<'a> {
+        self.web
+    }
+
+    /// Where it is, for error texts.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}/{}", self.origin.host, self.name)
+    }
+
+    /// All tags, in no order.
+    pub(crate) fn tags(&self) -> Result<Vec<String>, ExternalError> {
+        let (about, limits) = (self.web.about, self.web.limits);
+        let mut url = self.url("tags/list?n=1000");
+        let mut tags: Vec<String> = Vec::new();
+        for _ in 0..limits.tag_pages {
+            let answer = self.get(&url, "application/json", limits.tags_bytes, "tags_bytes")?;
+            if answer.status == 404 {
+                return Err(about.not_found(format!(
+                    "{} has no repository {:?}: check its spelling (some registries also say so to those who may not see it)",
+                    self.origin.host, self.name
+                )));
+            }
+            self.web.accept(&answer)?;
+            let page: Tags = self.json(&answer)?;
+            tags.extend(page.tags.unwrap_or_default());
+            if tags.len() > limits.tags {
+                let most = limits.tags;
+                return Err(about.limit(
+                    "tags",
+                    format!(
+                        "{} has more than {most} tags: give an exact version",
+                        self.shown()
+                    ),
+                ));
+            }
+            match self.next(&url, &answer)? {
+                Some(next) => url = next,
+                None => return Ok(tags),
+            }
+        }
+        let most = limits.tag_pages;
+        Err(about.limit(
+            "tag_pages",
+            format!(
+                "the tags of {} have more than {most} pages: give an exact version",
+                self.shown()
+            ),
+        ))
+    }
+
+    /// The manifest of a tag; `None` where there is no such tag.
+    pub(crate) fn manifest(&self, tag: &str) -> Result<Option<Manifest>, ExternalError> {
+        let about = self.web.about;
+        let accept = format!("{MANIFEST}, {DOCKER_MANIFEST}, {INDEX}");
+        let url = self.url(&format!("manifests/{tag}"));
+        let answer = self.get(
+            &url,
+            &accept,
+            self.web.limits.manifest_bytes,
+            "manifest_bytes",
+        )?;
+        if answer.status == 404 {
+            return Ok(None);
+        }
+        self.web.accept(&answer)?;
+        let said = answer.headers.get("docker-content-digest");
+        let said = said
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.parse::<Digest>().ok());
+        if let Some(said) = said.filter(|said| *said != Digest::of(&answer.body)) {
+            return Err(about.changed(format!(
+                "{} sends a manifest for {tag} that is not the one of its own digest {said}: the registry or something on the way is broken",
+                self.origin
+            )));
+        }
+        let manifest: Manifest = self.json(&answer)?;
+        if manifest.config.is_none() || manifest.media_type == INDEX {
+            return Err(about.refused(format!(
+                "{}:{tag} is a list of images, not one thing: expected a manifest with a config",
+                self.shown()
+            )));
+        }
+        Ok(Some(manifest))
+    }
+
+    /// A blob, which hashes to its digest.
+    pub(crate) fn blob(
+        &self,
+        digest: Digest,
+        size: u64,
+        limit: &'static str,
+        most: u64,
+    ) -> Result<Vec<u8>, ExternalError> {
+        let about = self.web.about;
+        if size > most {
+            return Err(about.limit(
+                limit,
+                format!("it has {size} bytes, at most {most} are taken"),
+            ));
+        }
+        let url = self.url(&format!("blobs/{digest}"));
+        let answer = self.get(&url, "*/*", size, limit)?;
+        if answer.status == 404 {
+            return Err(about.not_found(format!(
+                "{} does not have {digest} any more: push that version again, or run `weir lock --update`",
+                self.shown()
+            )));
+        }
+        self.web.accept(&answer)?;
+        let found = Digest::of(&answer.body);
+        if found != digest {
+            return Err(about.changed(format!(
+                "{} serves other bytes ({found}) for {digest}: the registry or something on the way is broken or hostile",
+                self.origin
+            )));
+        }
+        Ok(answer.body)
+    }
+
+    fn url(&self, rest: &str) -> String {
+        format!("{}/v2/{}/{rest}", self.origin, self.name)
+    }
+
+    fn json<T: for<'de> Deserialize<'de>>(&self, answer: &Answer) -> Result<T, ExternalError> {
+        serde_json::from_slice(&answer.body).map_err(|e| {
+            let why = printable(&e.to_string());
+            let url = &answer.url;
+            self.web
+                .about
+                .refused(format!("{url} is not what a registry answers: {why}"))
+        })
+    }
+
+    /// The next page, where the answer names one on the same host.
+    fn next(&self, url: &str, answer: &Answer) -> Result<Option<String>, ExternalError> {
+        let link = answer.headers.get("link").and_then(|v| v.to_str().ok());
+        let link = link.filter(|l| l.contains("rel=\"next\"") || l.contains("rel=next"));
+        let target = link.and_then(|l| l.split_once('<')?.1.split_once('>'));
+        let Some((target, _)) = target else {
+            return Ok(None);
+        };
+        let (from, _): (Uri, Origin) = self.web.parsed(url)?;
+        let next = resolved(&from, target);
+        let (_, origin) = self.web.parsed(&next)?;
+        if !origin.same(&self.origin) {
+            return Err(self.web.about.refused(format!(
+                "the tags of {} go on at another host, {origin}, which is not followed",
+                self.shown()
+            )));
+        }
+        Ok(Some(next))
+    }
+
+    /// A GET with what the registry wants to see; asked for once.
+    fn get(
+        &self,
+        url: &str,
+        accept: &str,
+        most: u64,
+        limit: &'static str,
+    ) -> Result<Answer, ExternalError> {
+        let header = self.header.borrow().clone();
+        let ask = |show| Ask {
+            url,
+            accept,
+            show,
+            most,
+            limit,
+        };
+        let show = header.as_deref().map_or(Show::Nothing, Show::Header);
+        let answer = self.web.ask(&ask(show))?;
+        if answer.status != 401 || header.is_some() {
+            return Ok(answer);
+        }
+        let Some(header) = self.authenticated(&answer)? else {
+            return Ok(answer);
+        };
+        *self.header.borrow_mut() = Some(header.clone());
+        self.web.ask(&ask(Show::Header(&header)))
+    }
+
+    /// The header that satisfies a challenge; `None` where the host has nothing to show.
+    fn authenticated(&self, refusal: &Answer) -> Result<Option<String>, ExternalError> {
+        let own = self.web.credentials(&self.origin);
+        let bearer = challenges(refusal).find_map(|c| {
+            let (scheme, rest) = c.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then_some(rest)
+        });
+        if let Some(challenge) = bearer {
+            return self.token(challenge, own).map(Some);
+        }
+        Ok(own.map(|own| own.header(own.is_token() && asks_for(refusal, "basic"))))
+    }
+
+    /// A token for pulling from this repository, of the server that the registry names.
+    fn token(&self, challenge: &str, own: Option<Credentials>) -> Result<String, ExternalError> {
+        let about = self.web.about;
+        let realm = parameter(challenge, "realm").ok_or_else(|| {
+            about.unreachable(
+                &self.origin.to_string(),
+                "it asks for a token and does not say where to get one",
+            )
+        })?;
+        let (_, origin) = self.web.parsed(&realm)?;
+        if self.origin.tls && !origin.tls {
+            let why = format!("it asks for a token of {origin}, over plain http");
+            return Err(about.unreachable(&self.origin.to_string(), why));
+        }
+        // What the host has for a registry is shown to that host, and to a token server that has an entry of its own.
+        let shown = if origin.same(&self.origin) {
+            own
+        } else {
+            self.web.credentials(&origin)
+        };
+        let mut url = realm.clone();
+        url.push(if realm.contains('?') { '&' } else { '?' });
+        if let Some(service) = parameter(challenge, "service") {
+            url.push_str(&format!("service={}&", encoded(&service)));
+        }
+        let scope = format!("repository:{}:pull", self.name);
+        url.push_str(&format!("scope={}", encoded(&scope)));
+        let header = shown.map(|c| c.header(c.is_token()));
+        let answer = self.web.get(&Ask {
+            url: &url,
+            accept: "application/json",
+            show: header.as_deref().map_or(Show::Nothing, Show::Header),
+            most: self.web.limits.manifest_bytes,
+            limit: "manifest_bytes",
+        })?;
+        let token: Token = self.json(&answer)?;
+        let token = token.token.or(token.access_token).map(Secret::new);
+        let usable = |t: &Secret| Credentials::Token(t.clone()).fault().is_none();
+        let token = token
+            .filter(usable)
+            .ok_or_else(|| about.unreachable(&answer.url, "it answered without a usable token"))?;
+        Ok(Credentials::Token(token).header(false))
+    }
+}
+
+/// A parameter of a challenge, `name="value"`.
+fn parameter(challenge: &str, name: &str) -> Option<String> {
+    let mut rest = challenge;
+    // As many as one header has room for.
+    for _ in 0..32 {
+        let (key, after) = rest.split_once('=')?;
+        let key = key.trim_matches([' ', ',']);
+        let (value, next) = match after.trim_start().strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"')?,
+            None => after.split_once(',').unwrap_or((after, "")),
+        };
+        if key.eq_ignore_ascii_case(name) {
+            return Some(value.trim().to_owned()).filter(|v| !v.is_empty());
+        }
+        rest = next;
+    }
+    None
+}
+
+/// A text as a value in a query.
+fn encoded(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+    let bytes = text.bytes();
+    bytes
+        .map(|b| match plain(b) {
+            true => char::from(b).to_string(),
+            false => format!("%{b:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenges_parameters_are_read_in_any_order() {
+        let text = r#"realm="https://auth.example/token?x=1",service="registry, one",scope="repository:a/b:pull,push""#;
+        for (name, expected) in [
+            ("realm", Some("https://auth.example/token?x=1")),
+            ("service", Some("registry, one")),
+            ("scope", Some("repository:a/b:pull,push")),
+            ("error", None),
+        ] {
+            assert_eq!(parameter(text, name).as_deref(), expected, "{name}");
+        }
+        assert_eq!(
+            parameter("Realm=abc, service=x", "realm").as_deref(),
+            Some("abc")
+        );
+        for bad in ["", "realm", "realm=\"", "realm=\"\"", "=\"x\""] {
+            assert_eq!(parameter(bad, "realm"), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_scope_is_one_value_of_a_query() {
+        assert_eq!(encoded("repository:a/b:pull"), "repository%3Aa%2Fb%3Apull");
+    }
+}

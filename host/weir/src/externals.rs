@@ -1,0 +1,158 @@
+//! Externals on this host: which places it allows, and what a lock pins shown beside a repository's files.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use weir_core::external::{LockedExternal, Reference};
+use weir_core::fault::Blame as _;
+use weir_core::lock::Lock;
+use weir_core::tree::{self, Snapshot, Unavailable};
+use weir_source::{
+    AccessHost, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
+    FetchProgress, HostPattern, HttpOptions, Watch,
+};
+
+use crate::error::Error;
+use crate::open::blocking;
+use crate::prepare::Host;
+use crate::progress::{Line, external};
+use crate::repository::Auth;
+
+/// What this host's file says of externals.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ExternalsConfig {
+    /// The hosts that may be reached; `None` for all of https, and plain http on this machine.
+    pub(crate) hosts: Option<Vec<HostPattern>>,
+    /// What is shown to whom.
+    pub(crate) access: Vec<Access>,
+}
+
+/// What is shown to one host.
+#[derive(Debug, Clone)]
+pub(crate) struct Access {
+    /// Which.
+    pub(crate) host: AccessHost,
+    /// What proves who asks. Files are read when something is fetched.
+    pub(crate) auth: Auth,
+    /// Certificates (PEM) to trust besides the public ones.
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// How this host gets externals.
+#[derive(Debug, Clone)]
+pub(crate) struct ExternalsHere {
+    config: ExternalsConfig,
+    cache: PathBuf,
+}
+
+impl ExternalsHere {
+    /// With a cache below this folder.
+    pub(crate) fn new(config: ExternalsConfig, cache: &std::path::Path) -> ExternalsHere {
+        ExternalsHere {
+            config,
+            cache: cache.join("externals"),
+        }
+    }
+
+    /// Ready to fetch: credentials are read now, so that they may change while a host runs.
+    pub(crate) fn open(&self) -> Result<Externals, Error> {
+        let mut policy = ExternalPolicy {
+            hosts: self.config.hosts.clone(),
+            ..ExternalPolicy::default()
+        };
+        for access in &self.config.access {
+            let credentials = access.auth.read();
+            let credentials =
+                credentials.map_err(|e| Error::host("externals", format!("externals: {e}")))?;
+            let given = ExternalAccess {
+                credentials,
+                ca_file: access.ca_file.clone(),
+            };
+            policy.access.insert(access.host.clone(), given);
+        }
+        Ok(Externals {
+            limits: ExternalLimits::HOST,
+            policy,
+            http: HttpOptions {
+                user_agent: concat!("weir/", env!("CARGO_PKG_VERSION")).to_owned(),
+                ..HttpOptions::host()
+            },
+            cache_dir: self.cache.clone(),
+        })
+    }
+}
+
+/// A snapshot with what the lock pins, and nothing else. What cannot be had fails only who looks at it.
+pub(crate) async fn shown(
+    host: &Arc<Host>,
+    snapshot: &Snapshot,
+    lock: Option<&Lock>,
+) -> Result<Snapshot, Error> {
+    let pinned: Vec<_> = lock.into_iter().flat_map(|l| l.externals.clone()).collect();
+    if pinned.is_empty() {
+        return Ok(snapshot.with_externals(tree::Externals::default()));
+    }
+    let (host, snapshot) = (host.clone(), snapshot.clone());
+    blocking("externals", move || {
+        let externals = host.externals.open()?;
+        let stop = host.turns.ended();
+        let shown = pinned.into_iter().map(|(reference, locked)| {
+            let files = show(&externals, &reference, &locked, &stop);
+            let files = files.map_err(|e| unavailable(&e));
+            (reference, files)
+        });
+        Ok(snapshot.with_externals(tree::Externals::new(shown)))
+    })
+    .await
+}
+
+/// The files behind one pin.
+pub(crate) fn show(
+    externals: &Externals,
+    reference: &Reference,
+    locked: &LockedExternal,
+    stop: &Arc<AtomicBool>,
+) -> Result<Snapshot, ExternalError> {
+    watched(reference, stop, |watch| {
+        externals.show(reference, locked, watch)
+    })
+}
+
+/// What a reference means now.
+pub(crate) fn resolve(
+    externals: &Externals,
+    reference: &Reference,
+    stop: &Arc<AtomicBool>,
+) -> Result<(LockedExternal, Snapshot), ExternalError> {
+    watched(reference, stop, |watch| externals.resolve(reference, watch))
+}
+
+/// Does what may fetch, with a line for it on a person's terminal and one in the log once it does.
+fn watched<T>(
+    reference: &Reference,
+    stop: &Arc<AtomicBool>,
+    work: impl FnOnce(Watch<'_>) -> Result<T, ExternalError>,
+) -> Result<T, ExternalError> {
+    let line = std::cell::OnceCell::new();
+    let progress = |how: FetchProgress| {
+        let line = line.get_or_init(|| {
+            tracing::info!(external = %reference, "fetching {reference}");
+            Line::begin(external(reference, &how))
+        });
+        line.say(external(reference, &how));
+    };
+    work(Watch {
+        stop,
+        progress: &progress,
+    })
+}
+
+/// Why an external is not shown, as whoever looks at it hears it.
+pub(crate) fn unavailable(error: &ExternalError) -> Unavailable {
+    Unavailable {
+        why: crate::error::with_causes(error).into(),
+        fault: error.fault(),
+        retry: error.retry(),
+    }
+}

@@ -1,0 +1,284 @@
+//! One app's way through its pipeline: its plugins made ready, then render, transform and validate.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use weir_core::fault::{Fault, Retry};
+use weir_core::lock::{Lock, TargetFacts};
+use weir_core::manifest::{App, Manifest, PluginCall};
+use weir_core::name::PluginName;
+use weir_core::object::Object;
+use weir_core::render;
+use weir_core::scope;
+use weir_core::tree::{ReadSet, Snapshot, View};
+use weir_core::validate::{Finding, Level, admit};
+use weir_core::yaml::Budget;
+use weir_sandbox::{Call, Document, Params, Plugin, Role};
+
+use super::{Host, Rendered};
+use crate::blame::Makers;
+use crate::error::Error;
+use crate::plugins;
+
+/// How much of an app's pipeline is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// All of it.
+    Whole,
+    /// The renderer, for what it asks for.
+    RendererOnly,
+}
+
+impl How {
+    /// How many of the calls are made: the renderer's is the first.
+    fn calls(self) -> usize {
+        match self {
+            How::Whole => usize::MAX,
+            How::RendererOnly => 1,
+        }
+    }
+}
+
+/// Every plugin that some app calls, in the role it is called in, loaded once or failed once.
+pub(super) type Ready = BTreeMap<(PluginName, Role), Result<Arc<Plugin>, Error>>;
+
+pub(super) async fn load_all(
+    host: &Arc<Host>,
+    snapshot: &Snapshot,
+    manifest: &Manifest,
+    lock: Option<&Lock>,
+    apps: &[App],
+    how: How,
+) -> Result<Arc<Ready>, Error> {
+    let pinned = plugins::pin(manifest, lock, &host.store);
+    let mut wanted: BTreeSet<(PluginName, Role)> = BTreeSet::new();
+    for app in apps {
+        let calls = calls(app).take(how.calls());
+        wanted.extend(calls.map(|(role, call)| (call.plugin.clone(), role)));
+    }
+    let (host, snapshot, manifest) = (host.clone(), snapshot.clone(), manifest.clone());
+    // Compiling is long and blocks.
+    let ready = tokio::task::spawn_blocking(move || {
+        let load = |name: &PluginName, role: Role, left: usize| {
+            let digest = match pinned.get(name) {
+                Some(pinned) => pinned.clone()?,
+                None => {
+                    return Err(Error::Usage(format!(
+                        "plugin {name} is not in the manifest"
+                    )));
+                }
+            };
+            let bytes = plugins::bytes(&host.store, &snapshot, &manifest, name, digest)?;
+            plugins::load(&host.sandbox, name, digest, role, &bytes, left).map(Arc::new)
+        };
+        let left = (0..wanted.len()).rev();
+        let wanted = wanted.into_iter().zip(left);
+        wanted
+            .map(|((name, role), left)| ((name.clone(), role), load(&name, role, left)))
+            .collect::<Ready>()
+    });
+    ready
+        .await
+        .map(Arc::new)
+        .map_err(|e| Error::host("plugins", format!("loading plugins ended early: {e}")))
+}
+
+fn calls(app: &App) -> impl Iterator<Item = (Role, &PluginCall)> {
+    std::iter::once((Role::Renderer, &app.render))
+        .chain(app.transform.iter().map(|call| (Role::Transformer, call)))
+        .chain(app.validate.iter().map(|call| (Role::Validator, call)))
+}
+
+/// One app's way through its pipeline.
+pub(super) struct Render<'a> {
+    pub(super) host: &'a Host,
+    pub(super) manifest: &'a Manifest,
+    pub(super) ready: &'a Ready,
+    pub(super) app: &'a App,
+    pub(super) facts: &'a TargetFacts,
+}
+
+impl Render<'_> {
+    /// What comes of it; nothing where only the renderer was called.
+    pub(super) async fn run(
+        &self,
+        snapshot: Snapshot,
+        how: How,
+    ) -> Result<Option<Rendered>, Error> {
+        match how {
+            How::Whole => self.whole(snapshot).await.map(Some),
+            How::RendererOnly => self.documents(snapshot).await.map(|_| None),
+        }
+    }
+
+    async fn whole(&self, snapshot: Snapshot) -> Result<Rendered, Error> {
+        let mut micros = BTreeMap::new();
+        let mut used = BTreeMap::new();
+        let mut lap = Instant::now();
+        let mut done = |stage: &str| {
+            let spent = u64::try_from(lap.elapsed().as_micros()).unwrap_or(u64::MAX);
+            micros.insert(stage.to_owned(), spent);
+            lap = Instant::now();
+        };
+        for (role, call) in calls(self.app) {
+            used.insert(call.plugin.clone(), self.plugin(role, call)?.digest());
+        }
+        let makers = Makers {
+            app: self.app,
+            digests: used.clone(),
+        };
+        let objects = self.render(&makers, snapshot).await?;
+        done("render");
+        let objects = self.transform(&makers, objects).await?;
+        done("transform");
+        let findings = self.validate(&objects).await?;
+        let validated =
+            admit(objects, findings, self.host.output).map_err(|e| makers.refused(&e))?;
+        done("validate");
+        Ok(Rendered {
+            validated,
+            plugins: used,
+            micros,
+        })
+    }
+
+    async fn documents(&self, snapshot: Snapshot) -> Result<(Vec<Document>, ReadSet), Error> {
+        let call = &self.app.render;
+        let plugin = self.plugin(Role::Renderer, call)?;
+        let view = View::new(snapshot, self.app.roots.clone());
+        let rendered = self
+            .host
+            .sandbox
+            .render(&plugin, self.call(call), view)
+            .await;
+        let (documents, read, _) = rendered.map_err(|e| Error::stage("render", &e))?;
+        Ok((documents, read))
+    }
+
+    async fn render(&self, makers: &Makers<'_>, snapshot: Snapshot) -> Result<Vec<Object>, Error> {
+        let (documents, read) = self.documents(snapshot).await?;
+        let documents: Vec<render::Document> = documents
+            .into_iter()
+            .map(|d| render::Document {
+                origin: d.origin,
+                body: d.body,
+            })
+            .collect();
+        render::parse(&documents, &Budget::HOST).map_err(|e| makers.rendered(&e, &read))
+    }
+
+    async fn transform(
+        &self,
+        makers: &Makers<'_>,
+        mut objects: Vec<Object>,
+    ) -> Result<Vec<Object>, Error> {
+        for call in &self.app.transform {
+            let plugin = self.plugin(Role::Transformer, call)?;
+            let given = json_of(&objects)?;
+            let changed = self
+                .host
+                .sandbox
+                .transform(&plugin, self.call(call), &given)
+                .await;
+            let (changed, _) = changed.map_err(|e| Error::stage("transform", &e))?;
+            let values = changed
+                .iter()
+                .map(|bytes| serde_json::from_slice(bytes))
+                .collect::<Result<Vec<_>, _>>();
+            let values = values.map_err(|e| makers.transformed(&call.plugin, &e))?;
+            objects = render::transformed(&objects, values, call.plugin.as_str())
+                .map_err(|e| makers.transformed(&call.plugin, &e))?;
+        }
+        scope::place(objects, self.app.namespace.as_ref()).map_err(|e| Error::Stage {
+            stage: "transform",
+            fault: Fault::Repository,
+            retry: Retry::OnChange,
+            message: format!("app `{}`: {e}", self.app.name),
+        })
+    }
+
+    async fn validate(&self, objects: &[Object]) -> Result<Vec<Finding>, Error> {
+        let mut findings = Vec::new();
+        if self.app.validate.is_empty() {
+            return Ok(findings);
+        }
+        let given = json_of(objects)?;
+        for call in &self.app.validate {
+            let plugin = self.plugin(Role::Validator, call)?;
+            let found = self
+                .host
+                .sandbox
+                .validate(&plugin, self.call(call), &given)
+                .await;
+            for f in found.map_err(|e| Error::stage("validate", &e))?.0 {
+                let object = f.object.and_then(|n| objects.get(n as usize));
+                findings.push(Finding {
+                    level: level(f.level),
+                    code: f.code,
+                    message: f.message,
+                    plugin: Some(call.plugin.clone()),
+                    object: object.map(|o| o.id().clone()),
+                    origin: object.map(|o| o.origin().clone()),
+                    pointer: f.path,
+                });
+            }
+        }
+        Ok(findings)
+    }
+
+    fn plugin(&self, role: Role, call: &PluginCall) -> Result<Arc<Plugin>, Error> {
+        let key = (call.plugin.clone(), role);
+        let ready = self.ready.get(&key).cloned().unwrap_or_else(|| {
+            Err(Error::Usage(format!(
+                "plugin {} is not in the manifest",
+                call.plugin
+            )))
+        });
+        // A plugin is loaded once for all apps; what one of them hears names that one.
+        ready.map_err(|e| e.for_app(&self.app.name, &call.plugin))
+    }
+
+    fn call<'c>(&'c self, call: &'c PluginCall) -> Call<'c> {
+        let narrowed = self
+            .manifest
+            .plugins
+            .get(&call.plugin)
+            .map(|spec| self.host.limits.narrowed(&spec.limits));
+        Call {
+            app: &self.app.name,
+            plugin: &call.plugin,
+            limits: narrowed.unwrap_or(self.host.limits),
+            instant: u64::try_from(self.facts.instant.as_second()).unwrap_or(0),
+            params: Params {
+                app: self.app.name.to_string(),
+                path: self.app.path.as_str().to_owned(),
+                namespace: self.app.namespace.as_ref().map(ToString::to_string),
+                target: weir_sandbox::TargetFacts {
+                    name: self.app.target.to_string(),
+                    kubernetes: self.facts.kubernetes.clone(),
+                    apis: self.facts.apis.clone(),
+                },
+                config: serde_json::Value::Object(call.config.clone())
+                    .to_string()
+                    .into_bytes(),
+            },
+        }
+    }
+}
+
+fn json_of(objects: &[Object]) -> Result<Vec<Vec<u8>>, Error> {
+    let bytes = objects
+        .iter()
+        .map(|o| serde_json::to_vec(o.body()))
+        .collect::<Result<_, _>>();
+    bytes.map_err(|e| Error::host("transform", e.to_string()))
+}
+
+fn level(level: weir_sandbox::Level) -> Level {
+    match level {
+        weir_sandbox::Level::Error => Level::Error,
+        weir_sandbox::Level::Warning => Level::Warning,
+        weir_sandbox::Level::Info => Level::Info,
+    }
+}

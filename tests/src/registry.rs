@@ -1,0 +1,231 @@
+//! The real OCI registry (`distribution`) on a loopback port, and what a client pushes to it.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::charts::sha256;
+use crate::places;
+use crate::weir::Serving;
+
+/// Longer than the registry takes to start on any machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LISTENING: &str = "listening on 127.0.0.1:";
+const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
+const HELM_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// The registry. Dropping it ends the process and removes what it held.
+#[derive(Debug)]
+pub struct Registry {
+    process: Serving,
+    dir: TempDir,
+    port: u16,
+    /// What a client has to send.
+    authorization: Option<String>,
+}
+
+/// A manifest as it is pushed.
+#[derive(Debug, Clone)]
+pub struct Pushed<'a> {
+    /// The repository's name.
+    pub name: &'a str,
+    /// The tag.
+    pub tag: &'a str,
+    /// The media type of its config.
+    pub config: &'a str,
+    /// Its layers: media type and bytes.
+    pub layers: &'a [(&'a str, &'a [u8])],
+}
+
+impl Registry {
+    /// An open one.
+    ///
+    /// # Errors
+    /// The program is not built (the text says how to), or does not start.
+    pub fn start() -> Result<Registry> {
+        Registry::with("", None)
+    }
+
+    /// One that sends whoever shows nothing to a token server at this URL; it takes any token.
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub fn with_tokens(realm: &str) -> Result<Registry> {
+        let auth = format!("auth:\n  silly:\n    realm: {realm}\n    service: rig\n");
+        Registry::with(&auth, Some("Bearer rig".to_owned()))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the rig runs the real registry")]
+    fn with(auth: &str, authorization: Option<String>) -> Result<Registry> {
+        let dir = tempfile::Builder::new()
+            .prefix("weir-registry-")
+            .tempdir()?;
+        let file = dir.path().join("config.yml");
+        let storage = dir.path().join("storage");
+        std::fs::write(
+            &file,
+            format!(
+                "version: 0.1\nlog: {{ level: info, accesslog: {{ disabled: true }} }}\nstorage:\n  filesystem: {{ rootdirectory: {} }}\nhttp: {{ addr: '127.0.0.1:0' }}\n{auth}",
+                storage.display()
+            ),
+        )?;
+        let mut command = Command::new(places::registry()?);
+        command
+            .arg("serve")
+            .arg(&file)
+            .env_clear()
+            .env("HOME", dir.path())
+            .env("OTEL_TRACES_EXPORTER", "none")
+            .stdin(Stdio::null());
+        let mut process = Serving::start(command)?;
+        let line = process.wait_for_text(LISTENING, PATIENCE)?;
+        let digits = line.split(LISTENING).nth(1).unwrap_or_default();
+        let digits: String = digits.chars().take_while(char::is_ascii_digit).collect();
+        Ok(Registry {
+            process,
+            dir,
+            port: digits
+                .parse()
+                .with_context(|| format!("a port in {line:?}"))?,
+            authorization,
+        })
+    }
+
+    /// Host and port.
+    #[must_use]
+    pub fn host(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// The reference of a chart.
+    #[must_use]
+    pub fn reference(&self, name: &str, version: &str) -> String {
+        format!("oci://{}/{name}?version={version}", self.host())
+    }
+
+    /// Pushes a chart as Helm does: the digest of the layer with the archive, in hex.
+    ///
+    /// # Errors
+    /// The registry refuses it.
+    pub fn push_chart(&self, name: &str, tag: &str, archive: &[u8]) -> Result<String> {
+        self.push(&Pushed {
+            name,
+            tag,
+            config: HELM_CONFIG,
+            layers: &[(HELM_LAYER, archive)],
+        })?;
+        Ok(sha256(archive))
+    }
+
+    /// Pushes a manifest with its blobs.
+    ///
+    /// # Errors
+    /// The registry refuses it.
+    pub fn push(&self, pushed: &Pushed<'_>) -> Result<()> {
+        let config = b"{}";
+        self.blob(pushed.name, config)?;
+        let mut layers = Vec::new();
+        for (media_type, bytes) in pushed.layers {
+            self.blob(pushed.name, bytes)?;
+            layers.push(descriptor(media_type, bytes));
+        }
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(pushed.config, config), "layers": layers,
+        });
+        let path = format!("/v2/{}/manifests/{}", pushed.name, pushed.tag);
+        self.ask("PUT", &path, MANIFEST, manifest.to_string().as_bytes())?
+            .expect(201)
+            .map(drop)
+    }
+
+    /// Overwrites the bytes of a blob where the registry keeps it: what a broken or hostile one would serve.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn tamper(&self, hex: &str, bytes: &[u8]) -> Result<()> {
+        let blobs = "storage/docker/registry/v2/blobs/sha256";
+        let path = self.dir.path().join(blobs).join(&hex[..2]).join(hex);
+        std::fs::write(path.join("data"), bytes).context("tampering with a blob")
+    }
+
+    /// What it logged so far.
+    #[must_use]
+    pub fn transcript(&self) -> String {
+        self.process.transcript()
+    }
+
+    fn blob(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let begun = self.ask("POST", &format!("/v2/{name}/blobs/uploads/"), "", b"")?;
+        let at = begun.expect(202)?;
+        let at = at.split_once("://").map_or(at.as_str(), |(_, rest)| {
+            rest.find('/').map_or("/", |slash| &rest[slash..])
+        });
+        let glue = if at.contains('?') { '&' } else { '?' };
+        let path = format!("{at}{glue}digest=sha256:{}", sha256(bytes));
+        self.ask("PUT", &path, "application/octet-stream", bytes)?
+            .expect(201)
+            .map(drop)
+    }
+
+    fn ask(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> Result<Answered> {
+        let mut stream = TcpStream::connect(self.host()).context("connecting to the registry")?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Length: {}\r\n",
+            self.host(),
+            body.len()
+        );
+        if !kind.is_empty() {
+            head.push_str(&format!("Content-Type: {kind}\r\n"));
+        }
+        if let Some(value) = &self.authorization {
+            head.push_str(&format!("Authorization: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes())?;
+        stream.write_all(body)?;
+        let mut answer = String::new();
+        stream
+            .read_to_string(&mut answer)
+            .with_context(|| format!("{method} {path}"))?;
+        Ok(Answered {
+            what: format!("{method} {path}"),
+            answer,
+        })
+    }
+}
+
+struct Answered {
+    what: String,
+    answer: String,
+}
+
+impl Answered {
+    /// The location of an answer of this status.
+    fn expect(self, status: u16) -> Result<String> {
+        let found = self.answer.split(' ').nth(1).unwrap_or_default();
+        if found != status.to_string() {
+            bail!(
+                "{}: expected {status}, it answered {}",
+                self.what,
+                self.answer
+            );
+        }
+        let mut lines = self.answer.lines();
+        let location = lines.find_map(|l| {
+            let (name, value) = l.split_once(':')?;
+            name.eq_ignore_ascii_case("location")
+                .then(|| value.trim().to_owned())
+        });
+        Ok(location.unwrap_or_default())
+    }
+}
+
+fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
+    json!({ "mediaType": media_type, "digest": format!("sha256:{}", sha256(bytes)), "size": bytes.len() })
+}
