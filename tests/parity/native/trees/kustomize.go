@@ -141,8 +141,30 @@ func collect(out string) ([]Case, error) {
 	if err := lines.Err(); err != nil {
 		return nil, err
 	}
+	if err := shorten(out, cases); err != nil {
+		return nil, err
+	}
 	sort.Slice(cases, func(i, j int) bool { return cases[i].Name < cases[j].Name })
 	return cases, os.Remove(file)
+}
+
+// shorten names the tree of a test that has only one after the test alone.
+func shorten(out string, cases []Case) error {
+	count := map[string]int{}
+	for _, one := range cases {
+		count[one.From]++
+	}
+	for at, one := range cases {
+		cases[at].From = apiModule + "/krusty " + one.From
+		if count[one.From] > 1 {
+			continue
+		}
+		cases[at].Name = one.From
+		if err := os.Rename(filepath.Join(out, one.Name), filepath.Join(out, one.From)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // fetched is an entry of a kustomization that Kustomize would get from the network.

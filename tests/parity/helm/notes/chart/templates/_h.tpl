@@ -1,0 +1,1 @@
+{{ define "demo.url" }}https://{{ .Release.Name }}.example{{ end }}
