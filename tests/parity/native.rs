@@ -1,14 +1,11 @@
-//! The tools' own libraries in running processes (`parity/native`), asked one line of JSON at a time.
+//! The tools' own libraries in a few running processes, and a case as a request to them.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use weir_tests::places;
+use weir_tests::native::Native;
 
 use super::cases::{Case, Tool};
 
@@ -36,16 +33,8 @@ pub(crate) struct Hook {
 
 /// Processes that nobody asks at the moment.
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Process>>,
+    idle: Mutex<Vec<Native>>,
     given_back: Condvar,
-}
-
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    output: BufReader<ChildStdout>,
-    /// Its home folder, in which it finds nothing of the machine's.
-    _home: TempDir,
 }
 
 impl Pool {
@@ -54,10 +43,9 @@ impl Pool {
     /// # Errors
     /// The program is not built.
     pub(crate) fn start() -> Result<Pool> {
-        let program = places::native()?.join("native");
         let mut idle = Vec::new();
         for _ in 0..PROCESSES {
-            idle.push(Process::start(&program)?);
+            idle.push(Native::start()?);
         }
         Ok(Pool {
             idle: Mutex::new(idle),
@@ -80,7 +68,7 @@ impl Pool {
         answered(&answer.with_context(|| format!("{}: the native process", case.name()))?)
     }
 
-    fn take(&self) -> Process {
+    fn take(&self) -> Native {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if let Some(process) = idle.pop() {
@@ -91,56 +79,6 @@ impl Pool {
                 .wait(idle)
                 .unwrap_or_else(PoisonError::into_inner);
         }
-    }
-}
-
-impl Process {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the Go libraries can only be asked in a process of their own"
-    )]
-    fn start(program: &PathBuf) -> Result<Process> {
-        let home = tempfile::Builder::new().prefix("weir-parity-").tempdir()?;
-        let mut child = Command::new(program)
-            // No program to run and no network to ask: a tree that wants either is refused at once.
-            .env_clear()
-            .env("PATH", "")
-            .env("HOME", home.path())
-            .env("TMPDIR", home.path())
-            .env("HTTP_PROXY", "http://127.0.0.1:1")
-            .env("HTTPS_PROXY", "http://127.0.0.1:1")
-            .current_dir(home.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            // Warnings about deprecated fields, by the hundred.
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("starting {}", program.display()))?;
-        let input = child.stdin.take().context("it has an input")?;
-        let output = BufReader::new(child.stdout.take().context("it has an output")?);
-        Ok(Process {
-            child,
-            input,
-            output,
-            _home: home,
-        })
-    }
-
-    fn ask(&mut self, request: &Value) -> Result<Value> {
-        writeln!(self.input, "{request}")?;
-        self.input.flush()?;
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        ensure!(!line.is_empty(), "it ended without an answer");
-        Ok(serde_json::from_str(&line)?)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It has nothing to save.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -158,16 +96,7 @@ fn request(case: &Case) -> Value {
         .flatten()
         .filter_map(|file| Some(app.join(file.as_str()?)))
         .collect();
-    let set: Vec<String> = config
-        .get("set")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-        .map(|(path, value)| match value {
-            Value::String(text) => format!("{path}={text}"),
-            other => format!("{path}={other}"),
-        })
-        .collect();
+    let set = config.get("set").cloned().unwrap_or_else(|| json!([]));
     let inline = config
         .get("inline")
         .map(Value::to_string)
