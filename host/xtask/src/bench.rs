@@ -5,10 +5,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::run::cargo;
-use crate::{control_plane, plugins_task};
+use crate::{control_plane, native, plugins_task};
 
 /// The rows that need the control plane.
 const ON_A_CLUSTER: &str = "kube";
+/// The rows that need Helm and Kustomize themselves.
+const AGAINST_THE_TOOLS: &str = "render";
 /// The one flag with a value: a file.
 const JSON: &str = "--json";
 
@@ -17,10 +19,13 @@ const JSON: &str = "--json";
 /// # Errors
 /// Something does not build, or a group of rows cannot run.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
-    let building = needs_cluster(arguments)
+    let building = asks_for(arguments, ON_A_CLUSTER)
         .then(|| control_plane::Building::start(root))
         .transpose()?;
     plugins_task(root, &[])?;
+    if asks_for(arguments, AGAINST_THE_TOOLS) {
+        native::build(root)?;
+    }
     // The same selection in both, so that dependencies are compiled once.
     let selection = ["--package", "weir", "--package", "weir-tests"];
     // Cargo runs a benchmark in its package's folder: a file is meant from where the developer stands.
@@ -52,23 +57,19 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         .run()
 }
 
-/// Whether rows against a cluster are asked for: by name, or by no name at all.
-fn needs_cluster(arguments: &[String]) -> bool {
+/// Whether a group of rows is asked for: by name, or by no name at all.
+fn asks_for(arguments: &[String], group: &str) -> bool {
     let mut names = arguments.iter().enumerate().filter(|(at, word)| {
         let is_file = *at > 0 && arguments.get(at - 1).is_some_and(|a| a == JSON);
         !word.starts_with("--") && !is_file
     });
     let first = names.next();
-    first.is_none()
-        || first
-            .into_iter()
-            .chain(names)
-            .any(|(_, n)| n == ON_A_CLUSTER)
+    first.is_none() || first.into_iter().chain(names).any(|(_, n)| n == group)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::needs_cluster;
+    use super::{ON_A_CLUSTER, asks_for};
 
     #[test]
     fn the_control_plane_is_needed_for_its_rows_and_for_all_rows() {
@@ -82,7 +83,7 @@ mod tests {
             ("--quick --json kube dir", false),
         ] {
             let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
-            assert_eq!(needs_cluster(&words), needed, "{words:?}");
+            assert_eq!(asks_for(&words, ON_A_CLUSTER), needed, "{words:?}");
         }
     }
 }
