@@ -56,22 +56,24 @@ impl ExternalsHere {
     }
 
     /// Ready to fetch: credentials are read now, so that they may change while a host runs.
-    pub(crate) fn open(&self) -> Result<Externals, Error> {
+    pub(crate) fn open(&self) -> Externals {
         let mut policy = ExternalPolicy {
             hosts: self.config.hosts.clone(),
             ..ExternalPolicy::default()
         };
         for access in &self.config.access {
-            let credentials = access.auth.read();
-            let credentials =
-                credentials.map_err(|e| Error::host("externals", format!("externals: {e}")))?;
+            let (credentials, unreadable) = match access.auth.read() {
+                Ok(credentials) => (credentials, None),
+                Err(e) => (None, Some(format!("its `auth` under `access`: {e}"))),
+            };
             let given = ExternalAccess {
                 credentials,
+                unreadable,
                 ca_file: access.ca_file.clone(),
             };
             policy.access.insert(access.host.clone(), given);
         }
-        Ok(Externals {
+        Externals {
             limits: ExternalLimits::HOST,
             policy,
             http: HttpOptions {
@@ -79,7 +81,7 @@ impl ExternalsHere {
                 ..HttpOptions::host()
             },
             cache_dir: self.cache.clone(),
-        })
+        }
     }
 }
 
@@ -95,7 +97,7 @@ pub(crate) async fn shown(
     }
     let (host, snapshot) = (host.clone(), snapshot.clone());
     blocking("externals", move || {
-        let externals = host.externals.open()?;
+        let externals = host.externals.open();
         let stop = host.turns.ended();
         let shown = pinned.into_iter().map(|(reference, locked)| {
             let files = show(&externals, &reference, &locked, &stop);

@@ -137,8 +137,12 @@ impl<'w, 'a> Shelf<'w, 'a> {
                     _ => Ok(answer.body),
                 }
             }
-            (Shelf::Registry(registry), ..) => {
-                Err(registry.web().about.refused("a layer without a digest"))
+            (Shelf::Registry(registry), ..) => Err(registry
+                .web()
+                .about
+                .refused("a registry has layers with digests only")),
+            (Shelf::Repository { web, .. }, ..) => {
+                Err(web.about.refused("a chart repository has files only"))
             }
         }
     }

@@ -19,6 +19,8 @@ pub(crate) struct Base<'a> {
     source: Source,
     /// The reference names a commit itself.
     exact: Option<CommitId>,
+    /// Why what is shown to the server could not be read.
+    unreadable: Option<String>,
 }
 
 impl<'a> Base<'a> {
@@ -58,6 +60,7 @@ impl<'a> Base<'a> {
             origin,
             source: Source::open(config).map_err(|e| about.source(e))?,
             exact,
+            unreadable: access.unreadable,
         })
     }
 
@@ -85,30 +88,40 @@ impl<'a> Base<'a> {
             other => return other.map_err(|e| self.about.source(e)),
         }
         self.allowed()?;
-        let brought = self.source.bring(commit, watch.stop, watch.progress);
-        brought.map_err(|e| match e {
-            SourceError::Damaged { .. } | SourceError::Unreachable { .. }
-                if self.is_elsewhere(&e) =>
-            {
-                self.about.not_found(format!(
-                    "{} does not give commit {commit} any more, which weir.lock pins: push it again, or run `weir lock --update` ({e})",
-                    self.source.url()
-                ))
-            }
-            e => self.about.source(e),
-        })?;
+        match self.source.bring(commit, watch.stop, watch.progress) {
+            Ok(()) => {}
+            Err(SourceError::Damaged { why, .. }) => return self.by_ref(commit, &why, watch),
+            Err(e) => return Err(self.about.source(e)),
+        }
         let snapshot = self.source.snapshot(commit);
         snapshot.map_err(|e| self.about.source(e))
     }
 
-    /// Whether the server answered, and only does not have what was asked for.
-    fn is_elsewhere(&self, error: &SourceError) -> bool {
-        let text = error.to_string();
-        text.contains("not our ref") || matches!(error, SourceError::Damaged { .. })
+    /// From a server that does not give a commit by its id: perhaps the ref still leads to it.
+    fn by_ref(
+        &self,
+        commit: CommitId,
+        why: &str,
+        watch: Watch<'_>,
+    ) -> Result<Snapshot, ExternalError> {
+        let fetched = self.source.fetch(watch.stop, watch.progress);
+        if let Err(e @ SourceError::Stopped { .. }) = fetched {
+            return Err(self.about.source(e));
+        }
+        self.source.snapshot(commit).map_err(|_| {
+            let url = self.source.url();
+            self.about.not_found(format!(
+                "{url} does not give commit {commit} any more, which is pinned: push it again, or run `weir lock --update` ({why})"
+            ))
+        })
     }
 
     fn allowed(&self) -> Result<(), ExternalError> {
         let allowed = self.externals.policy.allows(&self.origin);
-        allowed.map_err(|why| self.about.not_allowed(self.origin.to_string(), why))
+        allowed.map_err(|why| self.about.not_allowed(self.origin.to_string(), why))?;
+        match &self.unreadable {
+            Some(why) => Err(self.about.unreachable(self.source.url(), why)),
+            None => Ok(()),
+        }
     }
 }

@@ -24,6 +24,8 @@ pub struct ExternalPolicy {
 pub struct ExternalAccess {
     /// What proves who asks. Never sent to another host.
     pub credentials: Option<Credentials>,
+    /// Why that could not be read: said when the host is asked, and not where the cache has all.
+    pub unreadable: Option<String>,
     /// A PEM file of certificate authorities to trust besides the public ones.
     pub ca_file: Option<PathBuf>,
 }
@@ -100,8 +102,7 @@ impl ExternalPolicy {
         }
     }
 
-    /// What is shown to an origin. Credentials go over https, or stay on this machine, or to a host that is
-    /// named as a plain one.
+    /// What is shown to an origin: by host and port, so that what is meant for https is not sent to http's own port.
     pub(crate) fn access(&self, origin: &Origin) -> ExternalAccess {
         let key = AccessHost {
             host: origin.host.host.clone(),
@@ -260,7 +261,7 @@ mod tests {
         let token = Credentials::Token(crate::Secret::new("t"));
         let access = ExternalAccess {
             credentials: Some(token),
-            ca_file: None,
+            ..ExternalAccess::default()
         };
         let policy = ExternalPolicy {
             hosts: None,

@@ -315,10 +315,12 @@ impl<'a> Web<'a> {
         if let Some((_, agent)) = self.agents.borrow().iter().find(|(o, _)| o.same(origin)) {
             return Ok(agent.clone());
         }
-        let mut options = self.http.clone();
-        if let Some(file) = self.policy.access(origin).ca_file {
-            options.ca_file = Some(file);
+        let access = self.policy.access(origin);
+        if let Some(why) = access.unreadable {
+            return Err(self.about.unreachable(&origin.to_string(), why));
         }
+        let mut options = self.http.clone();
+        options.ca_file = access.ca_file.or(options.ca_file);
         let parsed = origin.to_string().parse();
         let url = match parsed.map_err(|e| self.about.source(e))? {
             RepoUrl::Http(url) => url,

@@ -124,7 +124,7 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
         ),
         (
             "version: 1\nrepositorys: []\n".into(),
-            "host.yaml:2:1: unknown key \"repositorys\": expected one of version, listen, parallel, repositories; did you mean \"repositories\"?",
+            "host.yaml:2:1: unknown key \"repositorys\": expected one of version, listen, parallel, repositories, externals; did you mean \"repositories\"?",
         ),
         (
             "version: 1\nlisten: here\nrepositories: []\n".into(),
@@ -233,5 +233,36 @@ fn more_repositories_than_a_host_takes_are_refused() {
     refused(
         &text(MAX_REPOSITORIES + 1),
         "host.yaml:3:3: 1001 repositories: expected at most 1000",
+    );
+}
+
+#[test]
+fn externals_stand_beside_the_repositories() {
+    let repositories = "repositories:\n- url: https://h/x\n  targets: { default: dir:x }\n";
+    let text = |externals: &str| format!("version: 1\nexternals: {externals}\n{repositories}");
+    let file = read(&text("{ hosts: [a.example], access: [{ host: a.example, ca-file: ca.pem }] }"));
+    let externals = file.unwrap().externals.unwrap();
+    assert_eq!(externals.hosts.unwrap().len(), 1);
+    assert_eq!(
+        externals.access[0].ca_file.as_deref(),
+        Some(Path::new("/etc/weir/ca.pem"))
+    );
+    assert!(
+        read(&format!("version: 1\n{repositories}"))
+            .unwrap()
+            .externals
+            .is_none()
+    );
+    refused(
+        &text("{ hosts: [https://a/b] }"),
+        "host.yaml:2:21: \"https://a/b\": expected HOST, HOST:PORT or *.DOMAIN",
+    );
+    refused(
+        &text("{ host: [] }"),
+        "host.yaml:2:14: unknown key \"host\": expected one of hosts, access; did you mean \"hosts\"?",
+    );
+    refused(
+        &text("{ access: [{ host: a, auth: { token-file: x, username: y } }] }"),
+        "expected either token-file, or username and password-file",
     );
 }

@@ -205,7 +205,7 @@ impl Locking<'_> {
         &self,
         work: impl FnOnce(Externals) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let externals = self.host.externals.open()?;
+        let externals = self.host.externals.open();
         blocking("externals", move || work(externals)).await
     }
 }
