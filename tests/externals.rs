@@ -28,7 +28,10 @@ impl Scene {
             repo: Repo::empty().unwrap(),
         };
         let guest = places::guest_dir().unwrap().join("go/renders.wasm");
-        scene.repo.write("renders.wasm", fs::read(guest).unwrap()).unwrap();
+        scene
+            .repo
+            .write("renders.wasm", fs::read(guest).unwrap())
+            .unwrap();
         scene.repo.write("app/a.yaml", "").unwrap();
         scene.asks(references);
         scene
@@ -101,7 +104,11 @@ fn web(version: &str, content: &str) -> Vec<u8> {
 fn a_chart_is_found_by_rendering_locked_and_shown_without_the_server() {
     let server = FileServer::start().unwrap();
     let (old, new) = (web("1.2.0", "old"), web("1.3.0", "new"));
-    server.charts(&[("web", "1.2.0", &old), ("web", "1.3.0", &new), ("web", "2.0.0", &old)]);
+    server.charts(&[
+        ("web", "1.2.0", &old),
+        ("web", "1.3.0", &new),
+        ("web", "2.0.0", &old),
+    ]);
     let reference = server.reference("web", "%5E1.2");
     let scene = Scene::new(&[&reference]);
     says(
@@ -111,16 +118,36 @@ fn a_chart_is_found_by_rendering_locked_and_shown_without_the_server() {
     let lock = scene.lock();
     says(
         &lock,
-        &[&reference, "version: 1.3.0", &format!("sha256:{}", sha256(&new)), &format!("size: {}", new.len())],
+        &[
+            &reference,
+            "version: 1.3.0",
+            &format!("sha256:{}", sha256(&new)),
+            &format!("size: {}", new.len()),
+        ],
     );
     drop(server);
-    says(&scene.rendered(), &["0.templates.a.yaml: new", "0.Chart.yaml:"]);
+    says(
+        &scene.rendered(),
+        &["0.templates.a.yaml: new", "0.Chart.yaml:"],
+    );
     scene.run("lock", &["--check"]).success().unwrap();
     scene.repo.git(["add", "--all"]).unwrap();
-    scene.repo.git(["commit", "--quiet", "--message", "All"]).unwrap();
+    scene
+        .repo
+        .git(["commit", "--quiet", "--message", "All"])
+        .unwrap();
     let target = format!("dir:{}", scene.weir.path("live").display());
-    scene.run("sync", &["--ref", "main", "--target", &target]).success().unwrap();
-    assert!(scene.run("diff", &["--target", &target]).success().unwrap().is_empty());
+    scene
+        .run("sync", &["--ref", "main", "--target", &target])
+        .success()
+        .unwrap();
+    assert!(
+        scene
+            .run("diff", &["--target", &target])
+            .success()
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -128,20 +155,41 @@ fn a_chart_in_a_registry_is_pinned_by_the_digest_of_its_layer() {
     let registry = Registry::start().unwrap();
     let chart = web("1.2.0", "from oci");
     registry.push_chart("charts/web", "1.2.0", &chart).unwrap();
-    registry.push_chart("charts/web", "1.3.0-rc.1", &web("1.3.0-rc.1", "rc")).unwrap();
-    registry.push_chart("charts/web", "1.1.0_b.2", &web("1.1.0+b.2", "build")).unwrap();
-    registry.push_chart("charts/web", "latest", &web("9.9.9", "tag")).unwrap();
-    let (any, build) = (registry.reference("charts/web", ""), registry.reference("charts/web", "1.1.0+b.2"));
+    registry
+        .push_chart("charts/web", "1.3.0-rc.1", &web("1.3.0-rc.1", "rc"))
+        .unwrap();
+    registry
+        .push_chart("charts/web", "1.1.0_b.2", &web("1.1.0+b.2", "build"))
+        .unwrap();
+    registry
+        .push_chart("charts/web", "latest", &web("9.9.9", "tag"))
+        .unwrap();
+    let (any, build) = (
+        registry.reference("charts/web", ""),
+        registry.reference("charts/web", "1.1.0+b.2"),
+    );
     let scene = Scene::new(&[&any, &build]);
     let lock = scene.lock();
-    says(&lock, &[&format!("sha256:{}", sha256(&chart)), "version: 1.2.0", "version: 1.1.0+b.2"]);
+    says(
+        &lock,
+        &[
+            &format!("sha256:{}", sha256(&chart)),
+            "version: 1.2.0",
+            "version: 1.1.0+b.2",
+        ],
+    );
     drop(registry);
-    says(&scene.rendered(), &["0.templates.a.yaml: from oci", "1.templates.a.yaml: build"]);
+    says(
+        &scene.rendered(),
+        &["0.templates.a.yaml: from oci", "1.templates.a.yaml: build"],
+    );
 }
 
 #[test]
 fn another_repository_is_pinned_by_its_commit() {
-    let mut base = Repo::from_text("//- kustomization.yaml\nresources: [a.yaml]\n//- deep/a.yaml\nfirst\n").unwrap();
+    let mut base =
+        Repo::from_text("//- kustomization.yaml\nresources: [a.yaml]\n//- deep/a.yaml\nfirst\n")
+            .unwrap();
     base.symlink("linked", "deep/a.yaml").unwrap();
     base.symlink("leaving", "../../../weir.yaml").unwrap();
     let first = base.commit("With links").unwrap();
@@ -151,18 +199,38 @@ fn another_repository_is_pinned_by_its_commit() {
     let tagged = format!("{url}?ref=v1");
     let scene = Scene::new(&[&tagged, &url]);
     let lock = scene.lock();
-    assert_eq!(lock.matches(&format!("commit: {first}")).count(), 2, "{lock}");
+    assert_eq!(
+        lock.matches(&format!("commit: {first}")).count(),
+        2,
+        "{lock}"
+    );
     base.write("deep/a.yaml", "second\n").unwrap();
     let second = base.commit("Second").unwrap();
-    says(&scene.rendered(), &["0.deep.a.yaml: |\n    first", "0.linked: |\n    first", "1.deep.a.yaml: |\n    first"]);
+    says(
+        &scene.rendered(),
+        &[
+            "0.deep.a.yaml: |\n    first",
+            "0.linked: |\n    first",
+            "1.deep.a.yaml: |\n    first",
+        ],
+    );
     assert!(!scene.rendered().contains("leaving"));
     // On another host nothing is in the cache: the commit is fetched by its id, wherever the refs are by now.
     fs::remove_dir_all(scene.weir.cache_dir().join("externals")).unwrap();
     says(&scene.rendered(), &["1.deep.a.yaml: |\n    first"]);
     scene.run("lock", &["--update"]).success().unwrap();
-    says(&scene.locked(), &[&format!("commit: {first}"), &format!("commit: {second}")]);
+    says(
+        &scene.locked(),
+        &[&format!("commit: {first}"), &format!("commit: {second}")],
+    );
     server.down().unwrap();
-    says(&scene.rendered(), &["0.deep.a.yaml: |\n    first", "1.deep.a.yaml: |\n    second"]);
+    says(
+        &scene.rendered(),
+        &[
+            "0.deep.a.yaml: |\n    first",
+            "1.deep.a.yaml: |\n    second",
+        ],
+    );
     let exact = format!("{url}?ref={first}");
     scene.asks(&[&exact]);
     server.up().unwrap();
@@ -176,42 +244,73 @@ fn a_pin_is_kept_without_a_question_until_update() {
     let (old, new) = (web("1.0.0", "old"), web("1.0.0", "new"));
     registry.push_chart("web", "1.0.0", &old).unwrap();
     server.charts(&[("web", "1.0.0", &old)]);
-    let (oci, helm) = (registry.reference("web", "1.0.0"), server.reference("web", ""));
+    let (oci, helm) = (
+        registry.reference("web", "1.0.0"),
+        server.reference("web", ""),
+    );
     let scene = Scene::new(&[&oci, &helm]);
     let first = scene.lock();
     let asked = server.requests().len();
     // The tag moves, and the repository publishes something newer.
     registry.push_chart("web", "1.0.0", &new).unwrap();
-    server.charts(&[("web", "1.0.0", &old), ("web", "1.1.0", &web("1.1.0", "newer"))]);
+    server.charts(&[
+        ("web", "1.0.0", &old),
+        ("web", "1.1.0", &web("1.1.0", "newer")),
+    ]);
     assert_eq!(scene.lock(), first);
     assert_eq!(server.requests().len(), asked);
     says(&scene.rendered(), &["0.templates.a.yaml: old"]);
     // A host that has nothing yet gets what is pinned, too, not what the tag names now.
     fs::remove_dir_all(scene.archives()).unwrap();
-    says(&scene.rendered(), &["0.templates.a.yaml: old", "1.templates.a.yaml: old"]);
+    says(
+        &scene.rendered(),
+        &["0.templates.a.yaml: old", "1.templates.a.yaml: old"],
+    );
     scene.run("lock", &["--check"]).success().unwrap();
     scene.run("lock", &["--update"]).success().unwrap();
-    says(&scene.rendered(), &["0.templates.a.yaml: new", "1.templates.a.yaml: newer"]);
+    says(
+        &scene.rendered(),
+        &["0.templates.a.yaml: new", "1.templates.a.yaml: newer"],
+    );
 }
 
 #[test]
 fn what_is_asked_for_no_more_is_dropped_and_what_is_declared_stays() {
     let server = FileServer::start().unwrap();
-    let names: Vec<String> = ["a", "b", "c"].iter().map(|n| server.reference(n, "")).collect();
-    let charts: Vec<_> = ["a", "b", "c"].iter().map(|n| archive(n, "1.0.0", &[]).unwrap()).collect();
-    server.charts(&[("a", "1.0.0", &charts[0]), ("b", "1.0.0", &charts[1]), ("c", "1.0.0", &charts[2])]);
+    let names: Vec<String> = ["a", "b", "c"]
+        .iter()
+        .map(|n| server.reference(n, ""))
+        .collect();
+    let charts: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .map(|n| archive(n, "1.0.0", &[]).unwrap())
+        .collect();
+    server.charts(&[
+        ("a", "1.0.0", &charts[0]),
+        ("b", "1.0.0", &charts[1]),
+        ("c", "1.0.0", &charts[2]),
+    ]);
     let scene = Scene::new(&[&names[0], &names[1]]);
     let lock = scene.lock();
-    assert!(lock.contains(&names[0]) && lock.contains(&names[1]), "{lock}");
+    assert!(
+        lock.contains(&names[0]) && lock.contains(&names[1]),
+        "{lock}"
+    );
     let declared = format!("externals: [\"{}\"]\n", names[2]);
     scene.manifest(&[&names[1]], &declared);
     scene.run("lock", &["--check"]).code(3).unwrap();
     let lock = scene.lock();
-    assert!(!lock.contains(&names[0]) && lock.contains(&names[1]) && lock.contains(&names[2]), "{lock}");
+    assert!(
+        !lock.contains(&names[0]) && lock.contains(&names[1]) && lock.contains(&names[2]),
+        "{lock}"
+    );
     // An app that cannot be rendered may need all that is there.
     scene.repo.write("weir.yaml", "version: 1\nplugins: { renders: { source: \"file:renders.wasm\" } }\napps: [{ name: app, path: app, render: { plugin: renders, config: { do: plain } } }]\n").unwrap();
     let ran = scene.run("lock", &[]).code(0).unwrap();
-    says(&ran.stderr, &["could not be rendered while locking", "an ordinary error"]);
+    says(
+        &ran.stderr,
+        &["could not be rendered while locking", "an ordinary error"],
+    );
     assert_eq!(scene.locked(), lock);
     scene.manifest(&[], "");
     assert!(!scene.lock().contains("externals"));
@@ -231,12 +330,21 @@ fn externals_that_lead_to_others_are_followed_to_an_end() {
     let mut charts = Vec::new();
     for n in 0..40 {
         let next = server.reference(&format!("c{}", n + 1), "");
-        charts.push((format!("c{n}"), archive("c", "1.0.0", &[("next", &next)]).unwrap()));
+        charts.push((
+            format!("c{n}"),
+            archive("c", "1.0.0", &[("next", &next)]).unwrap(),
+        ));
     }
-    let all: Vec<(&str, &str, &[u8])> = charts.iter().map(|(n, a)| (n.as_str(), "1.0.0", a.as_slice())).collect();
+    let all: Vec<(&str, &str, &[u8])> = charts
+        .iter()
+        .map(|(n, a)| (n.as_str(), "1.0.0", a.as_slice()))
+        .collect();
     server.charts(&all);
     scene.asks(&[&server.reference("c0", "")]);
-    says(&scene.fails("lock", &[], 2), &["rounds of rendering", "declare them under `externals:`"]);
+    says(
+        &scene.fails("lock", &[], 2),
+        &["rounds of rendering", "declare them under `externals:`"],
+    );
 }
 
 #[test]
@@ -246,7 +354,10 @@ fn bytes_that_were_changed_are_never_shown() {
     let (chart, other) = (web("1.0.0", "good"), web("1.0.0", "evil"));
     server.charts(&[("web", "1.0.0", &chart)]);
     registry.push_chart("web", "1.0.0", &chart).unwrap();
-    let (helm, oci) = (server.reference("web", "1.0.0"), registry.reference("web", "1.0.0"));
+    let (helm, oci) = (
+        server.reference("web", "1.0.0"),
+        registry.reference("web", "1.0.0"),
+    );
     let scene = Scene::new(&[&helm, &oci]);
     scene.lock();
     let kept = scene.archives().join(format!("{}.tgz", sha256(&chart)));
@@ -260,7 +371,15 @@ fn bytes_that_were_changed_are_never_shown() {
     server.charts(&[("web", "1.0.0", &other)]);
     fs::write(&kept, &other).unwrap();
     let said = scene.render().code(1).unwrap().stderr;
-    says(&said, &[&helm, "other bytes as version 1.0.0", &sha256(&chart), "weir lock --update"]);
+    says(
+        &said,
+        &[
+            &helm,
+            "other bytes as version 1.0.0",
+            &sha256(&chart),
+            "weir lock --update",
+        ],
+    );
     // In the registry.
     registry.tamper(&sha256(&chart), &other).unwrap();
     scene.asks(&[&oci]);
@@ -276,19 +395,37 @@ fn only_who_looks_at_an_external_that_cannot_be_had_fails() {
     server.charts(&[("web", "1.0.0", &chart)]);
     let reference = server.reference("web", "1.0.0");
     let scene = Scene::new(&[&reference]);
-    scene.repo.write("plain/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: plain }\n").unwrap();
+    scene
+        .repo
+        .write(
+            "plain/a.yaml",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: plain }\n",
+        )
+        .unwrap();
     let manifest = fs::read_to_string(scene.repo.path().join("weir.yaml")).unwrap();
-    scene.repo.write("weir.yaml", manifest + "- { name: plain, path: plain }\n").unwrap();
+    scene
+        .repo
+        .write("weir.yaml", manifest + "- { name: plain, path: plain }\n")
+        .unwrap();
     scene.lock();
     drop(server);
     fs::remove_dir_all(scene.archives()).unwrap();
     let said = scene.render().code(1).unwrap().stderr;
     says(&said, &[&reference, "cannot be reached"]);
-    says(&scene.run("render", &["--worktree", "plain"]).success().unwrap(), &["name: plain"]);
+    says(
+        &scene
+            .run("render", &["--worktree", "plain"])
+            .success()
+            .unwrap(),
+        &["name: plain"],
+    );
     // Locking keeps the pin, and says what it could not do.
     let before = scene.locked();
     let ran = scene.run("lock", &[]).code(0).unwrap();
-    says(&ran.stderr, &["could not be rendered while locking", &reference]);
+    says(
+        &ran.stderr,
+        &["could not be rendered while locking", &reference],
+    );
     assert_eq!(scene.locked(), before);
 }
 
@@ -302,22 +439,70 @@ fn what_is_not_there_is_said_with_what_is() {
     server.charts(&[("web", "1.0.0", &chart), ("api", "0.1.0", &chart)]);
     registry.push_chart("web", "1.0.0", &chart).unwrap();
     registry
-        .push(&Pushed { name: "image", tag: "1.0.0", config: "application/vnd.oci.image.config.v1+json", layers: &[("application/vnd.oci.image.layer.v1.tar+gzip", &chart)] })
+        .push(&Pushed {
+            name: "image",
+            tag: "1.0.0",
+            config: "application/vnd.oci.image.config.v1+json",
+            layers: &[("application/vnd.oci.image.layer.v1.tar+gzip", &chart)],
+        })
         .unwrap();
     let url = git.url("work").replace("http://", "git+http://");
     let closed = FileServer::start().unwrap().reference("web", "");
     for (reference, code, words) in [
-        (server.reference("web", "2"), 1, &["no version of web that is \"2\"", "1.0.0"][..]),
-        (server.reference("wbe", ""), 1, &["has no chart \"wbe\"", "web, api"][..]),
-        (format!("helm+http://{}/nowhere?chart=web", server.host()), 1, &["index.yaml is not there (404)"][..]),
-        (registry.reference("web", "9.9.9"), 1, &["no version that is \"9.9.9\"", "1.0.0"][..]),
-        (registry.reference("web", "%3E1"), 1, &["no version that is \">1\""][..]),
-        (registry.reference("nothing", ""), 1, &["has no repository \"nothing\""][..]),
-        (registry.reference("image", "1.0.0"), 1, &["is no Helm chart", "application/vnd.oci.image.config.v1+json"][..]),
-        (registry.reference("web", "no!"), 1, &["\"no!\" is no version"][..]),
-        (format!("{url}?ref=gone"), 1, &["has no gone", "check the spelling"][..]),
+        (
+            server.reference("web", "2"),
+            1,
+            &["no version of web that is \"2\"", "1.0.0"][..],
+        ),
+        (
+            server.reference("wbe", ""),
+            1,
+            &["has no chart \"wbe\"", "web, api"][..],
+        ),
+        (
+            format!("helm+http://{}/nowhere?chart=web", server.host()),
+            1,
+            &["index.yaml is not there (404)"][..],
+        ),
+        (
+            registry.reference("web", "9.9.9"),
+            1,
+            &["no version that is \"9.9.9\"", "1.0.0"][..],
+        ),
+        (
+            registry.reference("web", "%3E1"),
+            1,
+            &["no version that is \">1\""][..],
+        ),
+        (
+            registry.reference("nothing", ""),
+            1,
+            &["has no repository \"nothing\""][..],
+        ),
+        (
+            registry.reference("image", "1.0.0"),
+            1,
+            &[
+                "is no Helm chart",
+                "application/vnd.oci.image.config.v1+json",
+            ][..],
+        ),
+        (
+            registry.reference("web", "no!"),
+            1,
+            &["\"no!\" is no version"][..],
+        ),
+        (
+            format!("{url}?ref=gone"),
+            1,
+            &["has no gone", "check the spelling"][..],
+        ),
         (closed, 1, &["cannot be reached", "refused"][..]),
-        ("oci://Bad/Name".to_owned(), 2, &["no external", "expected oci://HOST/PATH"][..]),
+        (
+            "oci://Bad/Name".to_owned(),
+            2,
+            &["no external", "expected oci://HOST/PATH"][..],
+        ),
     ] {
         let scene = Scene::new(&[&reference]);
         let said = scene.fails("lock", &[], code);
@@ -332,10 +517,17 @@ fn a_bomb_and_a_link_are_refused_while_locking() {
     let server = FileServer::start().unwrap();
     let zeros = "0".repeat(64 << 20);
     server.charts(&[
-        ("bomb", "1.0.0", &archive("bomb", "1.0.0", &[("a", &zeros)]).unwrap()),
+        (
+            "bomb",
+            "1.0.0",
+            &archive("bomb", "1.0.0", &[("a", &zeros)]).unwrap(),
+        ),
         ("page", "1.0.0", b"<html>log in</html>"),
     ]);
-    for (chart, words) in [("bomb", "exceeds the limit ratio"), ("page", "expected a gzipped tar")] {
+    for (chart, words) in [
+        ("bomb", "exceeds the limit ratio"),
+        ("page", "expected a gzipped tar"),
+    ] {
         let reference = server.reference(chart, "");
         let scene = Scene::new(&[&reference]);
         says(&scene.fails("lock", &[], 1), &[&reference, words]);
@@ -358,15 +550,35 @@ fn only_hosts_that_the_file_names_are_reached() {
     let scene = Scene::new(&[&reference]);
     let narrow = scene.file("narrow.yaml", "version: 1\nhosts: [charts.example]\n");
     let said = scene.fails("lock", &["--externals", &narrow], 1);
-    says(&said, &[&reference, "may not reach", &server.host(), "`hosts` does not name it"]);
+    says(
+        &said,
+        &[
+            &reference,
+            "may not reach",
+            &server.host(),
+            "`hosts` does not name it",
+        ],
+    );
     assert_eq!(server.requests(), []);
-    let wide = scene.file("wide.yaml", &format!("version: 1\nhosts: ['{}']\n", server.host()));
-    scene.run("lock", &["--externals", &wide]).success().unwrap();
+    let wide = scene.file(
+        "wide.yaml",
+        &format!("version: 1\nhosts: ['{}']\n", server.host()),
+    );
+    scene
+        .run("lock", &["--externals", &wide])
+        .success()
+        .unwrap();
     // What is in the cache needs no host.
-    scene.run("render", &["--worktree", "--externals", &narrow]).success().unwrap();
+    scene
+        .run("render", &["--worktree", "--externals", &narrow])
+        .success()
+        .unwrap();
     // A redirect is under the same rule, and so is a file that the index has elsewhere.
     elsewhere.file("/web.tgz", chart);
-    server.redirect("/stable/files/web-1.0.0.tgz", &format!("http://{}/web.tgz", elsewhere.host()));
+    server.redirect(
+        "/stable/files/web-1.0.0.tgz",
+        &format!("http://{}/web.tgz", elsewhere.host()),
+    );
     fs::remove_dir_all(scene.archives()).unwrap();
     let said = scene.fails("render", &["--worktree", "--externals", &wide], 1);
     says(&said, &["may not reach", &elsewhere.host()]);
@@ -374,7 +586,10 @@ fn only_hosts_that_the_file_names_are_reached() {
     says(&scene.rendered(), &["0.templates.a.yaml: good"]);
     let plain = "helm+http://charts.example/x?chart=web";
     scene.asks(&[plain]);
-    says(&scene.fails("lock", &[], 1), &[plain, "plain http leaves this machine"]);
+    says(
+        &scene.fails("lock", &[], 1),
+        &[plain, "plain http leaves this machine"],
+    );
 }
 
 #[test]
@@ -384,22 +599,42 @@ fn credentials_are_shown_to_their_own_host_alone() {
     let chart = web("1.0.0", "good");
     server.charts(&[("web", "1.0.0", &chart)]);
     elsewhere.file("/web.tgz", chart);
-    server.redirect("/stable/files/web-1.0.0.tgz", &format!("http://{}/web.tgz", elsewhere.host()));
-    server.require(Auth::Basic { user: "ann".to_owned(), password: "hunter2".to_owned() });
+    server.redirect(
+        "/stable/files/web-1.0.0.tgz",
+        &format!("http://{}/web.tgz", elsewhere.host()),
+    );
+    server.require(Auth::Basic {
+        user: "ann".to_owned(),
+        password: "hunter2".to_owned(),
+    });
     let reference = server.reference("web", "");
     let scene = Scene::new(&[&reference]);
-    says(&scene.fails("lock", &[], 1), &["refused access (401)", "under `access`"]);
+    says(
+        &scene.fails("lock", &[], 1),
+        &["refused access (401)", "under `access`"],
+    );
     scene.file("password", "hunter2\n");
     let access = |user: &str| {
-        format!("version: 1\naccess: [{{ host: '{}', auth: {{ username: {user}, password-file: password }} }}]\n", server.host())
+        format!(
+            "version: 1\naccess: [{{ host: '{}', auth: {{ username: {user}, password-file: password }} }}]\n",
+            server.host()
+        )
     };
     let wrong = scene.file("wrong.yaml", &access("eve"));
     let said = scene.fails("lock", &["--externals", &wrong], 1);
     says(&said, &["wrong, expired or revoked"]);
     let right = scene.file("right.yaml", &access("ann"));
-    let ran = scene.run("lock", &["--externals", &right, "--log", "trace"]).code(0).unwrap();
+    let ran = scene
+        .run("lock", &["--externals", &right, "--log", "trace"])
+        .code(0)
+        .unwrap();
     assert!(!format!("{}{}", ran.stdout, ran.stderr).contains("hunter2"));
-    assert!(elsewhere.requests().iter().all(|r| r.header("authorization").is_none()));
+    assert!(
+        elsewhere
+            .requests()
+            .iter()
+            .all(|r| r.header("authorization").is_none())
+    );
     assert_eq!(elsewhere.requests().len(), 1);
 }
 
@@ -407,32 +642,62 @@ fn credentials_are_shown_to_their_own_host_alone() {
 fn a_registry_that_wants_a_token_gets_one_for_pulling() {
     let tokens = FileServer::start().unwrap();
     tokens.file("/token", r#"{"token":"abc.def"}"#);
-    tokens.require(Auth::Basic { user: "ann".to_owned(), password: "hunter2".to_owned() });
+    tokens.require(Auth::Basic {
+        user: "ann".to_owned(),
+        password: "hunter2".to_owned(),
+    });
     let registry = Registry::with_tokens(&format!("http://{}/token", tokens.host())).unwrap();
-    registry.push_chart("team/web", "1.0.0", &web("1.0.0", "good")).unwrap();
+    registry
+        .push_chart("team/web", "1.0.0", &web("1.0.0", "good"))
+        .unwrap();
     let reference = registry.reference("team/web", "^1");
     let scene = Scene::new(&[&reference]);
-    says(&scene.fails("lock", &[], 1), &[&reference, "refused access (401)", &tokens.host()]);
+    says(
+        &scene.fails("lock", &[], 1),
+        &[&reference, "refused access (401)", &tokens.host()],
+    );
     scene.file("password", "hunter2");
     let file = scene.file(
         "externals.yaml",
         &format!("version: 1\naccess: [{{ host: '{}', auth: {{ username: ann, password-file: password }} }}]\n", tokens.host()),
     );
-    scene.run("lock", &["--externals", &file]).success().unwrap();
+    scene
+        .run("lock", &["--externals", &file])
+        .success()
+        .unwrap();
     let last = tokens.requests().pop().unwrap();
-    assert_eq!(last.query, "service=rig&scope=repository%3Ateam%2Fweb%3Apull");
+    assert_eq!(
+        last.query,
+        "service=rig&scope=repository%3Ateam%2Fweb%3Apull"
+    );
     let sent = base64::engine::general_purpose::STANDARD.encode("ann:hunter2");
-    assert_eq!(last.header("authorization"), Some(format!("Basic {sent}").as_str()));
+    assert_eq!(
+        last.header("authorization"),
+        Some(format!("Basic {sent}").as_str())
+    );
     says(&scene.rendered(), &["0.templates.a.yaml: good"]);
 }
 
 #[test]
 fn a_repository_with_files_in_the_reserved_folder_is_refused() {
     let scene = Scene::new(&[]);
-    scene.repo.write(".weir/external/oci%3A%2F%2Fh%2Fweb/Chart.yaml", "name: web\n").unwrap();
+    scene
+        .repo
+        .write(
+            ".weir/external/oci%3A%2F%2Fh%2Fweb/Chart.yaml",
+            "name: web\n",
+        )
+        .unwrap();
     for command in ["lock", "render"] {
-        let more: &[&str] = if command == "render" { &["--worktree"] } else { &[] };
-        says(&scene.fails(command, more, 2), &[".weir/external", "move them elsewhere"]);
+        let more: &[&str] = if command == "render" {
+            &["--worktree"]
+        } else {
+            &[]
+        };
+        says(
+            &scene.fails(command, more, 2),
+            &[".weir/external", "move them elsewhere"],
+        );
     }
 }
 
@@ -462,7 +727,10 @@ fn serve_takes_its_hosts_from_its_own_file_and_shows_what_is_locked() {
     serving.terminate(SOON).unwrap();
     let also = scene.fails("lock", &["--externals", "/nowhere"], 2);
     says(&also, &["--externals /nowhere"]);
-    let ran = scene.weir.run(["serve", "--config", &wide, "--externals", &wide]).unwrap();
+    let ran = scene
+        .weir
+        .run(["serve", "--config", &wide, "--externals", &wide])
+        .unwrap();
     assert_eq!(ran.code, Some(2), "{}", ran.stderr);
 }
 
@@ -479,7 +747,15 @@ fn a_stop_ends_a_fetch_from_a_silent_server() {
     let asked = git.requests().len();
     let target = format!("dir:{}", scene.weir.path("live").display());
     let path = scene.repo.path();
-    let start = ["serve", "--repo", text(&path).unwrap(), "--target", &target, "--listen", "127.0.0.1:0"];
+    let start = [
+        "serve",
+        "--repo",
+        text(&path).unwrap(),
+        "--target",
+        &target,
+        "--listen",
+        "127.0.0.1:0",
+    ];
     let mut serving = scene.weir.start(start).unwrap();
     git.wait_for_requests(asked + 1, SOON).unwrap();
     serving.terminate(SOON).unwrap();

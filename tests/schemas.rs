@@ -21,7 +21,14 @@ fn the_schemas_name_every_key_and_refuse_others() {
     for (file, keys) in [
         (
             "manifest",
-            &["version", "plugins", "defaults", "targets", "externals", "apps"][..],
+            &[
+                "version",
+                "plugins",
+                "defaults",
+                "targets",
+                "externals",
+                "apps",
+            ][..],
         ),
         ("lock", &["version", "plugins", "targets", "externals"][..]),
     ] {

@@ -201,7 +201,10 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> Result<()> {
         (answer, request.satisfies(&state.auth))
     };
     if !allowed {
-        let challenge = [("WWW-Authenticate".to_owned(), "Basic realm=\"rig\"".to_owned())];
+        let challenge = [(
+            "WWW-Authenticate".to_owned(),
+            "Basic realm=\"rig\"".to_owned(),
+        )];
         return http::write(stream, 401, &challenge, b"who are you?\n", usize::MAX);
     }
     match answer {

@@ -61,12 +61,11 @@ impl Registry {
         Registry::with(&auth, Some("Bearer rig".to_owned()))
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the rig runs the real registry"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the rig runs the real registry")]
     fn with(auth: &str, authorization: Option<String>) -> Result<Registry> {
-        let dir = tempfile::Builder::new().prefix("weir-registry-").tempdir()?;
+        let dir = tempfile::Builder::new()
+            .prefix("weir-registry-")
+            .tempdir()?;
         let file = dir.path().join("config.yml");
         let storage = dir.path().join("storage");
         std::fs::write(

@@ -68,10 +68,7 @@ impl Job<'_> {
     }
 
     /// Brings one commit by its id, wherever refs point. A clone that does not take it is replaced.
-    pub(crate) fn bring(
-        &self,
-        commit: CommitId,
-    ) -> Result<ThreadSafeRepository, SourceError> {
+    pub(crate) fn bring(&self, commit: CommitId) -> Result<ThreadSafeRepository, SourceError> {
         let lock = self.cache.lock()?;
         self.client.follow(self.stop);
         let exchange = self.exchange();

@@ -91,10 +91,7 @@ pub(crate) async fn shown(
     snapshot: &Snapshot,
     lock: Option<&Lock>,
 ) -> Result<Snapshot, Error> {
-    let pinned: Vec<_> = lock
-        .into_iter()
-        .flat_map(|l| l.externals.clone())
-        .collect();
+    let pinned: Vec<_> = lock.into_iter().flat_map(|l| l.externals.clone()).collect();
     if pinned.is_empty() {
         return Ok(snapshot.with_externals(tree::Externals::default()));
     }

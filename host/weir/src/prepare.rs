@@ -207,7 +207,15 @@ pub(crate) async fn ask(
     lock: &Lock,
     apps: &[App],
 ) -> Result<Vec<Result<(), Error>>, Error> {
-    let called = each(host, snapshot, manifest, Some(lock), apps, How::RendererOnly).await?;
+    let called = each(
+        host,
+        snapshot,
+        manifest,
+        Some(lock),
+        apps,
+        How::RendererOnly,
+    )
+    .await?;
     Ok(called.into_iter().map(|r| r.map(drop)).collect())
 }
 

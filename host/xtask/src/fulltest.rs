@@ -77,7 +77,17 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let tests = steps.step(
         "tests",
         "run the failing suite alone: cargo test --workspace --test NAME",
-        || test(root, &[("WEIR_YAML_ORACLE", &oracle), ("WEIR_CONTROL_PLANE", &programs), ("WEIR_REGISTRY", &registry)], &mut tally),
+        || {
+            test(
+                root,
+                &[
+                    ("WEIR_YAML_ORACLE", &oracle),
+                    ("WEIR_CONTROL_PLANE", &programs),
+                    ("WEIR_REGISTRY", &registry),
+                ],
+                &mut tally,
+            )
+        },
     );
     steps.table();
     if let Err(error) = &tests {

@@ -23,9 +23,7 @@ pub(super) fn kind(text: &str) -> Result<ReferenceKind, String> {
     }
     let (scheme, rest) = text.split_once("://").ok_or("it has no ://")?;
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = place
-        .find('/')
-        .map_or((place, ""), |at| place.split_at(at));
+    let (authority, path) = place.find('/').map_or((place, ""), |at| place.split_at(at));
     let host = host(authority)?;
     let path = path.trim_end_matches('/');
     let web = |tls| web_url(tls, host.clone(), path);
@@ -82,7 +80,10 @@ fn host(authority: &str) -> Result<HostPort, String> {
             let digits = &port[1..];
             let number = digits.bytes().all(|b| b.is_ascii_digit());
             let port = digits.parse().ok().filter(|p| number && *p > 0);
-            (host, Some(port.ok_or("a port is a number from 1 to 65535")?))
+            (
+                host,
+                Some(port.ok_or("a port is a number from 1 to 65535")?),
+            )
         }
         None => (authority, None),
     };
@@ -107,7 +108,8 @@ fn host(authority: &str) -> Result<HostPort, String> {
 fn web_url(tls: bool, host: HostPort, path: &str) -> Result<WebUrl, String> {
     let parts = path.split('/').skip(1);
     for part in parts {
-        let plain = percent_decoded(part).ok_or("a % in its path is not followed by two hex digits")?;
+        let plain =
+            percent_decoded(part).ok_or("a % in its path is not followed by two hex digits")?;
         if part.is_empty() || plain == "." || plain == ".." || plain.contains(['/', '\0']) {
             return Err("its path has an empty part, . or ..".to_owned());
         }
@@ -125,9 +127,9 @@ fn values<const N: usize>(query: &str, keys: [&str; N]) -> Result<[String; N], S
     for pair in query.split('&').filter(|p| !p.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         let at = keys.iter().position(|k| *k == key);
-        let slot = at.map(|at| &mut found[at]).ok_or_else(|| {
-            format!("{key:?} is no key of it: expected {}", keys.join(" and "))
-        })?;
+        let slot = at
+            .map(|at| &mut found[at])
+            .ok_or_else(|| format!("{key:?} is no key of it: expected {}", keys.join(" and ")))?;
         let value = percent_decoded(value)
             .filter(|v| v.len() <= MAX_VALUE && v.bytes().all(|b| (b' '..=b'~').contains(&b)))
             .ok_or_else(|| {
@@ -161,7 +163,8 @@ fn is_repository_name(path: &str) -> bool {
     let part = |part: &str| {
         let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let bytes = part.as_bytes();
-        let edges = bytes.first().copied().is_some_and(word) && bytes.last().copied().is_some_and(word);
+        let edges =
+            bytes.first().copied().is_some_and(word) && bytes.last().copied().is_some_and(word);
         // Between words: one dot, one or two underscores, or any number of dashes.
         let between = part.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
         let mut between = between.filter(|s| !s.is_empty());

@@ -204,7 +204,10 @@ fn chart_layer(
             .about
             .refused(format!("{shown}:{tag} is no Helm chart: {why}"))
     };
-    let config = manifest.config.as_ref().map_or("", |c| c.media_type.as_str());
+    let config = manifest
+        .config
+        .as_ref()
+        .map_or("", |c| c.media_type.as_str());
     if config != HELM_CONFIG {
         return Err(refused(format!(
             "its config is {:?}, expected {HELM_CONFIG:?}",
@@ -218,7 +221,9 @@ fn chart_layer(
     match layers.as_slice() {
         [layer] => Ok((layer.digest, layer.size)),
         [] => Err(refused("it has no layer with a chart's archive".to_owned())),
-        _ => Err(refused("it has more than one layer with a chart's archive".to_owned())),
+        _ => Err(refused(
+            "it has more than one layer with a chart's archive".to_owned(),
+        )),
     }
 }
 
@@ -240,13 +245,15 @@ fn index(web: &Web<'_>, url: &WebUrl, chart: &str) -> Result<Vec<Listed>, Extern
     };
     let nodes = yaml::parse(&answer.body, &budget).map_err(|e| {
         let (line, why) = (e.mark.line, printable(&e.message));
-        web.about
-            .refused(format!("{at} is no chart repository's index: line {line}: {why}"))
+        web.about.refused(format!(
+            "{at} is no chart repository's index: line {line}: {why}"
+        ))
     })?;
     let entries = nodes.first().map(|node| Place::root(node).key("entries"));
     let entries = entries.filter(|e| e.node().is_some()).ok_or_else(|| {
-        web.about
-            .refused(format!("{at} is no chart repository's index: it has no `entries`"))
+        web.about.refused(format!(
+            "{at} is no chart repository's index: it has no `entries`"
+        ))
     })?;
     let Some(node) = entries.key(chart).node() else {
         let known = entries.entries().iter().map(|(_, name, _)| name.clone());
@@ -290,8 +297,9 @@ fn file(
         })
         .transpose();
     let digest = digest.map_err(|_| {
-        web.about
-            .refused(format!("{url}: the digest of version {version} is no SHA-256"))
+        web.about.refused(format!(
+            "{url}: the digest of version {version} is no SHA-256"
+        ))
     })?;
     Ok(Meant {
         version: version.to_owned(),
@@ -323,6 +331,10 @@ fn named(mut there: Vec<String>) -> String {
         .map(|name| printable(&name))
         .collect();
     let rest = all - last.len();
-    let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    let rest = if rest > 0 {
+        format!(" and {rest} more")
+    } else {
+        String::new()
+    };
     format!("{}{rest}", last.join(", "))
 }

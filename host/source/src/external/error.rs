@@ -32,9 +32,7 @@ pub enum ExternalError {
         why: String,
     },
     /// The server answered 401 or 403.
-    #[error(
-        "external `{reference}`: {url}: the server refused access ({status}): {hint}"
-    )]
+    #[error("external `{reference}`: {url}: the server refused access ({status}): {hint}")]
     Unauthorized {
         /// The reference.
         reference: String,

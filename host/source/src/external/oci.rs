@@ -102,7 +102,10 @@ impl<'w, 'a> Registry<'w, 'a> {
                 let most = limits.tags;
                 return Err(about.limit(
                     "tags",
-                    format!("{} has more than {most} tags: give an exact version", self.shown()),
+                    format!(
+                        "{} has more than {most} tags: give an exact version",
+                        self.shown()
+                    ),
                 ));
             }
             match self.next(&url, &answer)? {
@@ -113,7 +116,10 @@ impl<'w, 'a> Registry<'w, 'a> {
         let most = limits.tag_pages;
         Err(about.limit(
             "tag_pages",
-            format!("the tags of {} have more than {most} pages: give an exact version", self.shown()),
+            format!(
+                "the tags of {} have more than {most} pages: give an exact version",
+                self.shown()
+            ),
         ))
     }
 
@@ -122,13 +128,20 @@ impl<'w, 'a> Registry<'w, 'a> {
         let about = self.web.about;
         let accept = format!("{MANIFEST}, {DOCKER_MANIFEST}, {INDEX}");
         let url = self.url(&format!("manifests/{tag}"));
-        let answer = self.get(&url, &accept, self.web.limits.manifest_bytes, "manifest_bytes")?;
+        let answer = self.get(
+            &url,
+            &accept,
+            self.web.limits.manifest_bytes,
+            "manifest_bytes",
+        )?;
         if answer.status == 404 {
             return Ok(None);
         }
         self.web.accept(&answer)?;
         let said = answer.headers.get("docker-content-digest");
-        let said = said.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<Digest>().ok());
+        let said = said
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.parse::<Digest>().ok());
         if let Some(said) = said.filter(|said| *said != Digest::of(&answer.body)) {
             return Err(about.changed(format!(
                 "{} sends a manifest for {tag} that is not the one of its own digest {said}: the registry or something on the way is broken",
@@ -292,9 +305,9 @@ impl<'w, 'a> Registry<'w, 'a> {
         let token: Token = self.json(&answer)?;
         let token = token.token.or(token.access_token).map(Secret::new);
         let usable = |t: &Secret| Credentials::Token(t.clone()).fault().is_none();
-        let token = token.filter(usable).ok_or_else(|| {
-            about.unreachable(&answer.url, "it answered without a usable token")
-        })?;
+        let token = token
+            .filter(usable)
+            .ok_or_else(|| about.unreachable(&answer.url, "it answered without a usable token"))?;
         Ok(Credentials::Token(token).header(false))
     }
 }
@@ -345,7 +358,10 @@ mod tests {
         ] {
             assert_eq!(parameter(text, name).as_deref(), expected, "{name}");
         }
-        assert_eq!(parameter("Realm=abc, service=x", "realm").as_deref(), Some("abc"));
+        assert_eq!(
+            parameter("Realm=abc, service=x", "realm").as_deref(),
+            Some("abc")
+        );
         for bad in ["", "realm", "realm=\"", "realm=\"\"", "=\"x\""] {
             assert_eq!(parameter(bad, "realm"), None, "{bad}");
         }

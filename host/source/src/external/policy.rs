@@ -172,7 +172,9 @@ impl FromStr for AccessHost {
 
 /// A host as references have it; `None` where it is none.
 fn parse_host(text: &str) -> Option<HostPort> {
-    let legal = text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+    let legal = text
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
     let reference: Reference = legal.then(|| format!("oci://{text}/x"))?.parse().ok()?;
     match reference.kind() {
         ReferenceKind::Oci { host, .. } => Some(host.clone()),
@@ -212,7 +214,13 @@ mod tests {
 
     #[test]
     fn a_list_allows_what_it_names_and_nothing_else() {
-        let policy = policy(&["a.example", "b.example:8443", "*.c.example", "http://d.example:80", "127.0.0.1:5000"]);
+        let policy = policy(&[
+            "a.example",
+            "b.example:8443",
+            "*.c.example",
+            "http://d.example:80",
+            "127.0.0.1:5000",
+        ]);
         for (url, allowed) in [
             ("https://a.example/x", true),
             ("https://A.EXAMPLE/x", true),
@@ -238,7 +246,9 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_refused() {
-        for bad in ["", "*", "*.", "a/b", "a b", "ftp://a", "u@a", "a:0", "*.[::1]", "http://", "a?x", "a#"] {
+        for bad in [
+            "", "*", "*.", "a/b", "a b", "ftp://a", "u@a", "a:0", "*.[::1]", "http://", "a?x", "a#",
+        ] {
             assert!(bad.parse::<HostPattern>().is_err(), "{bad:?}");
         }
         for bad in ["", "https://a", "a/b", "*.a", "u:p@a"] {

@@ -52,7 +52,9 @@ impl<'a> Store<'a> {
         static WRITES: AtomicU64 = AtomicU64::new(0);
         let path = self.path(digest);
         let (process, write) = (std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed));
-        let temporary = self.dir.join(format!(".{}.{process}.{write}.tmp", digest.hex()));
+        let temporary = self
+            .dir
+            .join(format!(".{}.{process}.{write}.tmp", digest.hex()));
         let write = || -> io::Result<()> {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true).mode(0o700).create(&self.dir)?;

@@ -32,7 +32,10 @@ pub(crate) fn chart(
     if size > limits.archive_bytes {
         return Err(about.limit(
             "archive_bytes",
-            format!("its archive has {size} bytes, at most {} are taken", limits.archive_bytes),
+            format!(
+                "its archive has {size} bytes, at most {} are taken",
+                limits.archive_bytes
+            ),
         ));
     }
     let by_ratio = size.saturating_mul(limits.ratio).max(limits.ratio_free);
@@ -110,7 +113,9 @@ impl Unpacking<'_> {
             self.seen += 1;
             if self.seen > self.limits.files {
                 let most = self.limits.files;
-                return Err(about.limit("files", format!("its archive has more than {most} entries")));
+                return Err(
+                    about.limit("files", format!("its archive has more than {most} entries"))
+                );
             }
             let kind = entry.header().entry_type();
             // A comment on all entries, which `git archive` writes; it names no file.
@@ -175,10 +180,14 @@ impl Unpacking<'_> {
             let most = self.limits.path_bytes;
             return Err(self.about.limit(
                 "path_bytes",
-                format!("a path in its archive has {} bytes, at most {most} are taken", raw.len()),
+                format!(
+                    "a path in its archive has {} bytes, at most {most} are taken",
+                    raw.len()
+                ),
             ));
         }
-        let text = std::str::from_utf8(raw).map_err(|_| self.wrong(raw, "the path is not UTF-8"))?;
+        let text =
+            std::str::from_utf8(raw).map_err(|_| self.wrong(raw, "the path is not UTF-8"))?;
         if text.starts_with('/') {
             return Err(self.wrong(raw, "the path is absolute"));
         }
@@ -213,18 +222,26 @@ impl Unpacking<'_> {
             return Ok(None);
         }
         let below = parts.collect::<Vec<_>>().join("/");
-        let path = below.parse().map_err(|_| self.wrong(raw, "the path is not legal"))?;
+        let path = below
+            .parse()
+            .map_err(|_| self.wrong(raw, "the path is not legal"))?;
         Ok(Some(path))
     }
 
     fn finish(self) -> Result<Snapshot, ExternalError> {
-        let is_chart = CHART.parse().is_ok_and(|path| self.files.contains_key::<RepoPath>(&path));
+        let is_chart = CHART
+            .parse()
+            .is_ok_and(|path| self.files.contains_key::<RepoPath>(&path));
         if !is_chart {
-            return Err(self.about.refused(format!("its archive has no {CHART}: it is no chart")));
+            return Err(self
+                .about
+                .refused(format!("its archive has no {CHART}: it is no chart")));
         }
         let about = self.about;
         let tree = Tree::new(None, self.files).map_err(|path| {
-            about.refused(format!("its archive has {path} below something that is a file"))
+            about.refused(format!(
+                "its archive has {path} below something that is a file"
+            ))
         })?;
         let limits = TreeLimits {
             files: self.limits.files,

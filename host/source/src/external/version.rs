@@ -115,18 +115,20 @@ impl Wanted {
 
 impl Comparator {
     fn admits(&self, version: &Version) -> bool {
-        let above = self.from.as_ref().is_none_or(|edge| {
-            match version.cmp_precedence(&edge.version) {
-                std::cmp::Ordering::Equal => edge.included,
-                order => order.is_gt(),
-            }
-        });
-        let below = self.to.as_ref().is_none_or(|edge| {
-            match version.cmp_precedence(&edge.version) {
-                std::cmp::Ordering::Equal => edge.included,
-                order => order.is_lt(),
-            }
-        });
+        let above =
+            self.from
+                .as_ref()
+                .is_none_or(|edge| match version.cmp_precedence(&edge.version) {
+                    std::cmp::Ordering::Equal => edge.included,
+                    order => order.is_gt(),
+                });
+        let below =
+            self.to
+                .as_ref()
+                .is_none_or(|edge| match version.cmp_precedence(&edge.version) {
+                    std::cmp::Ordering::Equal => edge.included,
+                    order => order.is_lt(),
+                });
         (above && below) != self.outside
     }
 }
@@ -140,6 +142,9 @@ impl Partial {
         };
         let pre = rest.strip_prefix('-').unwrap_or_default();
         let pre = pre.split('+').next().unwrap_or_default();
+        if pre.is_empty() && rest.starts_with('-') {
+            return None;
+        }
         if let Some(build) = rest.split_once('+').map(|(_, build)| build) {
             BuildMetadata::new(build).ok()?;
         }
@@ -179,9 +184,7 @@ impl Partial {
             (true, _, _) => return None,
             (_, None, _) => Version::new(self.major.checked_add(1)?, 0, 0),
             (_, Some(minor), None) => Version::new(self.major, minor.checked_add(1)?, 0),
-            (_, Some(minor), Some(patch)) => {
-                Version::new(self.major, minor, patch.checked_add(1)?)
-            }
+            (_, Some(minor), Some(patch)) => Version::new(self.major, minor, patch.checked_add(1)?),
         };
         Some(before(next))
     }
@@ -285,7 +288,9 @@ fn words(group: &str) -> Result<Vec<(String, String)>, String> {
             "" | "=" | "!=" | ">" | "<" | ">=" | "=>" | "<=" | "=<" | "~" | "~>" | "^"
         ) || (range && !operator.is_empty())
         {
-            return Err(format!("{operator:?} is no operator: expected one of = != > < >= <= ~ ^"));
+            return Err(format!(
+                "{operator:?} is no operator: expected one of = != > < >= <= ~ ^"
+            ));
         }
         if range {
             operator = "<=".to_owned();
@@ -319,8 +324,18 @@ mod tests {
     use super::*;
 
     const THERE: [&str; 12] = [
-        "0.0.3", "0.2.9", "0.3.0", "1.0.0", "1.2.0", "1.2.3", "v1.2.4", "1.10.0", "2.0.0-rc.1",
-        "2.0.0", "2.1.0+b", "3.0.0-alpha",
+        "0.0.3",
+        "0.2.9",
+        "0.3.0",
+        "1.0.0",
+        "1.2.0",
+        "1.2.3",
+        "v1.2.4",
+        "1.10.0",
+        "2.0.0-rc.1",
+        "2.0.0",
+        "2.1.0+b",
+        "3.0.0-alpha",
     ];
 
     fn chosen(wanted: &str) -> Option<&'static str> {
@@ -371,7 +386,17 @@ mod tests {
     #[test]
     fn what_is_no_constraint_is_refused() {
         for bad in [
-            "latest", "1.2.3.4", "=>=1", ">", "1.2.3-", "^", "1.0 -", "1..2", "~>!1", "1.2.3+", "a.b.c",
+            "latest",
+            "1.2.3.4",
+            "=>=1",
+            ">",
+            "1.2.3-",
+            "^",
+            "1.0 -",
+            "1..2",
+            "~>!1",
+            "1.2.3+",
+            "a.b.c",
             "1.0.0 - >2",
         ] {
             assert!(Wanted::parse(bad).is_err(), "{bad:?}");
@@ -389,7 +414,11 @@ mod tests {
             ("", false),
             ("1.2.x", false),
         ] {
-            assert_eq!(Wanted::parse(wanted).unwrap().exact().is_some(), exact, "{wanted}");
+            assert_eq!(
+                Wanted::parse(wanted).unwrap().exact().is_some(),
+                exact,
+                "{wanted}"
+            );
         }
     }
 

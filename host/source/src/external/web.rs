@@ -135,9 +135,10 @@ impl<'a> Web<'a> {
         }
         let most = self.limits.redirects;
         let url = without_userinfo(ask.url);
-        Err(self
-            .about
-            .limit("redirects", format!("{url} redirects more than {most} times")))
+        Err(self.about.limit(
+            "redirects",
+            format!("{url} redirects more than {most} times"),
+        ))
     }
 
     fn send(
@@ -161,8 +162,10 @@ impl<'a> Web<'a> {
             let mut value = HeaderValue::from_str(header)
                 .or_else(|_| HeaderValue::from_bytes(header.as_bytes()))
                 .map_err(|_| {
-                    self.about
-                        .unreachable(&url, "the host's credentials for it do not fit into a header")
+                    self.about.unreachable(
+                        &url,
+                        "the host's credentials for it do not fit into a header",
+                    )
                 })?;
             value.set_sensitive(true);
             request = request.header("authorization", value);
@@ -264,7 +267,9 @@ impl<'a> Web<'a> {
             status,
             hint: match (shown, status) {
                 (false, _) => "give the host credentials for it, under `access` of its externals",
-                (true, 401) => "the credentials under `access` are wrong, expired or revoked: give others",
+                (true, 401) => {
+                    "the credentials under `access` are wrong, expired or revoked: give others"
+                }
                 (true, _) => {
                     "the server does not let the credentials under `access` read it: give them access, or give others"
                 }
@@ -284,8 +289,8 @@ impl<'a> Web<'a> {
             .get("location")
             .and_then(|v| v.to_str().ok());
         let url = shown(from);
-        let location = location
-            .ok_or_else(|| self.about.unreachable(&url, "it redirects to nowhere"))?;
+        let location =
+            location.ok_or_else(|| self.about.unreachable(&url, "it redirects to nowhere"))?;
         let (to, next) = self.parsed(&resolved(from, location))?;
         if origin.tls && !next.tls {
             let why = format!("it redirects from https to {next}, which is not followed");
@@ -320,10 +325,16 @@ impl<'a> Web<'a> {
         let url = match parsed.map_err(|e| self.about.source(e))? {
             RepoUrl::Http(url) => url,
             RepoUrl::Local(_) => {
-                return Err(self.about.refused(format!("{origin} is no http or https URL")));
+                return Err(self
+                    .about
+                    .refused(format!("{origin} is no http or https URL")));
             }
         };
-        if let Some(why) = self.credentials(origin).as_ref().and_then(Credentials::fault) {
+        if let Some(why) = self
+            .credentials(origin)
+            .as_ref()
+            .and_then(Credentials::fault)
+        {
             let why = format!("the host's credentials for it cannot be sent: {why}");
             return Err(self.about.unreachable(&origin.to_string(), why));
         }

@@ -88,7 +88,10 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
         snapshot: &snapshot,
         manifest: &manifest,
         lock: &new,
-        old: old.as_ref().map(|l| l.externals.clone()).unwrap_or_default(),
+        old: old
+            .as_ref()
+            .map(|l| l.externals.clone())
+            .unwrap_or_default(),
         update: args.update,
     };
     new.externals = locking.run().await?;

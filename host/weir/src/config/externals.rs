@@ -126,7 +126,9 @@ pub(super) fn meant(
         });
     }
     ExternalsConfig {
-        hosts: raw.hosts.map(|hosts| hosts.into_iter().map(|h| h.0).collect()),
+        hosts: raw
+            .hosts
+            .map(|hosts| hosts.into_iter().map(|h| h.0).collect()),
         access,
     }
 }
@@ -147,14 +149,19 @@ mod tests {
         assert_eq!(config.hosts.unwrap().len(), 3);
         let access = &config.access[0];
         assert_eq!(access.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
-        assert!(matches!(&access.auth, crate::repository::Auth::Password { file, .. } if file == Path::new("/etc/p")));
+        assert!(
+            matches!(&access.auth, crate::repository::Auth::Password { file, .. } if file == Path::new("/etc/p"))
+        );
         let none = parse(b"version: 1\n", "x.yaml", Path::new("/etc")).unwrap();
         assert!(none.hosts.is_none() && none.access.is_empty());
     }
 
     #[test]
     fn mistakes_have_their_place() {
-        refused("version: 1\nhosts: [a/b]\n", "x.yaml:2:9: \"a/b\": expected HOST");
+        refused(
+            "version: 1\nhosts: [a/b]\n",
+            "x.yaml:2:9: \"a/b\": expected HOST",
+        );
         refused("version: 1\nhost: []\n", "did you mean \"hosts\"");
         refused(
             "version: 1\naccess: [{ host: a }]\n",

@@ -240,7 +240,9 @@ fn more_repositories_than_a_host_takes_are_refused() {
 fn externals_stand_beside_the_repositories() {
     let repositories = "repositories:\n- url: https://h/x\n  targets: { default: dir:x }\n";
     let text = |externals: &str| format!("version: 1\nexternals: {externals}\n{repositories}");
-    let file = read(&text("{ hosts: [a.example], access: [{ host: a.example, ca-file: ca.pem }] }"));
+    let file = read(&text(
+        "{ hosts: [a.example], access: [{ host: a.example, ca-file: ca.pem }] }",
+    ));
     let externals = file.unwrap().externals.unwrap();
     assert_eq!(externals.hosts.unwrap().len(), 1);
     assert_eq!(

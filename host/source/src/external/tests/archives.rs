@@ -82,7 +82,11 @@ fn unpacked(archive: &[u8]) -> Result<Snapshot, ExternalError> {
 }
 
 fn paths(snapshot: &Snapshot) -> Vec<&str> {
-    snapshot.tree.entries().map(|(path, _)| path.as_str()).collect()
+    snapshot
+        .tree
+        .entries()
+        .map(|(path, _)| path.as_str())
+        .collect()
 }
 
 #[test]
@@ -104,13 +108,21 @@ fn files_lie_below_the_root_without_the_top_directory() {
 #[test]
 fn what_packers_write_beside_files_is_passed_over() {
     let archive = Made::new()
-        .raw(b"pax_global_header", EntryType::XGlobalHeader, 0o644, b"19 comment=abcdefg\n")
+        .raw(
+            b"pax_global_header",
+            EntryType::XGlobalHeader,
+            0o644,
+            b"19 comment=abcdefg\n",
+        )
         .dir("./web/")
         .dir("./web/templates/")
         .file("./web/Chart.yaml", b"name: web\n")
         .file("./web/templates/a.yaml", b"")
         .gz();
-    assert_eq!(paths(&unpacked(&archive).unwrap()), ["Chart.yaml", "templates/a.yaml"]);
+    assert_eq!(
+        paths(&unpacked(&archive).unwrap()),
+        ["Chart.yaml", "templates/a.yaml"]
+    );
 }
 
 #[test]
@@ -135,13 +147,18 @@ fn long_names_and_several_gzip_members_are_read() {
         let mut header = Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+        builder
+            .append_data(&mut header, path, content.as_bytes())
+            .unwrap();
     }
     let tar = builder.into_inner().unwrap();
     let (first, second) = tar.split_at(tar.len() / 2);
     let mut archive = gz(first);
     archive.extend(gz(second));
-    let limits = ExternalLimits { path_bytes: 200, ..small() };
+    let limits = ExternalLimits {
+        path_bytes: 200,
+        ..small()
+    };
     let snapshot = chart(ABOUT, &archive, &limits).unwrap();
     assert_eq!(snapshot.tree.len(), 2);
 }
@@ -160,7 +177,10 @@ fn an_archive_as_large_as_every_limit_is_taken() {
 
 #[test]
 fn the_same_bytes_twice_are_one_blob_and_two_files() {
-    let archive = Made::chart().file("web/a", b"same").file("web/b", b"same").gz();
+    let archive = Made::chart()
+        .file("web/a", b"same")
+        .file("web/b", b"same")
+        .gz();
     let snapshot = unpacked(&archive).unwrap();
     let mut view = View::new(snapshot, vec![RepoPath::root()]);
     assert_eq!(view.read("a").unwrap(), view.read("b").unwrap());
@@ -201,14 +221,22 @@ fn what_is_no_plain_file_below_one_directory_is_refused() {
         (file("web/Chart.yaml"), "it is there twice"),
         (file("web/Chart.yaml/x"), "below something that is a file"),
         (
-            Made::chart().raw(b"web/\xff", EntryType::Regular, 0o644, b"").gz(),
+            Made::chart()
+                .raw(b"web/\xff", EntryType::Regular, 0o644, b"")
+                .gz(),
             "the path is not UTF-8",
         ),
-        (Made::new().file("web/values.yaml", b"").gz(), "no Chart.yaml"),
+        (
+            Made::new().file("web/values.yaml", b"").gz(),
+            "no Chart.yaml",
+        ),
         (Made::new().gz(), "no Chart.yaml"),
     ] {
         let said = refusal(&archive);
-        assert!(said.starts_with("refused: ") && said.contains(words), "{words}: {said}");
+        assert!(
+            said.starts_with("refused: ") && said.contains(words),
+            "{words}: {said}"
+        );
     }
 }
 
@@ -234,7 +262,9 @@ fn what_is_no_whole_gzipped_tar_is_refused() {
 #[test]
 fn a_bomb_ends_at_the_first_limit_that_it_passes() {
     let zeros = vec![0; 3 << 20];
-    let noise: Vec<u8> = (0..100_000u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let noise: Vec<u8> = (0..100_000u32)
+        .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+        .collect();
     let many = |n: usize| {
         let mut made = Made::chart();
         for n in 0..n {
@@ -248,16 +278,27 @@ fn a_bomb_ends_at_the_first_limit_that_it_passes() {
         (Made::chart().file("web/a", &noise).gz(), "archive_bytes"),
         (many(20), "files"),
         (Made::chart().file("web/a/b/c/d/e", b"").gz(), "depth"),
-        (Made::chart().file(&format!("web/{}", "p".repeat(87)), b"").gz(), "path_bytes"),
+        (
+            Made::chart()
+                .file(&format!("web/{}", "p".repeat(87)), b"")
+                .gz(),
+            "path_bytes",
+        ),
     ] {
         let said = refusal(&archive);
         if limit.is_empty() {
             assert!(said.starts_with("refused"), "{said}");
         } else {
-            assert!(said.contains(&format!("exceeds the limit {limit}:")), "{limit}: {said}");
+            assert!(
+                said.contains(&format!("exceeds the limit {limit}:")),
+                "{limit}: {said}"
+            );
         }
     }
-    let limits = ExternalLimits { ratio: 1 << 20, ..small() };
+    let limits = ExternalLimits {
+        ratio: 1 << 20,
+        ..small()
+    };
     let error = chart(ABOUT, &Made::chart().file("web/a", &zeros).gz(), &limits);
     let error = error.err().unwrap().to_string();
     assert!(error.contains("the limit unpacked_bytes"), "{error}");

@@ -47,20 +47,37 @@ impl Locking<'_> {
     /// # Errors
     /// What has to be pinned and cannot be resolved or fetched; too many rounds or externals.
     pub(super) async fn run(self) -> Result<BTreeMap<Reference, LockedExternal>, Error> {
-        let apps: Vec<App> = self.manifest.apps.iter().filter(|a| self.may_ask(a)).cloned().collect();
+        let apps: Vec<App> = self
+            .manifest
+            .apps
+            .iter()
+            .filter(|a| self.may_ask(a))
+            .cloned()
+            .collect();
         if apps.is_empty() && self.manifest.externals.is_empty() {
             return Ok(BTreeMap::new());
         }
-        let kept = if self.update { BTreeMap::new() } else { self.old.clone() };
+        let kept = if self.update {
+            BTreeMap::new()
+        } else {
+            self.old.clone()
+        };
         let mut pins = kept;
         let mut shown = self.shown(&pins).await?;
         let declared = self.manifest.externals.iter();
-        let mut wanted: BTreeSet<Reference> =
-            declared.filter(|r| !pins.contains_key(*r)).cloned().collect();
+        let mut wanted: BTreeSet<Reference> = declared
+            .filter(|r| !pins.contains_key(*r))
+            .cloned()
+            .collect();
         for _ in 0..MAX_ROUNDS {
             self.pin(wanted, &mut pins, &mut shown).await?;
             let round = self.round(&apps, &shown).await?;
-            wanted = round.asked.iter().filter(|r| !pins.contains_key(*r)).cloned().collect();
+            wanted = round
+                .asked
+                .iter()
+                .filter(|r| !pins.contains_key(*r))
+                .cloned()
+                .collect();
             if wanted.is_empty() {
                 return Ok(self.used(pins, &round));
             }
@@ -73,7 +90,11 @@ impl Locking<'_> {
 
     /// Whether an app's renderer may look at externals: the bundled one for plain YAML reads its path alone.
     fn may_ask(&self, app: &App) -> bool {
-        let source = self.manifest.plugins.get(&app.render.plugin).map(|p| &p.source);
+        let source = self
+            .manifest
+            .plugins
+            .get(&app.render.plugin)
+            .map(|p| &p.source);
         !matches!(source, Some(PluginSource::Bundled(name)) if name == "yaml")
     }
 
@@ -90,7 +111,9 @@ impl Locking<'_> {
         if !round.whole {
             for (reference, locked) in &self.old {
                 if !pins.contains_key(reference) {
-                    tracing::warn!("external `{reference}` stays as it is pinned: not every app could be rendered, so {LOCK_FILE} may still need it");
+                    tracing::warn!(
+                        "external `{reference}` stays as it is pinned: not every app could be rendered, so {LOCK_FILE} may still need it"
+                    );
                     pins.insert(reference.clone(), locked.clone());
                 }
             }
@@ -106,12 +129,17 @@ impl Locking<'_> {
         let mut asked = BTreeSet::new();
         for name in externals.asked() {
             let reference = Reference::unescaped(&name).map_err(|e| {
-                Error::Usage(format!("an app asks for something that is no external: {e}"))
+                Error::Usage(format!(
+                    "an app asks for something that is no external: {e}"
+                ))
             })?;
             asked.insert(reference);
         }
         let missing = asked.iter().any(|r| !shown.contains_key(r));
-        let failed = results.iter().zip(apps).filter_map(|(r, app)| Some((r.as_ref().err()?, app)));
+        let failed = results
+            .iter()
+            .zip(apps)
+            .filter_map(|(r, app)| Some((r.as_ref().err()?, app)));
         let mut whole = true;
         for (error, app) in failed {
             whole = false;
