@@ -39,6 +39,17 @@ pub struct DirEntry {
     pub executable: bool,
 }
 
+impl DirEntry {
+    fn directory(name: &str) -> DirEntry {
+        DirEntry {
+            name: name.to_owned(),
+            file: None,
+            size: 0,
+            executable: false,
+        }
+    }
+}
+
 /// Why a path cannot be read. The first four are ordinary answers that a plugin may handle; the rest end the call.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {
@@ -193,12 +204,22 @@ impl View {
         Ok(bytes)
     }
 
-    /// The entries of a directory, sorted by name. Links that lead nowhere inside the roots are left out.
+    /// The entries of a directory, sorted by name. Links that lead nowhere inside the roots are left out. What walks
+    /// down from the root meets no externals: only who asks for their folder finds them in it.
     ///
     /// # Errors
     /// See [`ReadError`].
     pub fn entries(&mut self, dir: &str) -> Result<Vec<DirEntry>, ReadError> {
         let asked = parse(dir)?;
+        if asked.as_str() == EXTERNALS_DIR {
+            let names = self.snapshot.externals.names();
+            let out: Vec<DirEntry> = names.map(DirEntry::directory).collect();
+            if out.is_empty() {
+                return Err(self.absent(asked));
+            }
+            self.read_set.listings.insert(asked, listing_digest(&out));
+            return Ok(out);
+        }
         let Some(place) = self.place(&asked)? else {
             return Err(self.absent(asked));
         };

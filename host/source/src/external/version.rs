@@ -142,6 +142,9 @@ impl Partial {
         };
         let pre = rest.strip_prefix('-').unwrap_or_default();
         let pre = pre.split('+').next().unwrap_or_default();
+        if pre.is_empty() && rest.starts_with('-') {
+            return None;
+        }
         if let Some(build) = rest.split_once('+').map(|(_, build)| build) {
             BuildMetadata::new(build).ok()?;
         }
