@@ -20,6 +20,8 @@ const START: &str = "_initialize";
 const WALL_CLOCK: u64 = 1_577_836_800_000_000_000;
 /// Where the monotonic clock starts, and what each look moves it by, in nanoseconds.
 const MONOTONIC: (u64, u64) = (1_000_000_000, 1_000_000);
+/// The one argument: libraries look at the program's own name as they start (klog does), and end where there is none.
+const PROGRAM: &[u8] = b"plugin\0";
 /// What is kept of what a module writes while it starts, in bytes.
 const OUTPUT: usize = 16 << 10;
 /// `EBADF` and `ENOSYS` of WASI preview 1.
@@ -119,20 +121,38 @@ fn why(error: &wasmtime::Error, said: &str, limits: &BuildLimits) -> BuildError 
 /// What a language's start asks of WASI preview 1. Everything else traps and is named by the trap.
 fn preview1(linker: &mut Linker<Start>) -> wasmtime::Result<()> {
     const WASI: &str = "wasi_snapshot_preview1";
-    for name in ["args_sizes_get", "environ_sizes_get"] {
-        linker.func_wrap(
-            WASI,
-            name,
-            |mut caller: Caller<'_, Start>, count: i32, size: i32| {
-                put(&mut caller, count, &0_u32.to_le_bytes())?;
-                put(&mut caller, size, &0_u32.to_le_bytes())?;
-                Ok(0)
-            },
-        )?;
-    }
-    for name in ["args_get", "environ_get"] {
-        linker.func_wrap(WASI, name, |_: i32, _: i32| 0_i32)?;
-    }
+    linker.func_wrap(
+        WASI,
+        "environ_sizes_get",
+        |mut caller: Caller<'_, Start>, count: i32, size: i32| {
+            put(&mut caller, count, &0_u32.to_le_bytes())?;
+            put(&mut caller, size, &0_u32.to_le_bytes())?;
+            Ok(0)
+        },
+    )?;
+    linker.func_wrap(WASI, "environ_get", |_: i32, _: i32| 0_i32)?;
+    linker.func_wrap(
+        WASI,
+        "args_sizes_get",
+        |mut caller: Caller<'_, Start>, count: i32, size: i32| {
+            put(&mut caller, count, &1_u32.to_le_bytes())?;
+            put(
+                &mut caller,
+                size,
+                &u32::try_from(PROGRAM.len())?.to_le_bytes(),
+            )?;
+            Ok(0)
+        },
+    )?;
+    linker.func_wrap(
+        WASI,
+        "args_get",
+        |mut caller: Caller<'_, Start>, list: i32, text: i32| {
+            put(&mut caller, list, &text.to_le_bytes())?;
+            put(&mut caller, text, PROGRAM)?;
+            Ok(0)
+        },
+    )?;
     linker.func_wrap(WASI, "clock_time_get", clock)?;
     linker.func_wrap(WASI, "random_get", random)?;
     linker.func_wrap(WASI, "fd_write", write)?;
