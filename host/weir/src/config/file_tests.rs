@@ -236,6 +236,14 @@ fn more_repositories_than_a_host_takes_are_refused() {
     );
 }
 
+/// Refused, in words that have these among them.
+fn refused_with(text: &str, part: &str) {
+    match read(text) {
+        Ok(_) => panic!("accepted:\n{text}"),
+        Err(error) => assert!(error.contains(part), "no {part:?} in {error}\n{text}"),
+    }
+}
+
 #[test]
 fn externals_stand_beside_the_repositories() {
     let repositories = "repositories:\n- url: https://h/x\n  targets: { default: dir:x }\n";
@@ -255,15 +263,15 @@ fn externals_stand_beside_the_repositories() {
             .externals
             .is_none()
     );
-    refused(
+    refused_with(
         &text("{ hosts: [https://a/b] }"),
         "host.yaml:2:21: \"https://a/b\": expected HOST, HOST:PORT or *.DOMAIN",
     );
-    refused(
+    refused_with(
         &text("{ host: [] }"),
         "host.yaml:2:14: unknown key \"host\": expected one of hosts, access; did you mean \"hosts\"?",
     );
-    refused(
+    refused_with(
         &text("{ access: [{ host: a, auth: { token-file: x, username: y } }] }"),
         "expected either token-file, or username and password-file",
     );
