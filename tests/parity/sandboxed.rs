@@ -47,7 +47,7 @@ impl Machine {
     /// The cache cannot be used.
     pub(crate) fn start() -> Result<Machine> {
         let sandbox = Sandbox::new(SandboxConfig {
-            cache_dir: places::dev_cache()?.join("parity-compiled"),
+            cache_dir: places::dev_cache()?.join("engines/compiled"),
             cache_bytes: CACHE_BYTES,
             plugins_in_memory: 2,
             compile: CompileMode::InProcess,

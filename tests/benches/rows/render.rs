@@ -53,7 +53,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Result<Scene> {
-        let bench = Bench::sharing(&places::dev_cache()?.join("bench-compiled"))?;
+        let bench = Bench::sharing(&places::dev_cache()?.join("engines/compiled"))?;
         let load = |tool: Tool| bench.load(Role::Renderer, &places::bundled(tool.name())?);
         Ok(Scene {
             helm: load(Tool::Helm)?,
@@ -155,7 +155,7 @@ impl Scene {
     fn ready(&self, tool: Tool, size: Size) -> Result<Row> {
         let bytes = places::bundled(tool.name())?;
         let digest = Digest::of(&bytes);
-        let cache = places::dev_cache()?.join("bench-compiled");
+        let cache = places::dev_cache()?.join("engines/compiled");
         let program = places::native()?.join(tool.name());
         let pairs = Pairs::take(
             size.processes,
