@@ -128,6 +128,7 @@ fn yaml(text: &[u8]) -> Value {
 #[test]
 fn the_examples_and_what_lock_writes_conform_to_the_schemas_and_bad_ones_do_not() {
     let weir = Weir::new().unwrap();
+    weir.begin_with_engines().unwrap();
     let manifest = json(&weir, &["schema", "manifest"]);
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     for example in ["quickstart", "multi-app"] {

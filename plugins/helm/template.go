@@ -54,6 +54,8 @@ func renderChart(tree fs.FS, l loaded, values map[string]any, c config, target p
 		}
 	}
 	for _, manifest := range found.manifests {
+		// Helm ends each with a newline more, and so one is part of a text that keeps its last ones.
+		manifest.Content += "\n"
 		documents = append(documents, plugin.Document{Origin: l.place(tree, manifest.Name), Body: []byte(manifest.Content)})
 	}
 	for _, hook := range found.hooks {

@@ -59,7 +59,10 @@ func build(tree fs.FS, dir string) ([]byte, string, error) {
 }
 
 func run(files *files, dir string) ([]byte, error) {
-	objects, err := krusty.MakeKustomizer(krusty.MakeDefaultOptions()).Run(files, "/"+dir)
+	options := krusty.MakeDefaultOptions()
+	// The library leaves the order alone; the program sorts, where the kustomization does not say otherwise.
+	options.Reorder = krusty.ReorderOptionUnspecified
+	objects, err := krusty.MakeKustomizer(options).Run(files, "/"+dir)
 	if err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func TestARemoteBaseIsWhatTheLockShows(t *testing.T) {
 		at+"/deploy/shared/kustomization.yaml", "resources: [b.yaml]", at+"/deploy/shared/b.yaml", object("b"),
 		at+"/part/kustomization.yaml", "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\nnamePrefix: x-\n",
 	)
-	expect(t, tree, "app/kustomization.yaml\n"+object("x-b")+"---\n"+object("x-a")+"---\n"+object("x-own"))
+	expect(t, tree, "app/kustomization.yaml\n"+object("x-a")+"---\n"+object("x-b")+"---\n"+object("x-own"))
 	for name := range tree {
 		if strings.HasPrefix(name, ".weir/") {
 			delete(tree, name)

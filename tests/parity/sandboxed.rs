@@ -129,6 +129,7 @@ fn snapshot(folder: &Path, base: &str) -> Result<Snapshot> {
         tree: Arc::new(tree),
         blobs: Arc::new(walk.blobs),
         limits: TreeLimits::HOST,
+        externals: weir_core::tree::Externals::default(),
     })
 }
 

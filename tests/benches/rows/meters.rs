@@ -40,7 +40,7 @@ struct Meters {
 /// # Errors
 /// The plugin is not built, or a call fails.
 pub(crate) fn rows(size: Size) -> Result<Vec<Row>> {
-    let component = places::bundled("metadata")?;
+    let component = weir_tests::places::bundled("metadata")?;
     let objects = objects(size.objects)?;
     let make = |fuel, epochs| Metered::new(Meters { fuel, epochs }, &component);
     let (both, fuel, epochs, none) = (

@@ -26,7 +26,7 @@ pub(crate) fn rows(size: Size) -> Result<Vec<Row>> {
 
 fn render_row(objects: usize, count: usize, rounds: usize) -> Result<Row> {
     let bench = Bench::new()?;
-    let plugin = bench.load(Role::Renderer, &places::bundled("yaml")?)?;
+    let plugin = bench.load(Role::Renderer, &weir_tests::places::bundled("yaml")?)?;
     let files = work::files(objects, count);
     let snapshot = work::snapshot(&files)?;
     let mut calls = Vec::new();
