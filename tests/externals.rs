@@ -116,7 +116,7 @@ fn another_repository_is_pinned_by_its_commit() {
     let scene = Scene::new(&[&tagged, &url]);
     let lock = scene.lock();
     assert_eq!(
-        lock.matches(&format!("commit: {first}")).count(),
+        lock.matches(&format!("commit: \"{first}\"")).count(),
         2,
         "{lock}"
     );
@@ -137,7 +137,10 @@ fn another_repository_is_pinned_by_its_commit() {
     scene.run("lock", &["--update"]).success().unwrap();
     says(
         &scene.locked(),
-        &[&format!("commit: {first}"), &format!("commit: {second}")],
+        &[
+            &format!("commit: \"{first}\""),
+            &format!("commit: \"{second}\""),
+        ],
     );
     server.down().unwrap();
     says(
@@ -150,7 +153,7 @@ fn another_repository_is_pinned_by_its_commit() {
     let exact = format!("{url}?ref={first}");
     scene.asks(&[&exact]);
     server.up().unwrap();
-    assert!(scene.lock().contains(&format!("commit: {first}")));
+    assert!(scene.lock().contains(&format!("commit: \"{first}\"")));
 }
 
 #[test]

@@ -54,6 +54,8 @@ fn bytes_that_were_changed_are_never_shown() {
     );
     // In the registry.
     registry.tamper(&sha256(&chart), &other).unwrap();
+    // The same archive is pinned for both: what the registry gave before has healed the cache.
+    fs::write(&kept, &other).unwrap();
     scene.asks(&[&oci]);
     let said = scene.render().code(1).unwrap().stderr;
     says(&said, &[&oci, &sha256(&chart)]);
