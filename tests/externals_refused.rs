@@ -19,6 +19,13 @@ use scene::{Scene, says, web};
 
 const SOON: Duration = Duration::from_secs(60);
 
+/// A file of the host's.
+fn file(scene: &Scene, name: &str, content: &str) -> String {
+    let path = scene.weir.path(name);
+    fs::write(&path, content).unwrap();
+    text(&path).unwrap().to_owned()
+}
+
 #[test]
 fn bytes_that_were_changed_are_never_shown() {
     let server = FileServer::start().unwrap();
@@ -222,7 +229,11 @@ fn only_hosts_that_the_file_names_are_reached() {
     server.charts(&[("web", "1.0.0", &chart)]);
     let reference = server.reference("web", "");
     let scene = Scene::new(&[&reference]);
-    let narrow = scene.file("narrow.yaml", "version: 1\nhosts: [charts.example]\n");
+    let narrow = file(
+        &scene,
+        "narrow.yaml",
+        "version: 1\nhosts: [charts.example]\n",
+    );
     let said = scene.fails("lock", &["--externals", &narrow], 1);
     says(
         &said,
@@ -234,7 +245,8 @@ fn only_hosts_that_the_file_names_are_reached() {
         ],
     );
     assert_eq!(server.requests(), []);
-    let wide = scene.file(
+    let wide = file(
+        &scene,
         "wide.yaml",
         &format!("version: 1\nhosts: ['{}']\n", server.host()),
     );
@@ -287,17 +299,17 @@ fn credentials_are_shown_to_their_own_host_alone() {
         &scene.fails("lock", &[], 1),
         &["refused access (401)", "under `access`"],
     );
-    scene.file("password", "hunter2\n");
+    file(&scene, "password", "hunter2\n");
     let access = |user: &str| {
         format!(
             "version: 1\naccess: [{{ host: '{}', auth: {{ username: {user}, password-file: password }} }}]\n",
             server.host()
         )
     };
-    let wrong = scene.file("wrong.yaml", &access("eve"));
+    let wrong = file(&scene, "wrong.yaml", &access("eve"));
     let said = scene.fails("lock", &["--externals", &wrong], 1);
     says(&said, &["wrong, expired or revoked"]);
-    let right = scene.file("right.yaml", &access("ann"));
+    let right = file(&scene, "right.yaml", &access("ann"));
     let ran = scene
         .run("lock", &["--externals", &right, "--log", "trace"])
         .code(0)
@@ -330,10 +342,14 @@ fn a_registry_that_wants_a_token_gets_one_for_pulling() {
         &scene.fails("lock", &[], 1),
         &[&reference, "refused access (401)", &tokens.host()],
     );
-    scene.file("password", "hunter2");
-    let file = scene.file(
+    file(&scene, "password", "hunter2");
+    let file = file(
+        &scene,
         "externals.yaml",
-        &format!("version: 1\naccess: [{{ host: '{}', auth: {{ username: ann, password-file: password }} }}]\n", tokens.host()),
+        &format!(
+            "version: 1\naccess: [{{ host: '{}', auth: {{ username: ann, password-file: password }} }}]\n",
+            tokens.host()
+        ),
     );
     scene
         .run("lock", &["--externals", &file])
@@ -391,11 +407,11 @@ fn serve_takes_its_hosts_from_its_own_file_and_shows_what_is_locked() {
         )
     };
     fs::remove_dir_all(scene.archives()).unwrap();
-    let narrow = scene.file("narrow.yaml", &file("charts.example"));
+    let narrow = file(&scene, "narrow.yaml", &file("charts.example"));
     let mut serving = scene.weir.start(["serve", "--config", &narrow]).unwrap();
     serving.wait_for_text("may not reach", SOON).unwrap();
     serving.terminate(SOON).unwrap();
-    let wide = scene.file("wide.yaml", &file(&server.host()));
+    let wide = file(&scene, "wide.yaml", &file(&server.host()));
     let mut serving = scene.weir.start(["serve", "--config", &wide]).unwrap();
     serving.wait_for_text("synced", SOON).unwrap();
     serving.terminate(SOON).unwrap();

@@ -73,13 +73,6 @@ impl Scene {
     pub(crate) fn archives(&self) -> PathBuf {
         self.weir.cache_dir().join("externals/charts")
     }
-
-    /// A file of the host's.
-    pub(crate) fn file(&self, name: &str, content: &str) -> String {
-        let path = self.weir.path(name);
-        fs::write(&path, content).unwrap();
-        text(&path).unwrap().to_owned()
-    }
 }
 
 pub(crate) fn says(said: &str, words: &[&str]) {

@@ -125,7 +125,7 @@ pub enum LockError {
     TargetNotLocked(TargetName),
     /// The lock does not have an external that the manifest declares.
     #[error("external `{0}` is not in weir.lock: run `weir lock` and commit the file")]
-    ExternalNotLocked(Reference),
+    ExternalNotLocked(Box<Reference>),
     /// No digest was given for a plugin that has to be pinned anew.
     #[error(
         "plugin \"{plugin}\" ({source_text}) could not be resolved to a digest: this host does not have it"
@@ -313,7 +313,7 @@ pub fn check(manifest: &Manifest, lock: Option<&Lock>, file: &str) -> Result<(),
         .map(|name| (Mark::default(), facts_for(lock, name).err()));
     let externals = manifest.externals.iter().map(|reference| {
         let locked = lock.is_some_and(|lock| lock.externals.contains_key(reference));
-        let error = (!locked).then(|| LockError::ExternalNotLocked(reference.clone()));
+        let error = (!locked).then(|| LockError::ExternalNotLocked(Box::new(reference.clone())));
         (Mark::default(), error)
     });
     let mut errors: Vec<ManifestError> = plugins
