@@ -20,7 +20,7 @@ use scene::{Scene, says, web};
 const SOON: Duration = Duration::from_secs(60);
 
 /// A file of the host's.
-fn file(scene: &Scene, name: &str, content: &str) -> String {
+fn file_of(scene: &Scene, name: &str, content: &str) -> String {
     let path = scene.weir.path(name);
     fs::write(&path, content).unwrap();
     text(&path).unwrap().to_owned()
@@ -229,7 +229,7 @@ fn only_hosts_that_the_file_names_are_reached() {
     server.charts(&[("web", "1.0.0", &chart)]);
     let reference = server.reference("web", "");
     let scene = Scene::new(&[&reference]);
-    let narrow = file(
+    let narrow = file_of(
         &scene,
         "narrow.yaml",
         "version: 1\nhosts: [charts.example]\n",
@@ -245,7 +245,7 @@ fn only_hosts_that_the_file_names_are_reached() {
         ],
     );
     assert_eq!(server.requests(), []);
-    let wide = file(
+    let wide = file_of(
         &scene,
         "wide.yaml",
         &format!("version: 1\nhosts: ['{}']\n", server.host()),
@@ -299,17 +299,17 @@ fn credentials_are_shown_to_their_own_host_alone() {
         &scene.fails("lock", &[], 1),
         &["refused access (401)", "under `access`"],
     );
-    file(&scene, "password", "hunter2\n");
+    file_of(&scene, "password", "hunter2\n");
     let access = |user: &str| {
         format!(
             "version: 1\naccess: [{{ host: '{}', auth: {{ username: {user}, password-file: password }} }}]\n",
             server.host()
         )
     };
-    let wrong = file(&scene, "wrong.yaml", &access("eve"));
+    let wrong = file_of(&scene, "wrong.yaml", &access("eve"));
     let said = scene.fails("lock", &["--externals", &wrong], 1);
     says(&said, &["wrong, expired or revoked"]);
-    let right = file(&scene, "right.yaml", &access("ann"));
+    let right = file_of(&scene, "right.yaml", &access("ann"));
     let ran = scene
         .run("lock", &["--externals", &right, "--log", "trace"])
         .code(0)
@@ -342,8 +342,8 @@ fn a_registry_that_wants_a_token_gets_one_for_pulling() {
         &scene.fails("lock", &[], 1),
         &[&reference, "refused access (401)", &tokens.host()],
     );
-    file(&scene, "password", "hunter2");
-    let file = file(
+    file_of(&scene, "password", "hunter2");
+    let file = file_of(
         &scene,
         "externals.yaml",
         &format!(
@@ -407,11 +407,11 @@ fn serve_takes_its_hosts_from_its_own_file_and_shows_what_is_locked() {
         )
     };
     fs::remove_dir_all(scene.archives()).unwrap();
-    let narrow = file(&scene, "narrow.yaml", &file("charts.example"));
+    let narrow = file_of(&scene, "narrow.yaml", &file("charts.example"));
     let mut serving = scene.weir.start(["serve", "--config", &narrow]).unwrap();
     serving.wait_for_text("may not reach", SOON).unwrap();
     serving.terminate(SOON).unwrap();
-    let wide = file(&scene, "wide.yaml", &file(&server.host()));
+    let wide = file_of(&scene, "wide.yaml", &file(&server.host()));
     let mut serving = scene.weir.start(["serve", "--config", &wide]).unwrap();
     serving.wait_for_text("synced", SOON).unwrap();
     serving.terminate(SOON).unwrap();

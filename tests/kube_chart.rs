@@ -1,5 +1,4 @@
 //! An app of a chart from a real OCI registry, synced to a real API server; the registry is needed once.
-#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use weir_tests::charts::archive;
 use weir_tests::control_plane::ControlPlane;

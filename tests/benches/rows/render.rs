@@ -191,8 +191,7 @@ impl Scene {
         let cases = trees::cases(size.objects);
         let case = cases
             .iter()
-            .filter(|case| case.tool == Tool::Helm)
-            .next_back()
+            .rfind(|case| case.tool == Tool::Helm)
             .context("there is a large chart")?;
         let dir = self.home.path().join(case.name).join(&case.dir);
         let snapshot = work::snapshot(&case.files)?;
