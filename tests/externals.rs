@@ -57,13 +57,15 @@ fn a_chart_is_found_by_rendering_locked_and_shown_without_the_server() {
         .run("sync", &["--ref", "main", "--target", &target])
         .success()
         .unwrap();
-    assert!(
-        scene
-            .run("diff", &["--target", &target])
-            .success()
-            .unwrap()
-            .is_empty()
-    );
+    let same = [
+        "--live",
+        "--exit-code",
+        "--ref",
+        "main",
+        "--target",
+        &target,
+    ];
+    scene.run("diff", &same).success().unwrap();
 }
 
 #[test]
