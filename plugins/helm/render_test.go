@@ -283,7 +283,7 @@ func TestAWrongConfigSaysWhatToChange(t *testing.T) {
 		`{"values":["none.yaml"]}`:     "missing-values: config.values: chart/none.yaml is not in the repository",
 		`{"values":["../../x.yaml"]}`:  "config.values: \"../../x.yaml\" leads out of the repository",
 		`{"values":["bad.yaml"]}`:      "chart/bad.yaml:",
-		`{"set":["a[b]=1"]}`:             "error parsing index",
+		`{"set":["a[b]=1"]}`:           "error parsing index",
 		`{"release":"Not A Name"}`:     "config.release: \"Not A Name\" is no release name",
 		`{"version":"1.0"}`:            "config.version: it is about a chart of a repository",
 		`{"repository":"oci://a.b/c"}`: "config.chart: with config.repository",
