@@ -145,7 +145,10 @@ impl Partial {
         if pre.is_empty() && rest.starts_with('-') {
             return None;
         }
-        if let Some(build) = rest.split_once('+').map(|(_, build)| build) {
+        if let Some((_, build)) = rest.split_once('+') {
+            if build.is_empty() {
+                return None;
+            }
             BuildMetadata::new(build).ok()?;
         }
         let mut parts = numbers.split('.');
