@@ -265,7 +265,7 @@ fn externals_stand_beside_the_repositories() {
     );
     refused_with(
         &text("{ hosts: [https://a/b] }"),
-        "host.yaml:2:21: \"https://a/b\": expected HOST, HOST:PORT or *.DOMAIN",
+        "host.yaml:2:22: \"https://a/b\": expected HOST, HOST:PORT or *.DOMAIN",
     );
     refused_with(
         &text("{ host: [] }"),
