@@ -272,7 +272,7 @@ fn externals_stand_beside_the_repositories() {
         "host.yaml:2:14: unknown key \"host\": expected one of hosts, access; did you mean \"hosts\"?",
     );
     refused_with(
-        &text("{ access: [{ host: a, auth: { token-file: x, username: y } }] }"),
+        &text("{ access: [{ host: a, auth: { token-file: x, username: ann } }] }"),
         "expected either token-file, or username and password-file",
     );
 }
