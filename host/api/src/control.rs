@@ -11,13 +11,14 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
 use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -25,6 +26,7 @@ use tokio::time::timeout;
 use weir_core::digest::CommitId;
 use weir_core::name::RepositoryName;
 
+use crate::decide::{Asked, DECIDE, NotDecided, decide};
 use crate::routes::{guard, not_found, refuse};
 
 /// Where a refresh is asked for.
@@ -36,6 +38,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(280);
 const WAIT_FOR_ANSWER: Duration = Duration::from_secs(300);
 /// How long a caller waits until the host takes its connection.
 const WAIT_FOR_HOST: Duration = Duration::from_secs(10);
+/// The most bytes that a caller may send.
+const BODY_BYTES: usize = 64 << 10;
 /// The most bytes of an answer that a caller reads.
 const ANSWER_BYTES: usize = 1 << 20;
 
@@ -65,8 +69,8 @@ pub type AllRefreshed = BTreeMap<RepositoryName, Refreshed>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stopping;
 
-/// Who can refresh: the host's loops.
-pub trait Refresh: Send + Sync + 'static {
+/// Who does what is asked: the host's loops.
+pub trait Control: Send + Sync + 'static {
     /// The repositories that there are.
     fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send;
 
@@ -78,6 +82,12 @@ pub trait Refresh: Send + Sync + 'static {
         &self,
         repository: RepositoryName,
     ) -> impl Future<Output = Result<Refreshed, Stopping>> + Send;
+
+    /// Keeps what a person decided about an app, where it fits how the app stands, and has the app looked at.
+    ///
+    /// # Errors
+    /// When it does not fit, or the host stops.
+    fn decide(&self, asked: Asked) -> impl Future<Output = Result<(), NotDecided>> + Send;
 }
 
 /// Why a caller has no answer.
@@ -95,11 +105,11 @@ pub enum ControlError {
 }
 
 /// What the control socket answers.
-pub fn control_router(refresh: impl Refresh) -> Router {
-    router(refresh, ANSWER_WITHIN)
+pub fn control_router(control: impl Control) -> Router {
+    router(control, ANSWER_WITHIN)
 }
 
-fn router<R: Refresh>(refresh: R, within: Duration) -> Router {
+fn router<R: Control>(control: R, within: Duration) -> Router {
     let answer = async move |State(it): State<Arc<R>>,
                              only: Result<Query<Only>, QueryRejection>| match only
     {
@@ -111,10 +121,12 @@ fn router<R: Refresh>(refresh: R, within: Duration) -> Router {
     };
     Router::new()
         .route(REFRESH, post(answer))
+        .route(DECIDE, post(decide::<R>))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
         .fallback(not_found)
         .method_not_allowed_fallback(only_post)
         .layer(from_fn(guard))
-        .with_state(Arc::new(refresh))
+        .with_state(Arc::new(control))
 }
 
 /// Which repositories are meant: names with commas between; all where it is left out.
@@ -125,7 +137,7 @@ struct Only {
 }
 
 /// Has all that are meant refreshed at once, each for itself.
-async fn answer<R: Refresh>(it: Arc<R>, only: Only, within: Duration) -> Response {
+async fn answer<R: Control>(it: Arc<R>, only: Only, within: Duration) -> Response {
     let names = match wanted(&*it, only) {
         Ok(names) => names,
         Err(unknown) => return refuse(StatusCode::NOT_FOUND, unknown),
@@ -162,7 +174,7 @@ async fn answer<R: Refresh>(it: Arc<R>, only: Only, within: Duration) -> Respons
 }
 
 /// The repositories that are meant, or what to say of one that there is not.
-fn wanted(it: &impl Refresh, only: Only) -> Result<BTreeSet<RepositoryName>, String> {
+fn wanted(it: &impl Control, only: Only) -> Result<BTreeSet<RepositoryName>, String> {
     let known: BTreeSet<&RepositoryName> = it.repositories().collect();
     let Some(only) = only.repositories else {
         return Ok(known.into_iter().cloned().collect());
@@ -215,13 +227,13 @@ pub async fn ask_refresh(
         // A name is a DNS label: nothing in it needs escaping.
         names => format!("{REFRESH}?repositories={}", names.join(",")),
     };
-    let answered = timeout(WAIT_FOR_ANSWER, ask(socket, &path)).await;
-    let (status, body) = answered.map_err(|_| {
-        ControlError::NoAnswer(format!(
-            "the host has not answered within {} s",
-            WAIT_FOR_ANSWER.as_secs()
-        ))
-    })??;
+    answered(post_json(socket, &path, Vec::new()).await?)
+}
+
+/// What the host answered, read; a refusal in its words.
+pub(crate) fn answered<T: DeserializeOwned>(
+    (status, body): (StatusCode, Vec<u8>),
+) -> Result<T, ControlError> {
     if status == StatusCode::OK {
         return serde_json::from_slice(&body)
             .map_err(|e| ControlError::NoAnswer(format!("an answer that is not Weir's: {e}")));
@@ -247,8 +259,26 @@ async fn connect(socket: &Path) -> Result<UnixStream, ControlError> {
     })
 }
 
-/// One POST without a body: the answer's status and bytes.
-async fn ask(socket: &Path, path: &str) -> Result<(StatusCode, Vec<u8>), ControlError> {
+/// One POST, and its answer's status and bytes, within the time that a caller waits.
+pub(crate) async fn post_json(
+    socket: &Path,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Vec<u8>), ControlError> {
+    let answered = timeout(WAIT_FOR_ANSWER, ask(socket, path, body)).await;
+    answered.map_err(|_| {
+        ControlError::NoAnswer(format!(
+            "the host has not answered within {} s",
+            WAIT_FOR_ANSWER.as_secs()
+        ))
+    })?
+}
+
+async fn ask(
+    socket: &Path,
+    path: &str,
+    body: Vec<u8>,
+) -> Result<(StatusCode, Vec<u8>), ControlError> {
     let stream = connect(socket).await?;
     let broken = |e: &dyn std::error::Error| {
         ControlError::NoAnswer(format!("the host ended the connection early: {e}"))
@@ -261,7 +291,8 @@ async fn ask(socket: &Path, path: &str) -> Result<(StatusCode, Vec<u8>), Control
         .uri(path)
         // HTTP wants one; there is only one host behind this socket.
         .header(header::HOST, HeaderValue::from_static("weir"))
-        .body(Body::empty())
+        .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        .body(Body::from(body))
         .map_err(|e| broken(&e))?;
     // Moves the bytes; how it ends is what the exchange says. It ends when the sender is dropped.
     tokio::spawn(connection);

@@ -11,7 +11,7 @@ use crate::serve::{ApiLimits, serve};
 /// Answers each of its repositories with what it is given for it, or never.
 struct Scripted(BTreeMap<RepositoryName, Option<Result<Refreshed, Stopping>>>);
 
-impl Refresh for Scripted {
+impl Control for Scripted {
     fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send {
         self.0.keys()
     }
@@ -21,6 +21,26 @@ impl Refresh for Scripted {
             Some(answer) => answer.clone(),
             None => std::future::pending().await,
         }
+    }
+
+    /// An app named `no` is refused.
+    async fn decide(&self, asked: Asked) -> Result<(), NotDecided> {
+        match asked.app.as_str() {
+            "no" => Err(NotDecided::Refused("app no is not held".to_owned())),
+            "stop" => Err(NotDecided::Stopping),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn approval(repository: &str, app: &str, why: Option<String>) -> Asked {
+    let hold = weir_core::digest::Digest::of(b"hold");
+    Asked {
+        repository: name(repository),
+        app: app.parse().unwrap(),
+        ask: weir_core::decision::Ask::Approve { hold },
+        by: "ann".to_owned(),
+        why,
     }
 }
 
@@ -195,4 +215,40 @@ async fn one_fetch_without_end_hides_no_other_one() {
     let all = ask_refresh(&host.socket(), &[]).await.unwrap();
     assert_eq!(all[&name("a")], at(1));
     assert_eq!(all[&name("b")].problem.as_deref(), Some(STILL_GOING));
+}
+
+#[tokio::test]
+async fn a_decision_arrives_and_a_refusal_comes_back_in_its_words() {
+    let host = host(None, ANSWER_WITHIN).await;
+    let long = Some("x".repeat(weir_core::decision::WHY_CHARS + 1));
+    for (asked, expected) in [
+        (approval("shop", "yes", None), Ok(())),
+        (approval("shop", "no", None), Err("app no is not held")),
+        (approval("shop", "stop", None), Err("the host is stopping")),
+        (
+            approval("other", "yes", None),
+            Err("no repository other is followed here"),
+        ),
+        (
+            approval("shop", "yes", long),
+            Err("why: expected at most 1000 characters"),
+        ),
+    ] {
+        let answer = crate::ask_decide(&host.socket(), &asked).await;
+        let expected = expected.map_err(|text| format!("the host answers: {text}"));
+        assert_eq!(answer.map_err(|e| e.to_string()), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_decision_that_is_no_decision_or_too_large_is_refused() {
+    let host = host(None, ANSWER_WITHIN).await;
+    for (body, status) in [
+        (b"{}".to_vec(), StatusCode::BAD_REQUEST),
+        (b"not JSON".to_vec(), StatusCode::BAD_REQUEST),
+        (vec![b' '; BODY_BYTES + 1], StatusCode::BAD_REQUEST),
+    ] {
+        let (answered, text) = post_json(&host.socket(), DECIDE, body).await.unwrap();
+        assert_eq!(answered, status, "{}", String::from_utf8_lossy(&text));
+    }
 }

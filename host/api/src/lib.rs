@@ -3,7 +3,8 @@
 //! ```text
 //! host/weir ─View→ watch ─→ ReadModel ─→ GET /readyz, /api/v1/apps, /metrics
 //! host/weir ─counts→ Metrics ──────────→ GET /metrics
-//! host/weir ←Refresh─ control socket ←── POST /v1/refresh, from `weir refresh`
+//! host/weir ←Control─ control socket ←── POST /v1/refresh, from `weir refresh`
+//!                                    ←── POST /v1/decide, from `weir approve`
 //! ```
 //!
 //! What the network port answers is read-only and shows only what is in [`View`]: a list of allowed fields,
@@ -12,6 +13,7 @@
 //! over a Unix socket that only the host's own user may open.
 
 mod control;
+mod decide;
 mod metrics;
 mod routes;
 mod serve;
@@ -20,9 +22,10 @@ mod view;
 /// What [`serve`] answers with; made by [`router`] and [`control_router`] only.
 pub use axum::Router;
 pub use control::{
-    AllRefreshed, ControlError, MAX_NAMES, Refresh, Refreshed, Stopping, ask_refresh,
+    AllRefreshed, Control, ControlError, MAX_NAMES, Refreshed, Stopping, ask_refresh,
     control_router, is_listening,
 };
+pub use decide::{Asked, NotDecided, ask_decide};
 pub use metrics::{FetchResult, Metrics, SyncResult};
 pub use routes::router;
 pub use serve::{ApiLimits, Listen, serve};

@@ -20,6 +20,8 @@ fn app(name: &str, state: weir_core::status::State) -> AppView {
         state,
         commit: Some(CommitId::from_bytes([0xab; 20])),
         objects: 3,
+        kept: 0,
+        drifted: Vec::new(),
         output: Some(Digest::of(b"output")),
         message: None,
         since: 1_700_000_000,

@@ -9,6 +9,7 @@ use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::Fault;
 use weir_core::health::Summary;
 use weir_core::name::{AppName, RepositoryName, TargetName};
+use weir_core::object::ResourceId;
 use weir_core::status::State;
 
 use crate::metrics::Metrics;
@@ -58,8 +59,14 @@ pub struct AppView {
     pub commit: Option<CommitId>,
     /// How many objects it owns.
     pub objects: usize,
+    /// How many of them nobody wants any more: they say that they must not be pruned.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub kept: usize,
     /// The digest of what was synced.
     pub output: Option<Digest>,
+    /// What others changed, and is left so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drifted: Vec<ResourceId>,
     /// What stands in the way.
     pub message: Option<String>,
     /// How healthy what it owns is, where its target watches that.
@@ -133,6 +140,10 @@ impl fmt::Display for PublicUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 fn is_false(value: &bool) -> bool {

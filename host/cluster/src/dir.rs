@@ -20,10 +20,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use weir_core::digest::Digest;
 use weir_core::live::{Live, Mark, Owner, Seen, Version};
 use weir_core::object::ResourceId;
-use weir_core::plan::Plan;
+use weir_core::plan::{PRUNE_ANNOTATION, Plan, may_prune};
 use weir_core::stake::{Applied, Outcome, Staked};
+use weir_core::yaml;
 
 use crate::error::TargetError;
 use crate::target::ApplyEvent;
@@ -108,15 +110,36 @@ impl DirTarget {
     }
 
     fn live(&self, id: &ResourceId) -> Live {
-        match self.root.read(&Place::of(id)) {
+        match self.root.content(&Place::of(id)) {
             Ok(None) => Live::Absent,
-            Ok(Some(digest)) => Live::Present(Seen {
-                version: Version(digest.to_string()),
-                mark: Mark::of_content(digest),
-                owner: Owner::Unsaid,
-                leaving: None,
-            }),
+            Ok(Some(text)) => {
+                let digest = Digest::of(&text);
+                Live::Present(Seen {
+                    version: Version(digest.to_string()),
+                    mark: Mark::of_content(digest),
+                    owner: Owner::Unsaid,
+                    leaving: None,
+                    keep: says_keep(&text),
+                })
+            }
             Err(error) => Live::Unknown(error.full()),
         }
     }
+}
+
+/// Whether an object's file says that it must not be pruned. What says something about it that cannot be read
+/// is kept, too.
+fn says_keep(text: &[u8]) -> bool {
+    let name = PRUNE_ANNOTATION.as_bytes();
+    if !text.windows(name.len()).any(|part| part == name) {
+        return false;
+    }
+    let Ok(documents) = yaml::parse(text, &yaml::Budget::HOST) else {
+        return true;
+    };
+    documents.iter().any(|document| {
+        let body = document.to_json();
+        let annotation = &body["metadata"]["annotations"][PRUNE_ANNOTATION];
+        may_prune(annotation.as_str()) != Ok(true)
+    })
 }

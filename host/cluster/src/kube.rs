@@ -12,8 +12,10 @@ mod connect;
 mod error;
 mod kinds;
 mod look;
+mod managed;
 mod mirror;
 mod run;
+mod update;
 mod watch;
 mod write;
 

@@ -11,11 +11,14 @@
 //! IO gathers (the adapters), this crate decides, IO executes. Deliberately absent: any way to read the
 //! world, and any default for a limit.
 
+pub mod decision;
 pub mod digest;
 pub mod external;
 pub mod fault;
 pub mod fields;
 pub mod grant;
+pub mod guard;
+pub mod heals;
 pub mod health;
 pub mod inventory;
 pub mod live;
@@ -25,6 +28,7 @@ pub mod name;
 pub mod object;
 pub mod owner;
 pub mod plan;
+pub mod policy;
 pub mod record;
 pub mod redact;
 pub mod render;

@@ -61,6 +61,8 @@ pub struct Seen {
     pub owner: Owner,
     /// It is being deleted: what that waits for, for a person.
     pub leaving: Option<String>,
+    /// It says that it must not be pruned.
+    pub keep: bool,
 }
 
 /// What is at an object's place. Not knowing is not absence.

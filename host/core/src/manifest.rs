@@ -18,6 +18,7 @@ use crate::external::Reference;
 use crate::fault::{Blame, Fault, Retry};
 use crate::grant::LimitsPatch;
 use crate::name::{AppName, Namespace, PluginName, RepoPath, TargetName};
+use crate::policy::Policy;
 use crate::tree::Tree;
 use crate::yaml::Mark;
 
@@ -25,6 +26,7 @@ mod each;
 mod entry;
 mod order;
 mod place;
+mod policy;
 mod raw;
 mod read;
 mod resolve;
@@ -110,6 +112,9 @@ pub struct App {
     pub after: Vec<AppName>,
     /// What happens to its objects when it leaves the manifest.
     pub remove: Removal,
+    /// How its objects are kept where others change them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub policy: Policy,
     /// Where its entry stands in the manifest.
     #[serde(serialize_with = "mark_as_text")]
     pub mark: Mark,
@@ -216,6 +221,7 @@ impl Manifest {
             namespace: None,
             after: Vec::new(),
             remove: Removal::Hold,
+            policy: Policy::default(),
             mark,
         };
         Ok(Manifest {
@@ -346,6 +352,10 @@ fn show(f: &mut fmt::Formatter<'_>, file: &str, mark: Mark, message: &str) -> fm
     } else {
         write!(f, "{file}:{}:{}: {message}", mark.line, mark.column)
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn mark_as_text<S: Serializer>(mark: &Mark, serializer: S) -> Result<S::Ok, S::Error> {

@@ -7,13 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
+use crate::heals::Contested;
 use crate::inventory::{Holding, Inventory};
 use crate::live::{Live, Owner, Seen};
 use crate::name::AppName;
 use crate::object::{Object, ResourceId};
+use crate::policy::Policy;
 
+mod heal;
 mod order;
-pub use order::{Turn, WAVE_ANNOTATION, asked, wave};
+pub use order::{PRUNE_ANNOTATION, Turn, WAVE_ANNOTATION, asked, may_prune, wave};
 
 /// How another app holds an object.
 #[derive(Debug, Clone)]
@@ -91,6 +94,8 @@ pub enum Refusal {
     Unknown(String),
     /// The target has no objects of this kind: why.
     Unserved(String),
+    /// Somebody undoes each heal.
+    Contested(Contested),
 }
 
 impl Blame for Refusal {
@@ -104,7 +109,10 @@ impl Blame for Refusal {
         match self {
             // A person has to act: the next commit or the next look will show it.
             Refusal::NotOurs | Refusal::OwnedBy(_) | Refusal::Foreign(_) => Retry::OnChange,
-            Refusal::Leaving(_) | Refusal::Unknown(_) | Refusal::Unserved(_) => Retry::Backoff,
+            Refusal::Leaving(_)
+            | Refusal::Unknown(_)
+            | Refusal::Unserved(_)
+            | Refusal::Contested(_) => Retry::Backoff,
         }
     }
 }
@@ -123,6 +131,7 @@ impl fmt::Display for Refusal {
             Refusal::Leaving(why) => write!(f, "it is being deleted, and made again once it is gone: {why}"),
             Refusal::Unknown(why) => write!(f, "what is there could not be read: {why}"),
             Refusal::Unserved(why) => f.write_str(why),
+            Refusal::Contested(contested) => contested.fmt(f),
         }
     }
 }
@@ -138,6 +147,10 @@ pub struct Plan {
     taken: BTreeMap<ResourceId, AppName>,
     found: BTreeMap<ResourceId, Digest>,
     refused: Vec<(ResourceId, Refusal)>,
+    kept: Vec<ResourceId>,
+    heals: BTreeSet<ResourceId>,
+    drifted: Vec<ResourceId>,
+    policy: Policy,
     unchanged: usize,
 }
 
@@ -166,6 +179,10 @@ impl Plan {
     /// Objects that may not be touched, and why.
     pub fn refused(&self) -> &[(ResourceId, Refusal)] {
         &self.refused
+    }
+    /// Objects that nobody wants any more and that stay, since they say that they must not be pruned.
+    pub fn kept(&self) -> &[ResourceId] {
+        &self.kept
     }
     /// How many objects are as wanted.
     pub fn unchanged(&self) -> usize {
@@ -254,6 +271,9 @@ pub fn plan(
                 {
                     plan.found.insert(id.clone(), *staked);
                 }
+                if is_heal(&step, holding) && held.is_none() {
+                    plan.heals.insert(id.clone());
+                }
                 apply.entry(Turn::of(object)).or_default().push(step);
             }
             Ok(None) => plan.unchanged += 1,
@@ -314,6 +334,17 @@ fn step(
     }))
 }
 
+/// Whether a step only puts back what was written: the live side changed, or went.
+fn is_heal(step: &Step, holding: Option<&Holding>) -> bool {
+    match (step, holding) {
+        (Step::Update { heal, .. }, _) => *heal,
+        (Step::Create(object), Some(Holding::Confirmed(written))) => {
+            written.content == object.digest()
+        }
+        _ => false,
+    }
+}
+
 /// Whether what is there is ours, by what is written on it and by what the ledger holds.
 fn whose(seen: &Seen, holding: Option<&Holding>) -> Result<(), Refusal> {
     match (&seen.owner, holding) {
@@ -351,6 +382,10 @@ fn prune(
             // A delete needs proof that the object is ours; without it, it is left and let go.
             Some(Live::Present(seen)) if whose(seen, Some(holding)).is_err() => {
                 Step::Forget(id.clone())
+            }
+            Some(Live::Present(seen)) if seen.keep => {
+                plan.kept.push(id.clone());
+                continue;
             }
             Some(Live::Present(seen)) => Step::Prune {
                 id: id.clone(),

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::Decision;
 use crate::digest::{CommitId, Digest};
 use crate::fault::Fault;
+use crate::guard::Hold;
 use crate::name::{AppName, PluginName, TargetName};
+use crate::object::ResourceId;
 use crate::plan::Counts;
 use crate::stake::{Outcome, Stake};
 
@@ -57,6 +60,12 @@ pub struct SyncRecord {
     pub outcomes: Vec<Outcome>,
     /// In numbers.
     pub counts: Counts,
+    /// What nobody wants any more and stays, since it says that it must not be pruned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<ResourceId>,
+    /// What somebody changed, and is left so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drifted: Vec<ResourceId>,
     /// What stands in the way, where the sync is not complete.
     pub problem: Option<Problem>,
     /// Microseconds of each stage.
@@ -91,11 +100,16 @@ pub enum Event {
         /// Why.
         problem: Problem,
     },
-    /// An app left the manifest: its objects stay until a person decides.
+    /// Nothing is changed until a person decides.
     Held {
         /// For a person.
         why: String,
+        /// The deletes that wait for a yes, where it is about deletes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hold: Option<Hold>,
     },
+    /// A person decided.
+    Decided(Decision),
     /// An app left the manifest and all its objects are gone.
     Removed,
 }

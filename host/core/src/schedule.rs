@@ -59,6 +59,8 @@ pub enum Event {
     Prepared(CommitId, Result<Vec<Node>, Retry>),
     /// Somebody changed objects of an app at its target.
     Drifted(AppName, BTreeSet<ResourceId>),
+    /// A person decided something about an app.
+    Decided(AppName),
     /// An app's run ended.
     Synced(AppName, CommitId, Result<(), Retry>),
     /// The host is asked to stop.
@@ -178,6 +180,7 @@ impl Schedule {
             Event::Fetched(result) => self.fetched(now, result),
             Event::Prepared(commit, result) => self.prepared(now, commit, result),
             Event::Drifted(app, objects) => self.drifted(now, &app, objects),
+            Event::Decided(app) => self.decided(now, &app),
             Event::Synced(app, commit, result) => self.synced(now, &app, commit, result),
             Event::Stopping => self.stopping = true,
         }
@@ -279,6 +282,14 @@ impl Schedule {
             work.want(now + wait);
         } else if work.failures == 0 {
             work.not_before = work.not_before.min(now + wait);
+        }
+    }
+
+    /// Looks at the app at once: what it waited for is decided.
+    fn decided(&mut self, now: Now, name: &AppName) {
+        if let Some(app) = self.apps.get_mut(name).filter(|app| app.listed) {
+            app.work.failures = 0;
+            app.work.want(now);
         }
     }
 

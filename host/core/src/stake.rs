@@ -1,6 +1,8 @@
 //! Nothing is written that is not already staked: the only way to a [`Staked`] plan is through a log that
 //! has durably kept what the plan intends.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{CommitId, Digest};
@@ -128,6 +130,29 @@ pub struct Failure {
     pub retry: Retry,
 }
 
+/// A field that others had changed, and that was put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Healed {
+    /// Where it is, such as `spec.replicas`; empty for the object as a whole.
+    pub field: String,
+    /// The field manager that had it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
+
+impl fmt::Display for Healed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.field.as_str() {
+            "" => f.write_str("the object")?,
+            field => f.write_str(field)?,
+        }
+        match &self.from {
+            Some(from) => write!(f, " (which {from} had set)"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// How one step ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -136,6 +161,8 @@ pub enum Ended {
     Created(Written),
     /// It was replaced.
     Updated(Written),
+    /// What others had changed or deleted was put back.
+    Healed(Written, Vec<Healed>),
     /// It was there already, as wanted.
     Confirmed(Written),
     /// It is gone.

@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::{Choice, Decision};
 use crate::digest::{CommitId, Digest};
+use crate::guard::{Approval, Hold};
+use crate::heals::Heals;
 use crate::inventory::Inventory;
 use crate::live::Written;
 use crate::name::{AppName, TargetName};
+use crate::object::ResourceId;
 use crate::record::{CommitRecord, Event, Problem, Record, SyncRecord};
 use crate::stake::{Ended, Stake};
 
@@ -24,6 +28,8 @@ pub enum State {
     Failed,
     /// Waiting for a person.
     Held,
+    /// As Git said, but for what somebody changed since: the app reports that and lets it stay.
+    Drifted,
 }
 
 impl State {
@@ -34,6 +40,7 @@ impl State {
             State::Synced => "synced",
             State::Failed => "failed",
             State::Held => "held",
+            State::Drifted => "drifted",
         }
     }
 }
@@ -55,6 +62,21 @@ pub struct AppStatus {
     pub prune_on_removal: bool,
     /// What stands in the way.
     pub problem: Option<Problem>,
+    /// The deletes that wait for a person.
+    #[serde(default)]
+    pub hold: Option<Hold>,
+    /// A person's yes that was not wholly used yet.
+    #[serde(default)]
+    pub approval: Option<Approval>,
+    /// What nobody wants any more and stays, since it says that it must not be pruned.
+    #[serde(default)]
+    pub kept: Vec<ResourceId>,
+    /// What was healed of late.
+    #[serde(default)]
+    pub heals: Heals,
+    /// What somebody changed, and is left so.
+    #[serde(default)]
+    pub drifted: Vec<ResourceId>,
     /// Since when it stands so, in seconds since 1970.
     pub since: i64,
 }
@@ -93,16 +115,19 @@ impl Status {
                 let status = self.app(app);
                 status.become_state(at, State::Failed);
                 status.problem = Some(problem.clone());
+                status.hold = None;
             }
-            (Some(app), Event::Held { why }) => {
+            (Some(app), Event::Held { why, hold }) => {
                 let status = self.app(app);
                 status.become_state(at, State::Held);
+                status.hold.clone_from(hold);
                 status.problem = Some(Problem {
-                    stage: "manifest".to_owned(),
+                    stage: if hold.is_some() { "guard" } else { "manifest" }.to_owned(),
                     fault: crate::fault::Fault::Repository,
                     message: why.clone(),
                 });
             }
+            (Some(app), Event::Decided(decision)) => self.app(app).fold_decision(decision),
             (None, _) => {}
         }
     }
@@ -145,11 +170,24 @@ impl AppStatus {
         }
     }
 
+    fn fold_decision(&mut self, decision: &Decision) {
+        match &decision.choice {
+            Choice::Approved(approval) => {
+                self.approval = Some(approval.clone());
+                self.hold = None;
+            }
+        }
+    }
+
     fn fold_sync(&mut self, at: i64, sync: &SyncRecord) {
         for outcome in &sync.outcomes {
             let id = outcome.id.clone();
             match &outcome.ended {
                 Ended::Created(written) | Ended::Updated(written) | Ended::Confirmed(written) => {
+                    self.inventory.confirm(id, written.clone());
+                }
+                Ended::Healed(written, healed) => {
+                    self.heals.add(at, &id, healed);
                     self.inventory.confirm(id, written.clone());
                 }
                 Ended::Pruned | Ended::Forgotten => {
@@ -160,16 +198,21 @@ impl AppStatus {
         }
         self.become_state(
             at,
-            if sync.problem.is_some() {
-                State::Failed
-            } else {
-                State::Synced
+            match (&sync.problem, sync.drifted.is_empty()) {
+                (Some(_), _) => State::Failed,
+                (None, false) => State::Drifted,
+                (None, true) => State::Synced,
             },
         );
         self.problem.clone_from(&sync.problem);
+        self.hold = None;
+        self.kept.clone_from(&sync.kept);
+        self.drifted.clone_from(&sync.drifted);
         self.target = Some(sync.target.clone());
         self.prune_on_removal = sync.prune_on_removal;
         if sync.problem.is_none() {
+            // All that it allowed has happened.
+            self.approval = None;
             self.commit = sync.commit;
             self.output = Some(sync.output);
         }

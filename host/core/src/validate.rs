@@ -10,6 +10,7 @@ use crate::fault::{Blame, Fault, Retry};
 use crate::name::PluginName;
 use crate::object::{Object, Origin, ResourceId};
 use crate::plan;
+use crate::policy;
 
 /// How large a render may be. Required wherever one is admitted.
 #[derive(Debug, Clone, Copy)]
@@ -196,6 +197,21 @@ pub fn admit(
             );
             own("bad-wave", Some(object), message);
         }
+        let prune = &object.body()["metadata"]["annotations"][plan::PRUNE_ANNOTATION];
+        if let Err(text) = plan::may_prune(prune.as_str()) {
+            let message = format!(
+                "annotation {}: {text:?}: expected \"false\", which keeps the object when it goes from Git, or \"true\"",
+                plan::PRUNE_ANNOTATION
+            );
+            own("bad-prune", Some(object), message);
+        }
+        if let Err(text) = policy::may_recreate(object) {
+            let message = format!(
+                "annotation {}: {text:?}: expected \"true\", which deletes the object and makes it anew where a field that cannot be changed did, or \"false\"",
+                policy::RECREATE_ANNOTATION
+            );
+            own("bad-recreate", Some(object), message);
+        }
         if let Some(first) = seen.insert(object.id(), object) {
             let message = format!(
                 "is there twice, from {} and from {}",
@@ -288,6 +304,27 @@ mod tests {
             text.contains("x.yaml:1") && text.contains("\"first\" is no whole number"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_prune_annotation_that_is_no_boolean_is_refused() {
+        let annotated = |value: &str| {
+            let mut body = object("a", "x.yaml").body().clone();
+            body["metadata"]["annotations"] = json!({plan::PRUNE_ANNOTATION: value});
+            let origin = object("a", "x.yaml").origin().clone();
+            let object = Object::new(body, origin).unwrap();
+            admit(vec![object], vec![], OutputLimits::HOST).map_err(|e| e.to_string())
+        };
+        for value in ["true", "false"] {
+            assert!(annotated(value).is_ok(), "{value}");
+        }
+        for value in ["False", "no", "", "disabled"] {
+            let text = annotated(value).unwrap_err();
+            assert!(
+                text.contains("[bad-prune]") && text.contains("expected \"false\""),
+                "{text}"
+            );
+        }
     }
 
     #[test]

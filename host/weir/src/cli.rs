@@ -12,6 +12,8 @@ use crate::error::Error;
 use crate::logs;
 
 mod apps;
+mod approve;
+mod decide;
 mod diff;
 mod doctor;
 pub(crate) mod engine;
@@ -58,6 +60,8 @@ enum Command {
     Diff(diff::DiffArgs),
     /// List the apps that this host knows, and how each one stands
     Apps(apps::AppsArgs),
+    /// Let deletes happen that the guard holds, after showing which
+    Approve(approve::ApproveArgs),
     /// Show what happened, newest first
     History(history::HistoryArgs),
     /// Check this host: state, ledger, plugins, sandbox
@@ -147,6 +151,7 @@ fn run(cli: Cli) -> Result<Done, Error> {
         Command::Render(args) => on_runtime(render::render(&global, &args)),
         Command::Diff(args) => on_runtime(diff::diff(&global, &args)),
         Command::Apps(args) => on_runtime(apps::apps(&global, &args)),
+        Command::Approve(args) => on_runtime(approve::approve(&global, &args)),
         Command::History(args) => on_runtime(history::history(&global, &args)),
         Command::Doctor(args) => on_runtime(doctor::doctor(&global, &args)),
     }

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, watch};
-use weir_api::{Refresh, Refreshed, Stopping};
+use tokio::sync::{mpsc, oneshot, watch};
+use weir_api::{Asked, Control, NotDecided, Refreshed, Stopping};
 use weir_core::name::RepositoryName;
 
 use crate::error::Error;
@@ -83,7 +83,7 @@ impl Refreshers {
     }
 }
 
-impl Refresh for Refreshers {
+impl Control for Refreshers {
     fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send {
         self.0.keys()
     }
@@ -99,9 +99,28 @@ impl Refresh for Refreshers {
             None => Err(Stopping),
         }
     }
+
+    async fn decide(&self, asked: Asked) -> Result<(), NotDecided> {
+        match self.0.get(&asked.repository) {
+            Some(Some(refresher)) => refresher.decide(asked).await,
+            Some(None) => Err(NotDecided::Refused(format!(
+                "repository {} is suspended: nothing is changed before `suspend` is taken off",
+                asked.repository
+            ))),
+            None => Err(NotDecided::Stopping),
+        }
+    }
 }
 
 impl Refresher {
+    async fn decide(&self, asked: Asked) -> Result<(), NotDecided> {
+        let (answer, answered) = oneshot::channel();
+        let signal = Signal::Decide(Box::new(asked), answer);
+        let sent = self.signals.send(signal).await;
+        sent.map_err(|_| NotDecided::Stopping)?;
+        answered.await.unwrap_or(Err(NotDecided::Stopping))
+    }
+
     async fn refresh(&self) -> Result<Refreshed, Stopping> {
         let mut fetches = self.fetches.clone();
         // A fetch under way may have read the ref before whoever asks changed it: the next one counts.
@@ -198,7 +217,7 @@ mod tests {
         board.begun();
         let mut asked = std::pin::pin!(refresher.refresh());
         assert!(futures::poll!(asked.as_mut()).is_pending());
-        assert_eq!(signals.recv().await, Some(Signal::Refresh));
+        assert!(matches!(signals.recv().await, Some(Signal::Refresh)));
         board.ended(at(1));
         assert!(
             futures::poll!(asked.as_mut()).is_pending(),
@@ -222,7 +241,7 @@ mod tests {
         board.begun();
         board.ended(at(1));
         assert_eq!((first.await, second.await), (Ok(at(1)), Ok(at(1))));
-        assert_eq!(signals.try_recv(), Ok(Signal::Refresh));
+        assert!(matches!(signals.try_recv(), Ok(Signal::Refresh)));
         assert!(signals.try_recv().is_err(), "asked once");
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument as _;
-use weir_api::Refreshed;
+use weir_api::{Asked, NotDecided, Refreshed};
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame as _, Retry};
 use weir_core::health::Summary;
@@ -27,6 +27,7 @@ use crate::sync::Report;
 use crate::tell::Teller;
 use crate::turns::Turns;
 
+mod decide;
 mod settle;
 mod work;
 use work::nodes;
@@ -37,10 +38,12 @@ const STOP_WAIT: Duration = Duration::from_secs(30);
 const EVENTS: usize = 1024;
 
 /// What comes from outside the loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Signal {
     /// Fetch now.
     Refresh,
+    /// Keep what a person decided, and say that it is kept.
+    Decide(Box<Asked>, oneshot::Sender<Result<(), NotDecided>>),
     /// Stop.
     Stop,
 }
@@ -152,6 +155,7 @@ pub(crate) async fn follow(
             },
             signal = signals.recv(), if stop_by.is_none() => match signal {
                 Some(Signal::Refresh) => Event::Requested,
+                Some(Signal::Decide(asked, answer)) => it.decided(*asked, answer).await,
                 Some(Signal::Stop) | None => {
                     stop_by = Some(tokio::time::Instant::now() + STOP_WAIT);
                     it.stop.store(true, Ordering::Relaxed);
@@ -362,7 +366,7 @@ impl Loop<'_> {
                 }
                 let ended = match report.state {
                     State::Failed | State::Pending => Err(report.retry),
-                    State::Synced | State::Held => Ok(()),
+                    State::Synced | State::Held | State::Drifted => Ok(()),
                 };
                 self.ended.reports.insert(app.clone(), report);
                 ended

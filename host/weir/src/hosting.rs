@@ -273,7 +273,14 @@ async fn suspended(it: Follow, teller: Teller, mut signals: mpsc::Receiver<Signa
         None => tracing::warn!("is suspended: nothing is fetched, what is there stays"),
     }
     teller.suspended(it.opening.known(), problem.as_deref());
-    while let Some(Signal::Refresh) = signals.recv().await {}
+    while let Some(signal) = signals.recv().await {
+        match signal {
+            Signal::Refresh => {}
+            // The control socket refuses them before; an answer that is dropped says that the host stops.
+            Signal::Decide(..) => {}
+            Signal::Stop => break,
+        }
+    }
     Ended::default()
 }
 
@@ -344,24 +351,24 @@ async fn listen_for_signals(hub: Hub) {
     };
     let mut stopping = false;
     loop {
-        let signal = tokio::select! {
-            _ = interrupt.recv() => Signal::Stop,
-            _ = terminate.recv() => Signal::Stop,
-            _ = hangup.recv() => Signal::Refresh,
+        let stop = tokio::select! {
+            _ = interrupt.recv() => true,
+            _ = terminate.recv() => true,
+            _ = hangup.recv() => false,
         };
-        if signal == Signal::Stop && stopping {
+        if stop && stopping {
             tracing::warn!("stopping at once; the next start picks up what was in flight");
             std::process::exit(1);
         }
-        if signal == Signal::Stop {
+        if stop {
             stopping = true;
             tracing::info!(
                 "stopping; what is in flight is finished first, a second time stops at once"
             );
         }
-        match signal {
-            Signal::Stop => hub.stop().await,
-            Signal::Refresh => hub.refresh(),
+        match stop {
+            true => hub.stop().await,
+            false => hub.refresh(),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use weir_api::is_listening;
+use weir_api::{Asked, is_listening};
+use weir_core::decision::{self, Decision, Undecided};
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::owner::Claim;
 use weir_core::record::{Event, Record};
@@ -109,6 +110,24 @@ async fn in_use(places: &Places, error: &LedgerError) -> Error {
             "{error}. A host is running there: `weir refresh` with the same --state asks it to sync now"
         ),
     )
+}
+
+/// Keeps what was asked for an app, where it fits how the app stands.
+///
+/// # Errors
+/// [`Undecided`] in the inner one; the outer one is the ledger's.
+pub(crate) async fn decide(journal: &Journal, asked: &Asked) -> Result<Result<(), Undecided>, Error> {
+    let app = &asked.app;
+    let choice = match journal.status(|status| decision::decide(status, app, &asked.ask)) {
+        Ok(choice) => choice,
+        Err(undecided) => return Ok(Err(undecided)),
+    };
+    let (by, why) = (asked.by.clone(), asked.why.clone());
+    let record = Record {
+        app: Some(app.clone()),
+        event: Event::Decided(Decision { choice, by, why }),
+    };
+    journal.append(vec![record]).await.map(Ok)
 }
 
 impl StakeLog for Journal {

@@ -103,7 +103,11 @@ impl Opening {
         let targets = self.targets(&journal).await?;
         Ok(Opened {
             source: Arc::new(reached.source),
-            syncer: Arc::new(Syncer::new(journal, targets)),
+            syncer: Arc::new(Syncer::new(
+                journal,
+                targets,
+                self.settings.policy.limits(),
+            )),
             from: reached.from,
         })
     }

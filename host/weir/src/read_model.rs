@@ -137,6 +137,8 @@ pub(crate) fn apps(status: &Status, health: &BTreeMap<AppName, Summary>) -> Vec<
         state: app.state,
         commit: app.commit,
         objects: app.inventory.len(),
+        kept: app.kept.len(),
+        drifted: app.drifted.clone(),
         output: app.output,
         message: app.problem.as_ref().map(|p| p.message.clone()),
         health: health.get(name).map(HealthView::of),

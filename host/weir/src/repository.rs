@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use weir_core::grant::Millis;
+use weir_core::guard::GuardLimits;
 use weir_core::name::{RepoPath, RepositoryName, TargetName};
+use weir_core::policy::Heal;
 use weir_core::tree::TreeLimits;
 use weir_source::{
     Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig,
@@ -13,6 +15,7 @@ use weir_source::{
 use crate::config::{Places, TargetPlace};
 use crate::error::Error;
 use crate::prepare::ManifestFrom;
+use crate::sync::SyncLimits;
 
 /// Which repository, how it is reached, and what is done with it.
 #[derive(Debug, Clone)]
@@ -32,23 +35,35 @@ pub(crate) struct RepositorySettings {
 }
 
 /// What the host does by itself with a repository and its targets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
     /// Nothing is fetched, rendered or written; what is there stays.
     pub(crate) suspend: bool,
-    /// What happens to changes that someone else made at the target.
+    /// What happens to changes that someone else made at the target, where the app does not report them itself.
     pub(crate) heal: Heal,
+    /// What may be deleted without a person.
+    pub(crate) guard: GuardLimits,
 }
 
-/// What happens to changes that someone else made at a target.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Heal {
-    /// They are undone.
-    #[default]
-    Enforce,
-    /// They are said, and stay.
-    Report,
+impl Policy {
+    /// What it allows every app.
+    pub(crate) fn limits(&self) -> SyncLimits {
+        SyncLimits {
+            guard: self.guard,
+            heal: self.heal,
+        }
+    }
+}
+
+impl Default for Policy {
+    /// What a host does that was told nothing else.
+    fn default() -> Policy {
+        Policy {
+            suspend: false,
+            heal: Heal::default(),
+            guard: GuardLimits::HOST,
+        }
+    }
 }
 
 /// Where a repository's manifest lies.

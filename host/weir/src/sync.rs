@@ -7,28 +7,41 @@ use std::time::Instant;
 use weir_cluster::Target;
 use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::{Blame as _, Fault, Retry};
+use weir_core::guard::{GuardLimits, Hold, guard};
 use weir_core::health::Summary;
 use weir_core::inventory::Inventory;
+use weir_core::manifest::{App, Removal};
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Counts, Others, Plan, plan};
+use weir_core::policy::Heal;
 use weir_core::record::{Event, Problem, Record, SyncRecord};
 use weir_core::stake::{Applied, Outcome, Staked, stake};
 use weir_core::status::{State, Status};
 
 use crate::crash::crash_point;
 use crate::error::Error;
-use crate::journal::Journal;
+use crate::journal::{Journal, now};
 use crate::prepare::{Prepared, PreparedApp, Rendered};
 
 mod leave;
 mod outcome;
-use outcome::{failed, recount, refusal, soonest, step_of};
+use outcome::{as_it_should, failed, healed, recount, refusal, soonest, step_of};
 
 /// Brings apps to their targets.
 pub(crate) struct Syncer {
     journal: Arc<Journal>,
     targets: BTreeMap<TargetName, Target>,
+    limits: SyncLimits,
+}
+
+/// What the host allows every app of a repository.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SyncLimits {
+    /// What may be deleted without a person.
+    pub(crate) guard: GuardLimits,
+    /// What happens to changes by others, where the app does not report them itself.
+    pub(crate) heal: Heal,
 }
 
 /// How one sync of one app ended.
@@ -64,8 +77,16 @@ struct Run<'a> {
 
 impl Syncer {
     /// A syncer onto these targets.
-    pub(crate) fn new(journal: Arc<Journal>, targets: BTreeMap<TargetName, Target>) -> Syncer {
-        Syncer { journal, targets }
+    pub(crate) fn new(
+        journal: Arc<Journal>,
+        targets: BTreeMap<TargetName, Target>,
+        limits: SyncLimits,
+    ) -> Syncer {
+        Syncer {
+            journal,
+            targets,
+            limits,
+        }
     }
 
     /// The journal that it writes to.
@@ -102,16 +123,7 @@ impl Syncer {
             Some(PreparedApp {
                 app,
                 rendered: Ok(rendered),
-            }) => {
-                self.bring(
-                    run,
-                    prepared,
-                    &app.target,
-                    rendered,
-                    app.remove == weir_core::manifest::Removal::Prune,
-                )
-                .await
-            }
+            }) => self.bring(run, prepared, app, rendered).await,
             Some(PreparedApp {
                 rendered: Err(e), ..
             }) => self.fail(run, e).await,
@@ -123,10 +135,10 @@ impl Syncer {
         &self,
         mut run: Run<'_>,
         prepared: &Prepared,
-        target_name: &TargetName,
+        app: &App,
         rendered: &Rendered,
-        prune_on_removal: bool,
     ) -> Result<Report, Error> {
+        let target_name = &app.target;
         run.micros.clone_from(&rendered.micros);
         if let Some(why) = self.left_behind(run.app, target_name) {
             return self.hold(run, why).await;
@@ -138,28 +150,34 @@ impl Syncer {
         let objects = rendered.validated.objects();
         let output = rendered.validated.output();
         let plan = match self.look(&mut run, prepared, &target, objects).await {
-            Ok(plan) => plan,
+            Ok(plan) => self.under(app, plan),
             Err(e) => return self.fail(run, &e).await,
         };
+        if let Some(hold) = self.guarded(run.app, &plan, output) {
+            return self.hold_deletes(run, hold).await;
+        }
         let refused = refusal(run.app, &plan);
         let unchanged = self.journal.status(|s| {
             s.apps.get(run.app).is_some_and(|a| {
                 let same = a.commit == run.commit && a.output == Some(output);
                 a.problem.as_ref() == refused.as_ref().map(|r| &r.problem)
-                    && (refused.is_some() || (same && a.state == State::Synced))
+                    && a.kept == plan.kept()
+                    && a.drifted == plan.drifted()
+                    && (refused.is_some() || (same && a.state == as_it_should(&plan)))
             })
         });
         let mut counts = plan.counts();
         if plan.is_empty() && unchanged {
-            let state = if refused.is_some() {
-                State::Failed
-            } else {
-                State::Synced
+            let state = match refused {
+                Some(_) => State::Failed,
+                None => as_it_should(&plan),
             };
             let retry = refused.as_ref().map_or(Retry::OnChange, |r| r.retry);
             let problem = refused.map(|r| r.problem);
             return Ok(run.report(vec![], counts, state, problem, retry, false));
         }
+        let (kept, drifted) = (plan.kept().to_vec(), plan.drifted().to_vec());
+        let (heals, well) = (plan.heals().clone(), as_it_should(&plan));
         let applied = if plan.is_empty() {
             Vec::new()
         } else {
@@ -167,7 +185,7 @@ impl Syncer {
                 .change(&mut run, target_name, &target, plan, output)
                 .await?
             {
-                Ok(applied) => applied.outcomes,
+                Ok(applied) => healed(applied.outcomes, &heals),
                 Err(e) => return self.fail(run, &e).await,
             }
         };
@@ -180,9 +198,11 @@ impl Syncer {
             output,
             plugins: rendered.plugins.clone(),
             target: target_name.clone(),
-            prune_on_removal,
+            prune_on_removal: app.remove == Removal::Prune,
             outcomes: applied.clone(),
             counts,
+            kept,
+            drifted,
             problem: problem.clone(),
             micros: run.micros.clone(),
         };
@@ -191,9 +211,31 @@ impl Syncer {
         let state = if problem.is_some() {
             State::Failed
         } else {
-            State::Synced
+            well
         };
         Ok(run.report(applied, counts, state, problem, retry, true))
+    }
+
+    /// A plan as the app, and the host, keep its objects where others change them.
+    fn under(&self, app: &App, plan: Plan) -> Plan {
+        let mut policy = app.policy.clone();
+        if self.limits.heal == Heal::Report {
+            policy.heal = Heal::Report;
+        }
+        let contested = self.journal.status(|s| {
+            let known = s.apps.get(&app.name);
+            known.map_or_else(BTreeMap::new, |a| a.heals.contested(now()))
+        });
+        plan.under(&policy, &contested)
+    }
+
+    /// The deletes of a plan that a person has to see first, where there are such.
+    fn guarded(&self, app: &AppName, plan: &Plan, output: Digest) -> Option<Hold> {
+        self.journal.status(|s| {
+            let known = s.apps.get(app)?;
+            let (owned, approval) = (known.inventory.len(), known.approval.as_ref());
+            guard(plan, owned, output, self.limits.guard, approval)
+        })
     }
 
     /// Observe, then plan.

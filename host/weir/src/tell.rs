@@ -130,8 +130,8 @@ impl Teller {
         let result = match report.state {
             State::Failed | State::Pending => SyncResult::Failed,
             State::Held => SyncResult::Held,
-            State::Synced if changed => SyncResult::Changed,
-            State::Synced => SyncResult::Unchanged,
+            State::Synced | State::Drifted if changed => SyncResult::Changed,
+            State::Synced | State::Drifted => SyncResult::Unchanged,
         };
         self.metrics.synced(journal.repository(), result);
         self.stages(SYNC_STAGES, &report.micros);
@@ -215,6 +215,9 @@ fn tell_report(report: &Report, changed: bool) {
         (None, State::Pending) => {
             tracing::info!(%app, %commit, "waits for objects that move to another app");
         }
+        (None, State::Drifted) => {
+            tracing::warn!(%app, %commit, "drifted: others changed some of its objects, and they stay so (heal: report): weir diff --live shows what");
+        }
         (None, _) if changed => tracing::info!(%app, %commit, "synced to {commit}: {counts}"),
         (None, _) => tracing::info!(%app, %commit, "is at {commit}: nothing to change"),
     }
@@ -224,7 +227,7 @@ fn tell_report(report: &Report, changed: bool) {
 fn sign(ended: &Ended) -> Option<char> {
     match ended {
         Ended::Created(_) => Some('+'),
-        Ended::Updated(_) => Some('~'),
+        Ended::Updated(_) | Ended::Healed(..) => Some('~'),
         Ended::Pruned => Some('-'),
         Ended::Confirmed(_) | Ended::Forgotten | Ended::Failed(_) | Ended::Skipped => None,
     }

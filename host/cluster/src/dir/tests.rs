@@ -217,6 +217,7 @@ fn an_object_becomes_one_file_with_its_canonical_text() {
             mark: Mark::of_content(digest),
             owner: Owner::Unsaid,
             leaving: None,
+            keep: false,
         })
     );
 }

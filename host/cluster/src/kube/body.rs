@@ -6,6 +6,7 @@ use weir_core::digest::Digest;
 use weir_core::live::{Mark, Seen, Uid, Version, Written};
 use weir_core::object::{Object, ResourceId};
 use weir_core::owner::{ANNOTATION, APP_LABEL, Claim, REPOSITORY_LABEL};
+use weir_core::plan::{PRUNE_ANNOTATION, may_prune};
 
 /// The field manager that Weir applies as.
 pub(super) const MANAGER: &str = "weir";
@@ -19,14 +20,14 @@ pub(super) struct Precondition<'a> {
     pub(super) version: Option<&'a Version>,
 }
 
-/// The body of a server-side apply: the object as rendered, with whose it is written on it.
+/// The body of a server-side apply: an object as rendered, with whose it is written on it.
 pub(super) fn to_apply(
     claim: &Claim,
-    object: &Object,
+    body: &Value,
     id: &ResourceId,
     only_if: Precondition<'_>,
 ) -> Value {
-    let mut body = object.body().clone();
+    let mut body = body.clone();
     // The state is never ours to say, and a server would take it as a wish.
     if let Value::Object(map) = &mut body {
         map.remove("status");
@@ -93,7 +94,15 @@ pub(super) fn seen(claim: &Claim, id: &ResourceId, metadata: &ObjectMeta) -> See
             .deletion_timestamp
             .is_some()
             .then(|| waits_for(metadata)),
+        keep: says_keep(metadata),
     }
+}
+
+/// Whether an object says that it must not be pruned. What says something else than yes or no is kept, too.
+pub(super) fn says_keep(metadata: &ObjectMeta) -> bool {
+    let annotations = metadata.annotations.as_ref();
+    let prune = annotations.and_then(|all| all.get(PRUNE_ANNOTATION));
+    may_prune(prune.map(String::as_str)) != Ok(true)
 }
 
 /// What a write left behind.
@@ -108,12 +117,7 @@ pub(super) fn written<K>(object: &Object, answer: &PartialObjectMeta<K>) -> Writ
 /// ours and when they last changed: an edit by anybody else takes fields out of it, an apply of ours that
 /// changes nothing leaves it as it is, and what others do to their own fields does not touch it.
 pub(super) fn mark(metadata: &ObjectMeta) -> Mark {
-    let entries = metadata.managed_fields.as_deref().unwrap_or_default();
-    let ours = entries.iter().find(|e| {
-        e.manager.as_deref() == Some(MANAGER)
-            && e.operation.as_deref() == Some("Apply")
-            && e.subresource.as_deref().unwrap_or_default().is_empty()
-    });
+    let ours = our_entry(metadata);
     let mut state = Digest::builder();
     if let Some(entry) = ours {
         state.part(entry.api_version.as_deref().unwrap_or_default().as_bytes());
@@ -126,6 +130,16 @@ pub(super) fn mark(metadata: &ObjectMeta) -> Mark {
         uid: metadata.uid.as_deref().map(|uid| Uid(uid.into())),
         state: state.finish(),
     }
+}
+
+/// Our own entry in an object's managed fields.
+pub(super) fn our_entry(metadata: &ObjectMeta) -> Option<&ManagedFieldsEntry> {
+    let entries = metadata.managed_fields.as_deref().unwrap_or_default();
+    entries.iter().find(|e| {
+        e.manager.as_deref() == Some(MANAGER)
+            && e.operation.as_deref() == Some("Apply")
+            && e.subresource.as_deref().unwrap_or_default().is_empty()
+    })
 }
 
 /// What a delete waits for.

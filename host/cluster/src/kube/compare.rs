@@ -11,11 +11,14 @@ use weir_core::fields::{FieldChange, Fields, MaskKey};
 use weir_core::live::{Live, Owner, Seen};
 use weir_core::object::{Object, ResourceId};
 use weir_core::owner::Claim;
+use weir_core::policy::{self, Policy};
 use weir_core::scope;
 
 use super::body::{MANAGER, Precondition, seen, to_apply};
 use super::error::KubeError;
 use super::look::{unknown_kind, version_of};
+use super::managed::Ours;
+use super::update::{leave, yields};
 use super::{KubeTarget, is_secret};
 
 /// What would become of an object.
@@ -48,7 +51,9 @@ pub struct Compared {
 }
 
 /// What all objects of one comparison are looked at with.
-struct Coming {
+struct Coming<'a> {
+    /// What is left to others.
+    policy: &'a Policy,
     /// Kinds that are defined by what is wanted.
     kinds: BTreeSet<(String, String)>,
     /// Namespaces that are wanted.
@@ -58,7 +63,7 @@ struct Coming {
 }
 
 impl KubeTarget {
-    /// Compares what is wanted, and what is held and no longer wanted, with what is there. Without `held` this host
+    /// Compares what is wanted under an app's policy, and what is held and no longer wanted, with what is there. Without `held` this host
     /// has no ledger: then whose an object is stands in no one's way.
     ///
     /// # Errors
@@ -66,6 +71,7 @@ impl KubeTarget {
     pub async fn compare(
         &self,
         claim: &Claim,
+        policy: &Policy,
         wanted: &[Object],
         held: Option<&BTreeSet<ResourceId>>,
     ) -> Result<Vec<Compared>, KubeError> {
@@ -75,6 +81,7 @@ impl KubeTarget {
         let key = &MaskKey::new(random);
         let definitions = wanted.iter().filter_map(scope::definition);
         let coming = Coming {
+            policy,
             kinds: definitions.map(|d| (d.group, d.kind)).collect(),
             namespaces: wanted
                 .iter()
@@ -109,7 +116,7 @@ impl KubeTarget {
         &self,
         claim: &Claim,
         object: &Object,
-        coming: &Coming,
+        coming: &Coming<'_>,
         key: &MaskKey,
     ) -> Result<Compared, KubeError> {
         match self.try_compare(claim, object, coming, key).await {
@@ -129,7 +136,7 @@ impl KubeTarget {
         &self,
         claim: &Claim,
         object: &Object,
-        coming: &Coming,
+        coming: &Coming<'_>,
         key: &MaskKey,
     ) -> Result<Compared, KubeError> {
         let (id, version) = (object.id(), version_of(object));
@@ -145,7 +152,7 @@ impl KubeTarget {
         };
         let get = async { self.api(&resource, &placed).get_opt(&placed.name).await };
         let Some(live) = self.request(is_secret(id), get).await? else {
-            let tried = self.dry_run(claim, object, &resource, &placed, None, false);
+            let tried = self.dry_run(claim, object.body(), &resource, &placed, None, false);
             return match tried.await {
                 Err(KubeError::NoNamespace { .. }) if comes_with(&placed, coming) => {
                     Ok(made(object, key))
@@ -156,12 +163,24 @@ impl KubeTarget {
         };
         let before = seen(claim, &placed, &live.metadata);
         let mut problem = coming.owners.then(|| refused(&before)).flatten();
-        let tried = self.dry_run(claim, object, &resource, &placed, Some(&before), false);
-        let after = match tried.await {
+        let mut body = object.body().clone();
+        leave(&mut body, coming.policy.fields(id), &Ours::of(&live.metadata));
+        let tried = self.dry_run(claim, &body, &resource, &placed, Some(&before), false);
+        let mut tried = tried.await;
+        if let Err(KubeError::Conflict(conflicts)) = &tried
+            && yields(coming.policy, id, conflicts, &mut body)
+        {
+            let again = self.dry_run(claim, &body, &resource, &placed, Some(&before), false);
+            tried = again.await;
+        }
+        let after = match tried {
             Err(KubeError::Conflict(conflicts)) => {
                 // What it would be if it were ours: the conflict stands beside it.
-                problem = problem.or_else(|| Some(KubeError::Conflict(conflicts).to_string()));
-                let forced = self.dry_run(claim, object, &resource, &placed, Some(&before), true);
+                if coming.policy.conflicts == policy::Conflicts::Refuse {
+                    let conflict = || Some(KubeError::Conflict(conflicts).to_string());
+                    problem = problem.or_else(conflict);
+                }
+                let forced = self.dry_run(claim, &body, &resource, &placed, Some(&before), true);
                 forced.await?
             }
             tried => tried?,
@@ -186,7 +205,7 @@ impl KubeTarget {
     async fn dry_run(
         &self,
         claim: &Claim,
-        object: &Object,
+        body: &Value,
         resource: &ApiResource,
         placed: &ResourceId,
         before: Option<&Seen>,
@@ -202,7 +221,7 @@ impl KubeTarget {
             field_manager: Some(MANAGER.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
         };
-        let patch = Patch::Apply(to_apply(claim, object, placed, only_if));
+        let patch = Patch::Apply(to_apply(claim, body, placed, only_if));
         let api = self.api(resource, placed);
         let sent = api.patch(&placed.name, &params, &patch);
         self.request(is_secret(placed), sent).await
@@ -220,7 +239,7 @@ fn made(object: &Object, key: &MaskKey) -> Compared {
     }
 }
 
-fn comes_with(placed: &ResourceId, coming: &Coming) -> bool {
+fn comes_with(placed: &ResourceId, coming: &Coming<'_>) -> bool {
     let namespace = placed.namespace.as_ref().map(|n| n.as_str());
     namespace.is_some_and(|namespace| coming.namespaces.contains(namespace))
 }

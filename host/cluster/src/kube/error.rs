@@ -85,7 +85,7 @@ pub enum KubeError {
     },
     /// A field that may not change was changed.
     #[error(
-        "a field that cannot be changed was changed: {message}. Delete the object so that it is made anew, or put the field back"
+        "a field that cannot be changed was changed: {message}. Put the field back; or have the object deleted and made anew: by hand, or by its annotation weir.dev/recreate: \"true\", which has no effect on namespaces, definitions and volumes"
     )]
     Immutable {
         /// What the server said.
@@ -189,6 +189,15 @@ pub struct FieldConflict {
     pub manager: String,
     /// The field's path.
     pub field: String,
+}
+
+impl FieldConflict {
+    /// The manager's bare name.
+    pub fn manager_name(&self) -> &str {
+        let quoted = self.manager.strip_prefix('"');
+        let name = quoted.and_then(|rest| rest.split_once('"'));
+        name.map_or(self.manager.as_str(), |(name, _)| name)
+    }
 }
 
 impl Conflicts {

@@ -16,7 +16,7 @@ use weir_core::name::{AppName, RepositoryName};
 use weir_core::object::ResourceId;
 use weir_core::owner::{ANNOTATION, app_on};
 
-use super::body::{mark, waits_for};
+use super::body::{mark, says_keep, waits_for};
 use crate::notices::Notices;
 
 /// A kind, in its group.
@@ -49,6 +49,7 @@ struct Entry {
     version: Box<str>,
     mark: Mark,
     leaving: Option<Box<str>>,
+    keep: bool,
     health: Health,
 }
 
@@ -183,7 +184,10 @@ impl Mirror {
             return;
         }
         let same = old.is_some_and(|old| {
-            old.mark == entry.mark && old.app == entry.app && old.leaving == entry.leaving
+            old.mark == entry.mark
+                && old.app == entry.app
+                && old.leaving == entry.leaving
+                && old.keep == entry.keep
         });
         if !same {
             let moved = old.filter(|old| old.app != entry.app);
@@ -259,6 +263,7 @@ impl Mirror {
                 Owner::App(entry.app.clone())
             },
             leaving: entry.leaving.as_deref().map(str::to_owned),
+            keep: entry.keep,
         })
     }
 
@@ -304,6 +309,7 @@ impl Mirror {
             version: metadata.resource_version.as_deref()?.into(),
             mark: mark(metadata),
             leaving: leaving.then(|| waits_for(metadata).into()),
+            keep: says_keep(metadata),
             health,
         })
     }

@@ -7,6 +7,7 @@ use futures::{StreamExt as _, stream};
 use weir_core::fault::Blame as _;
 use weir_core::owner::Claim;
 use weir_core::plan::{Plan, Step, Wave};
+use weir_core::policy::Policy;
 use weir_core::stake::{Applied, Ended, Failure, Outcome, Staked};
 
 use super::KubeTarget;
@@ -17,6 +18,7 @@ use crate::target::ApplyEvent;
 pub(super) struct Run<'a> {
     pub(super) target: &'a KubeTarget,
     pub(super) claim: &'a Claim,
+    pub(super) policy: &'a Policy,
     on_event: &'a (dyn Fn(ApplyEvent) + Send + Sync),
     written: AtomicUsize,
     pruned: AtomicUsize,
@@ -30,14 +32,15 @@ impl KubeTarget {
         staked: Staked<Plan>,
         on_event: &(dyn Fn(ApplyEvent) + Send + Sync),
     ) -> Applied {
+        let plan = staked.get();
         let run = Run {
             target: self,
             claim,
+            policy: plan.policy(),
             on_event,
             written: AtomicUsize::new(0),
             pruned: AtomicUsize::new(0),
         };
-        let plan = staked.get();
         let mut outcomes: Vec<Outcome> = Vec::new();
         let mut failed = false;
         for wave in plan.apply().iter().chain(plan.prune()) {
@@ -95,15 +98,9 @@ impl Run<'_> {
             }
             Step::Update { object, seen, heal } => {
                 event(ApplyEvent::BeforeWrite, &self.written, 0);
-                let written = self.update(object, seen, *heal).await?;
+                let ended = self.update(object, seen, *heal).await?;
                 event(ApplyEvent::AfterWrite, &self.written, 1);
-                // An apply that changed nothing leaves its entry, and so its mark, as it was.
-                let same = written.mark == seen.mark;
-                Ok(if same {
-                    Ended::Confirmed(written)
-                } else {
-                    Ended::Updated(written)
-                })
+                Ok(ended)
             }
             // Planned only for a target that shows content.
             Step::Confirm(object) => Err(KubeError::Changed {

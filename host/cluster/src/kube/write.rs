@@ -21,7 +21,7 @@ use super::look::{unknown_kind, version_of};
 use super::run::Run;
 
 /// How often a change is tried on an object that others change at the same time.
-const ATTEMPTS: usize = 5;
+pub(super) const ATTEMPTS: usize = 5;
 /// The first and the longest pause between two looks at something that takes its time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -29,41 +29,8 @@ impl Run<'_> {
     /// Makes an object where nothing was.
     pub(super) async fn create(&self, object: &Object) -> Result<Written, KubeError> {
         let (resource, id) = self.place(object).await?;
-        self.send(object, &resource, &id, Precondition::default(), false)
-            .await
-    }
-
-    /// Changes an object of ours. What others took from us by hand is taken back only when `heal` says that
-    /// we apply just what we last applied; a change through the scale subresource never is.
-    pub(super) async fn update(
-        &self,
-        object: &Object,
-        before: &Seen,
-        heal: bool,
-    ) -> Result<Written, KubeError> {
-        let (resource, id) = self.place(object).await?;
-        let uid = before.mark.uid.as_ref();
-        let same = Precondition { uid, version: None };
-        for _ in 0..ATTEMPTS {
-            match self.send(object, &resource, &id, same, false).await {
-                Err(KubeError::Conflict(conflicts)) if heal && !conflicts.is_of_scale() => {}
-                ended => return ended,
-            }
-            // The state in which the conflict is judged travels with the request that overrides it.
-            let now = self.target.metadata(&resource, &id).await?;
-            let Some(now) = now.map(|now| seen(self.claim, &id, &now.metadata)) else {
-                return Err(changed("it is gone"));
-            };
-            let only_if = Precondition {
-                uid,
-                version: Some(&now.version),
-            };
-            match self.send(object, &resource, &id, only_if, true).await {
-                Err(KubeError::Changed { .. }) => {}
-                ended => return ended,
-            }
-        }
-        Err(changed("others change it all the time"))
+        let sent = self.send(object.body(), &resource, &id, Precondition::default(), false);
+        Ok(written(object, &sent.await?))
     }
 
     /// Deletes an object of ours, in the state that was seen, and waits until it is gone.
@@ -154,7 +121,7 @@ impl Run<'_> {
     }
 
     /// Where an object goes.
-    async fn place(&self, object: &Object) -> Result<(ApiResource, ResourceId), KubeError> {
+    pub(super) async fn place(&self, object: &Object) -> Result<(ApiResource, ResourceId), KubeError> {
         let (id, version) = (object.id(), version_of(object));
         let kinds = self.target.kinds().await?;
         let served = kinds.get(&id.group, &id.kind);
@@ -165,14 +132,14 @@ impl Run<'_> {
             .ok_or_else(|| unknown_kind(&kinds, id, Some(version)))
     }
 
-    async fn send(
+    pub(super) async fn send(
         &self,
-        object: &Object,
+        body: &Value,
         resource: &ApiResource,
         id: &ResourceId,
         only_if: Precondition<'_>,
         force: bool,
-    ) -> Result<Written, KubeError> {
+    ) -> Result<PartialObjectMeta<DynamicObject>, KubeError> {
         let api = self.target.api(resource, id);
         let params = PatchParams {
             dry_run: false,
@@ -180,14 +147,14 @@ impl Run<'_> {
             field_manager: Some(MANAGER.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
         };
-        let patch = Patch::Apply(to_apply(self.claim, object, id, only_if));
+        let patch = Patch::Apply(to_apply(self.claim, body, id, only_if));
         let sent = api.patch_metadata(&id.name, &params, &patch);
         let answer: PartialObjectMeta<DynamicObject> =
             self.target.request(is_secret(id), sent).await?;
         if let Some(watches) = &self.target.watches {
             watches.mirror().wrote(id, &answer.metadata);
         }
-        Ok(written(object, &answer))
+        Ok(answer)
     }
 
     /// Waits until what the wave's definitions define is served, so that the next wave finds its kinds.
@@ -261,7 +228,7 @@ fn why_not_established(definition: &Value) -> Option<String> {
     })
 }
 
-fn changed(message: &str) -> KubeError {
+pub(super) fn changed(message: &str) -> KubeError {
     KubeError::Changed {
         message: message.to_owned(),
     }

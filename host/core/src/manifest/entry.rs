@@ -5,10 +5,12 @@ use serde_json::{Map, Value};
 use super::each::{Glob, Match, expand};
 use super::order::Waiting;
 use super::place::{Place, nearest, quote};
+use super::policy::policy;
 use super::raw::RawApp;
 use super::resolve::{Resolver, Step, found, renderer_of};
 use super::{App, MAX_APPS, PluginCall};
 use crate::name::{AppName, Namespace, PluginName, RepoPath, TargetName};
+use crate::policy::Policy;
 use crate::yaml::Mark;
 
 /// How many roots, and how many names in `after`, one entry may have.
@@ -23,6 +25,7 @@ struct Entry<'a> {
     transform: Vec<Step<'a>>,
     validate: Vec<Step<'a>>,
     targets: Vec<TargetName>,
+    policy: Policy,
 }
 
 /// What all targets of one directory share.
@@ -61,6 +64,7 @@ impl<'a> Resolver<'a> {
             inherited.iter().cloned().chain(own).collect()
         };
         let targets = self.landings(raw, place);
+        let policy = policy(raw, place, &mut self.errors);
         let entry = Entry {
             raw,
             place,
@@ -68,6 +72,7 @@ impl<'a> Resolver<'a> {
             transform: with(&self.defaults.transform, transform),
             validate: with(&self.defaults.validate, validate),
             targets,
+            policy,
         };
         let directories = self.directories(raw, place);
         // What is wrong with the entry itself is said once, not for each directory.
@@ -396,6 +401,7 @@ impl<'a> Resolver<'a> {
                 namespace: directory.namespace.clone().or(of_target).or(inherited),
                 after: Vec::new(),
                 remove: entry.raw.remove,
+                policy: entry.policy.clone(),
                 mark,
             };
             let base = directory.base.clone();

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Removal;
+use super::policy::RawIgnore;
 use crate::grant::LimitsPatch;
+use crate::policy::{Conflicts, Heal};
 
 /// The plugins manifest of a repository that Weir follows: its plugins, its targets and its apps.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -128,6 +130,16 @@ pub(super) struct RawApp {
     /// `prune`.
     #[serde(default)]
     pub(super) remove: Removal,
+    /// What happens to changes that someone else makes at the target: `enforce` undoes them, `report` says them and
+    /// lets them stay. Where the host says `report`, it is that.
+    #[serde(default)]
+    pub(super) heal: Heal,
+    /// What happens where another manager has a field that Git sets otherwise: `refuse` names both, `force` takes it.
+    #[serde(default)]
+    pub(super) conflicts: Conflicts,
+    /// Fields that others may set.
+    #[serde(default)]
+    pub(super) ignore: Vec<RawIgnore>,
 }
 
 /// Where an app lands.

@@ -5,6 +5,9 @@ use crate::object::{Object, ResourceId};
 /// The annotation that moves an object before (below 0) or after (above 0) those that have none.
 pub const WAVE_ANNOTATION: &str = "weir.dev/wave";
 
+/// The annotation that keeps an object (`"false"`) when it goes from Git.
+pub const PRUNE_ANNOTATION: &str = "weir.dev/prune";
+
 /// Waves in order. Kinds that are not named come after those that are, before [`LAST`].
 const FIRST: &[&[(&str, &str)]] = &[
     &[
@@ -76,6 +79,18 @@ impl Turn {
 pub fn asked(object: &Object) -> Result<Option<i32>, &str> {
     let text = object.body()["metadata"]["annotations"][WAVE_ANNOTATION].as_str();
     text.map(|text| text.parse().map_err(|_| text)).transpose()
+}
+
+/// Whether an object with this [`PRUNE_ANNOTATION`] may be pruned.
+///
+/// # Errors
+/// The text, where it is neither `true` nor `false`.
+pub fn may_prune(annotation: Option<&str>) -> Result<bool, &str> {
+    match annotation {
+        None | Some("true") => Ok(true),
+        Some("false") => Ok(false),
+        Some(other) => Err(other),
+    }
 }
 
 /// The wave of a kind. Objects are pruned by it, in reverse: what is gone from Git asks for nothing any more.

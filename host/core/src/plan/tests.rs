@@ -26,6 +26,7 @@ fn shown(content: Digest) -> Live {
         mark: Mark::of_content(content),
         owner: Owner::Unsaid,
         leaving: None,
+        keep: false,
     })
 }
 

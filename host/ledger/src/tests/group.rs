@@ -110,7 +110,7 @@ fn any_record() -> impl Strategy<Value = Record> {
     });
     let event = prop_oneof![
         stake,
-        ".{0,20}".prop_map(|why| Event::Held { why }),
+        ".{0,20}".prop_map(|why| Event::Held { why, hold: None }),
         Just(Event::Removed),
         any::<u8>().prop_map(|n| moved(n).event),
         ".{0,20}".prop_map(|m| failed("web", &m).event),

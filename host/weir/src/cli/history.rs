@@ -1,5 +1,6 @@
 //! `weir history`: what happened, newest first, as the audit log has it.
 
+use weir_core::decision::{Choice, Decision};
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::record::{Event, Movement};
 use weir_ledger::Entry;
@@ -84,7 +85,8 @@ fn row(entry: &Entry) -> Vec<String> {
         Event::Failed { commit, problem } => {
             ("failed", *commit, first_line(&problem.message).to_owned())
         }
-        Event::Held { why } => ("held", None, first_line(why).to_owned()),
+        Event::Held { why, .. } => ("held", None, first_line(why).to_owned()),
+        Event::Decided(decision) => ("decided", None, decided(decision)),
         Event::Removed => ("removed", None, String::new()),
     };
     let commit = commit.map(|c| c.short()).unwrap_or_default();
@@ -96,6 +98,15 @@ fn row(entry: &Entry) -> Vec<String> {
         commit,
         what,
     ]
+}
+
+fn decided(decision: &Decision) -> String {
+    let what = match &decision.choice {
+        Choice::Approved(approval) => format!("{} deletes may happen", approval.deletes.len()),
+    };
+    let why = decision.why.as_deref().map(first_line);
+    let why = why.map_or_else(String::new, |why| format!(": {why}"));
+    format!("{what} (by {}){why}", decision.by)
 }
 
 fn first_line(text: &str) -> &str {

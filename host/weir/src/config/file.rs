@@ -13,8 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use weir_core::grant::Millis;
+use weir_core::guard::GuardLimits;
 use weir_core::manifest::{Errors, ManifestErrors, Place, Version, document, schema_of};
 use weir_core::name::{RepoPath, RepositoryName, TargetName};
+use weir_core::policy::Heal;
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
@@ -22,7 +24,7 @@ use super::externals::{self, RawExternals};
 use super::{TargetPlace, default_name};
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
-use crate::repository::{Auth, Heal, ManifestAt, Policy, Reach, RepositorySettings};
+use crate::repository::{Auth, ManifestAt, Policy, Reach, RepositorySettings};
 
 /// The most repositories of one host.
 const MAX_REPOSITORIES: usize = 1_000;
@@ -105,6 +107,8 @@ struct RawRepository {
     /// What happens to changes that someone else made at the target: `enforce` undoes them, `report` says them.
     #[serde(default)]
     heal: Heal,
+    /// How much of an app may be deleted without `weir approve`.
+    guard: Option<RawGuard>,
     /// Where its apps land, by the manifest's names: `default: dir:PATH`, `kube:CONTEXT`.
     #[schemars(with = "BTreeMap<String, String>")]
     targets: BTreeMap<TargetName, Parsed<TargetPlace>>,
@@ -116,6 +120,16 @@ struct RawRepository {
     tls: RawTls,
     /// A proxy for http and https, such as `http://proxy:3128`.
     proxy: Option<String>,
+}
+
+/// How much of an app may be deleted without a person: a delete of more than both waits for `weir approve`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+struct RawGuard {
+    /// So many percent of what the app owns, 0 to 100. Left out: 30.
+    percent: Option<usize>,
+    /// So many objects. Left out: 10.
+    objects: Option<usize>,
 }
 
 /// What is shown to the Git host: a token, or a user and a password.
@@ -279,10 +293,7 @@ fn repository(
         let message = format!("expected a time from {LEAST_INTERVAL} to {MOST_INTERVAL}");
         errors.push(place.key("interval").mark(), message);
     }
-    if raw.heal == Heal::Report {
-        let message = "report is not there yet: expected enforce, which it also is when left out";
-        errors.push(place.key("heal").mark(), message);
-    }
+    let guard = guard(raw.guard, place.key("guard"), errors);
     let manifest = match (raw.path, raw.manifest) {
         (Some(_), Some(_)) => {
             let message = "give either path or manifest: a path means that there is no manifest";
@@ -335,12 +346,27 @@ fn repository(
         policy: Policy {
             suspend: raw.suspend,
             heal: raw.heal,
+            guard,
         },
         targets: targets
             .map(|(name, at)| (name, at.0.based_at(base)))
             .collect(),
     };
     (errors.count() == before).then_some(settings)
+}
+
+fn guard(raw: Option<RawGuard>, place: Place<'_>, errors: &mut Errors<'_>) -> GuardLimits {
+    let Some(raw) = raw else {
+        return GuardLimits::HOST;
+    };
+    let percent = raw.percent.unwrap_or(GuardLimits::HOST.percent);
+    if percent > 100 {
+        errors.push(place.key("percent").mark(), "expected a number from 0 to 100");
+    }
+    GuardLimits {
+        percent,
+        objects: raw.objects.unwrap_or(GuardLimits::HOST.objects),
+    }
 }
 
 pub(super) fn auth(raw: Option<RawAuth>, mark: Mark, base: &Path, errors: &mut Errors<'_>) -> Auth {

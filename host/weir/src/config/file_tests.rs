@@ -28,6 +28,7 @@ repositories:
     interval: 1m
     suspend: true
     heal: enforce
+    guard: { percent: 50 }
     targets: { default: 'dir:./live', prod: 'dir:/srv/prod', eu: 'kube:eu', us: 'kube-secret:fleet/us' }
     auth: { token-file: token }
     tls: { ca-file: ca.pem, client-cert: /c.pem, client-key: key.pem }
@@ -57,6 +58,10 @@ repositories:
     let policy = Policy {
         suspend: true,
         heal: Heal::Enforce,
+        guard: GuardLimits {
+            percent: 50,
+            objects: 10,
+        },
     };
     assert_eq!(shop.policy, policy);
     let places: Vec<_> = shop.targets.values().map(ToString::to_string).collect();

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use weir_core::digest::Digest;
 use weir_core::fault::{Fault, Retry};
+use weir_core::guard::{Cause, GuardLimits, Hold, guard};
 use weir_core::name::{AppName, TargetName};
-use weir_core::plan::Counts;
+use weir_core::object::ResourceId;
+use weir_core::plan::{Counts, PRUNE_ANNOTATION};
 use weir_core::record::{Event, Problem, SyncRecord};
 use weir_core::stake::Outcome;
 use weir_core::status::State;
@@ -14,6 +16,9 @@ use super::outcome::{failed, recount, refusal};
 use super::{Report, Run, Syncer};
 use crate::error::Error;
 use crate::prepare::Prepared;
+
+/// How many kept objects one text names.
+const SHOWN_KEPT: usize = 5;
 
 impl Syncer {
     /// An app that is no longer in the manifest: held, or pruned where it said so while it was there.
@@ -35,13 +40,23 @@ impl Syncer {
         if known.inventory.is_empty() {
             return self.removed(run, vec![]).await;
         }
-        if !known.prune_on_removal {
-            let why = format!(
-                "app {} left the manifest and still has {} objects: they stay. Put it back with `remove: prune`, sync, and take it out again to have them pruned",
-                run.app,
-                known.inventory.len()
-            );
-            return self.hold(run, why).await;
+        let wanted_elsewhere = |id: &ResourceId| {
+            let mut all = prepared.desired.values().flatten();
+            all.any(|ids| ids.contains(id))
+        };
+        let owned = known.inventory.iter().map(|(id, _)| id);
+        let leaving = Hold {
+            cause: Cause::Left,
+            output: nothing_rendered(),
+            deletes: owned
+                .filter(|id| !wanted_elsewhere(id))
+                .cloned()
+                .collect(),
+        };
+        let approval = known.approval.as_ref();
+        let approved = approval.is_some_and(|a| a.covers(leaving.output, &leaving.deletes));
+        if !known.prune_on_removal && !approved && !leaving.deletes.is_empty() {
+            return self.hold_deletes(run, leaving).await;
         }
         let target_name = known.target.unwrap_or_else(TargetName::default_target);
         let looked = match self.target(&target_name) {
@@ -64,7 +79,15 @@ impl Syncer {
             };
             return self.fail(run, &e).await;
         }
-        let output = known.output.unwrap_or_else(|| Digest::of(b""));
+        let (output, kept) = (leaving.output, plan.kept().to_vec());
+        // It said so while it was there: any number may go. What takes more with it needs a person even then.
+        let owned = known.inventory.len();
+        if let Some(hold) = guard(&plan, owned, output, GuardLimits::ANY_NUMBER, approval) {
+            return self.hold_deletes(run, hold).await;
+        }
+        if plan.is_empty() && kept.len() == owned {
+            return self.hold(run, stays(&kept)).await;
+        }
         let applied = match self
             .change(&mut run, &target_name, &target, plan, output)
             .await?
@@ -84,6 +107,8 @@ impl Syncer {
             prune_on_removal: true,
             outcomes: applied.clone(),
             counts,
+            kept: kept.clone(),
+            drifted: Vec::new(),
             problem: problem.clone(),
             micros: run.micros.clone(),
         };
@@ -91,6 +116,9 @@ impl Syncer {
         let left = self
             .journal
             .status(|s| s.apps.get(run.app).map_or(0, |a| a.inventory.len()));
+        if problem.is_none() && left > 0 && left == kept.len() {
+            return self.hold(run, stays(&kept)).await;
+        }
         if problem.is_some() || left > 0 {
             // What is left moves to another app, which takes it when it syncs.
             let state = if problem.is_some() {
@@ -124,18 +152,46 @@ impl Syncer {
         })
     }
 
+    /// Deletes wait for a person.
+    pub(super) async fn hold_deletes(&self, run: Run<'_>, hold: Hold) -> Result<Report, Error> {
+        let (app, id) = (run.app, hold.id().short());
+        let change = match hold.cause {
+            Cause::Left => "put the app back into the manifest to keep them",
+            Cause::Share { .. } | Cause::Precious => {
+                "nothing is changed until then; put them back into the repository to keep them"
+            }
+        };
+        let why = format!(
+            "app {app}: {hold}. To let them go: weir approve {app} --hold {id} ({change})"
+        );
+        self.wait_for_person(run, why, Some(hold)).await
+    }
+
     /// The app waits for a person: why.
     pub(super) async fn hold(&self, run: Run<'_>, why: String) -> Result<Report, Error> {
+        self.wait_for_person(run, why, None).await
+    }
+
+    async fn wait_for_person(
+        &self,
+        run: Run<'_>,
+        why: String,
+        hold: Option<Hold>,
+    ) -> Result<Report, Error> {
         let is_news = self.journal.status(|s| {
             let known = s.apps.get(run.app);
             let same = |p: &Problem| p.message == why;
-            !known.is_some_and(|a| a.state == State::Held && a.problem.as_ref().is_some_and(same))
+            !known.is_some_and(|a| {
+                a.state == State::Held && a.hold == hold && a.problem.as_ref().is_some_and(same)
+            })
         });
+        let stage = if hold.is_some() { "guard" } else { "manifest" };
         if is_news {
-            self.keep(run.app, Event::Held { why: why.clone() }).await?;
+            let why = why.clone();
+            self.keep(run.app, Event::Held { why, hold }).await?;
         }
         let problem = Problem {
-            stage: "manifest".to_owned(),
+            stage: stage.to_owned(),
             fault: Fault::Repository,
             message: why,
         };
@@ -148,4 +204,22 @@ impl Syncer {
             is_news,
         ))
     }
+}
+
+/// The output of an app that is not in the manifest.
+fn nothing_rendered() -> Digest {
+    Digest::of(b"")
+}
+
+/// Why an app that left is still there.
+fn stays(kept: &[ResourceId]) -> String {
+    let mut names: Vec<String> = kept.iter().take(SHOWN_KEPT).map(ToString::to_string).collect();
+    if kept.len() > SHOWN_KEPT {
+        names.push(format!("... and {} more", kept.len() - SHOWN_KEPT));
+    }
+    format!(
+        "the app left the manifest and these stay, since their annotation {PRUNE_ANNOTATION} says so: {}. \
+         Delete them by hand, or take the annotation off them, and they are forgotten or pruned",
+        names.join(", ")
+    )
 }

@@ -1,11 +1,15 @@
 //! What a plan and its outcomes mean for an app: what stands in the way, and what changed in numbers.
 
+use std::collections::BTreeSet;
+
 use weir_cluster::ApplyEvent;
 use weir_core::fault::{Blame as _, Retry};
 use weir_core::name::AppName;
+use weir_core::object::ResourceId;
 use weir_core::plan::{Counts, Plan};
 use weir_core::record::Problem;
-use weir_core::stake::{Ended, Outcome};
+use weir_core::stake::{Ended, Healed, Outcome};
+use weir_core::status::State;
 
 /// How many problems one message names.
 const SHOWN_REFUSALS: usize = 5;
@@ -85,6 +89,30 @@ pub(super) fn soonest(retries: impl Iterator<Item = Retry>) -> Retry {
     }
 }
 
+/// How an app stands when such a plan is wholly done.
+pub(super) fn as_it_should(plan: &Plan) -> State {
+    match plan.drifted().is_empty() {
+        true => State::Synced,
+        false => State::Drifted,
+    }
+}
+
+/// Says of what was put back that it was, where the target does not: a directory, and an object that was gone.
+pub(super) fn healed(outcomes: Vec<Outcome>, heals: &BTreeSet<ResourceId>) -> Vec<Outcome> {
+    let whole = || Healed {
+        field: String::new(),
+        from: None,
+    };
+    let each = outcomes.into_iter().map(|outcome| match outcome.ended {
+        Ended::Created(written) | Ended::Updated(written) if heals.contains(&outcome.id) => Outcome {
+            ended: Ended::Healed(written, vec![whole()]),
+            ..outcome
+        },
+        _ => outcome,
+    });
+    each.collect()
+}
+
 /// What really happened, in numbers.
 pub(super) fn recount(planned: Counts, outcomes: &[Outcome]) -> Counts {
     let mut counts = Counts {
@@ -94,7 +122,7 @@ pub(super) fn recount(planned: Counts, outcomes: &[Outcome]) -> Counts {
     for outcome in outcomes {
         match outcome.ended {
             Ended::Created(_) => counts.created += 1,
-            Ended::Updated(_) => counts.updated += 1,
+            Ended::Updated(_) | Ended::Healed(..) => counts.updated += 1,
             Ended::Pruned => counts.pruned += 1,
             // Written again, and it was as wanted all along; what was confirmed unseen is in the plan's count.
             Ended::Confirmed(_) => {}

@@ -44,7 +44,7 @@ fn placed(namespace: Option<&str>) -> ResourceId {
 fn sent(metadata: Value) -> Value {
     to_apply(
         &claim(),
-        &map(metadata),
+        map(metadata).body(),
         &placed(Some("prod")),
         Precondition::default(),
     )
@@ -70,7 +70,7 @@ fn an_object_is_sent_as_rendered_with_whose_it_is() {
 fn what_is_sent_is_read_back_as_ours() {
     for namespace in [None, Some("prod")] {
         let id = placed(namespace);
-        let body = to_apply(&claim(), &map(json!({})), &id, Precondition::default());
+        let body = to_apply(&claim(), map(json!({})).body(), &id, Precondition::default());
         let metadata: ObjectMeta = serde_json::from_value(body["metadata"].clone()).unwrap();
         assert_eq!(seen(&claim(), &id, &metadata).owner, Owner::Us);
     }
@@ -113,7 +113,7 @@ fn the_longest_names_still_make_labels_that_kubernetes_takes() {
     };
     let body = to_apply(
         &claim,
-        &map(json!({})),
+        map(json!({})).body(),
         &placed(None),
         Precondition::default(),
     );
@@ -130,7 +130,7 @@ fn the_longest_names_still_make_labels_that_kubernetes_takes() {
 fn the_namespace_is_where_the_cluster_has_the_object() {
     let namespace = |rendered: Value, placed_in: Option<&str>| {
         let id = placed(placed_in);
-        let body = to_apply(&claim(), &map(rendered), &id, Precondition::default());
+        let body = to_apply(&claim(), map(rendered).body(), &id, Precondition::default());
         let owner = body["metadata"]["annotations"]["weir.dev/owner"].clone();
         assert_eq!(owner, claim().on(&id), "the owner names the place");
         body["metadata"].get("namespace").cloned()
@@ -168,7 +168,7 @@ fn what_only_the_server_says_is_not_sent() {
     let object = Object::new(copied, origin).unwrap();
     let body = to_apply(
         &claim(),
-        &object,
+        object.body(),
         &placed(Some("prod")),
         Precondition::default(),
     );
@@ -187,7 +187,7 @@ fn a_precondition_travels_as_uid_and_resource_version_and_never_comes_from_the_r
     let sent = |uid, version| {
         let body = to_apply(
             &claim(),
-            &object,
+            object.body(),
             &placed(None),
             Precondition { uid, version },
         );

@@ -121,6 +121,7 @@ impl Cluster {
                     Name::Foreign => Owner::Foreign("a stranger".to_owned()),
                 },
                 leaving: None,
+                keep: false,
             }),
         };
         (0..NAMES).map(|n| (id(n), see(n))).collect()
@@ -262,6 +263,8 @@ impl World {
                 prune_on_removal: false,
                 outcomes,
                 counts: plan.counts(),
+                kept: Vec::new(),
+                drifted: Vec::new(),
                 problem: None,
                 micros: BTreeMap::new(),
             };
@@ -401,6 +404,7 @@ fn an_object_that_is_being_deleted_is_waited_for_and_not_written() {
         mark: Mark::of_content(wanted.digest()),
         owner: Owner::Us,
         leaving: Some("finalizer example.com/wait".to_owned()),
+        keep: false,
     });
     let live = [(wanted.id().clone(), live)].into();
     let plan = plan(

@@ -228,6 +228,8 @@ fn run(world: &World, plan: &Plan, steps: usize, told: bool) -> (World, Status) 
             prune_on_removal: false,
             outcomes,
             counts: plan.counts(),
+            kept: Vec::new(),
+                drifted: Vec::new(),
             problem: None,
             micros: BTreeMap::new(),
         };

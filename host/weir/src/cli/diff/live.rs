@@ -7,6 +7,7 @@ use serde::Serialize;
 use weir_cluster::Target;
 use weir_cluster::dir::DirTarget;
 use weir_cluster::kube::{Change, Compared, KubeTarget};
+use weir_core::manifest::App;
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::object::{Object, Origin, ResourceId};
 use weir_core::owner::Claim;
@@ -88,7 +89,7 @@ pub(super) async fn look(
                 after.extend(objects.iter().map(|o| (key(o), o.clone())));
             }
             Target::Kube(kube) => {
-                let app = (name, repository);
+                let app = (&app.app, repository);
                 fields.extend(differences(kube, app, objects, known.as_ref()).await?);
             }
         }
@@ -118,30 +119,30 @@ async fn known(repository: &RepositoryName, places: &Places) -> Result<Option<Kn
 /// What differs of one app in a cluster.
 async fn differences(
     kube: &KubeTarget,
-    (app, repository): (&AppName, &RepositoryName),
+    (app, repository): (&App, &RepositoryName),
     objects: &[Object],
     known: Option<&Known>,
 ) -> Result<Vec<Difference>, Error> {
     let claim = Claim {
         ledger: known.map(|k| k.ledger.clone()).unwrap_or_default(),
         repository: repository.clone(),
-        app: app.clone(),
+        app: app.name.clone(),
     };
     let held = known.map(|known| {
-        let status = known.status.apps.get(app);
+        let status = known.status.apps.get(&app.name);
         let inventory = status.into_iter().flat_map(|a| a.inventory.iter());
         inventory
             .map(|(id, _)| id.clone())
             .collect::<BTreeSet<ResourceId>>()
     });
-    let compared = kube.compare(&claim, objects, held.as_ref()).await;
+    let compared = kube.compare(&claim, &app.policy, objects, held.as_ref()).await;
     let compared = compared.map_err(|e| Error::stage("observe", &e))?;
     let differs = |c: &Compared| c.change != Change::Unchanged || c.problem.is_some();
     Ok(compared
         .into_iter()
         .filter(differs)
         .map(|compared| Difference {
-            app: app.clone(),
+            app: app.name.clone(),
             compared,
         })
         .collect())

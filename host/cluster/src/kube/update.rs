@@ -1,0 +1,160 @@
+//! Changes to an object that is there: what is taken back from others, what is left to them, what is made anew.
+
+use std::collections::BTreeMap;
+
+use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
+use serde_json::Value;
+use weir_core::guard::is_precious;
+use weir_core::live::{Seen, Version};
+use weir_core::object::{Object, ResourceId};
+use weir_core::policy::{self, Policy, may_recreate};
+use weir_core::stake::{Ended, Healed};
+
+use super::body::{Precondition, seen, written};
+use super::error::{Conflicts, KubeError};
+use super::managed::{Ours, remove_path, remove_pointer};
+use super::run::Run;
+use super::write::{ATTEMPTS, changed};
+
+/// How many healed fields of one object are named.
+const MAX_HEALED: usize = 20;
+
+impl Run<'_> {
+    /// Changes an object of ours. What others took from us is taken back only when `heal` says that we apply just what
+    /// we last applied, or the app says `conflicts: force`; a change through the scale subresource never is. Where a
+    /// field that cannot be changed did, the object is made anew if it says that it may be.
+    pub(super) async fn update(
+        &self,
+        object: &Object,
+        before: &Seen,
+        heal: bool,
+    ) -> Result<Ended, KubeError> {
+        match self.write_over(object, before, heal).await {
+            Err(KubeError::Immutable { .. })
+                if may_recreate(object) == Ok(true) && !is_precious(object.id()) =>
+            {
+                self.prune(object.id(), before).await?;
+                self.create(object).await.map(Ended::Updated)
+            }
+            ended => ended,
+        }
+    }
+
+    async fn write_over(
+        &self,
+        object: &Object,
+        before: &Seen,
+        heal: bool,
+    ) -> Result<Ended, KubeError> {
+        let (resource, id) = self.place(object).await?;
+        let mut body = object.body().clone();
+        // Which fields are ours by now matters only to these: others cost no request more.
+        let mut former = Ours::default();
+        if heal || self.policy.fields(object.id()).next().is_some() {
+            let (_, ours) = self.now(&resource, &id).await?;
+            leave(&mut body, self.policy.fields(object.id()), &ours);
+            former = ours;
+        }
+        let takes = heal || self.policy.conflicts == policy::Conflicts::Force;
+        let mut taken = Conflicts(Vec::new());
+        // The state in which a conflict was judged travels with the request that overrides it.
+        let mut judged: Option<Version> = None;
+        for _ in 0..ATTEMPTS {
+            let only_if = Precondition {
+                uid: before.mark.uid.as_ref(),
+                version: judged.as_ref(),
+            };
+            let force = judged.is_some();
+            let sent = self.send(&body, &resource, &id, only_if, force).await;
+            let conflicts = match sent {
+                Ok(answer) => return Ok(ended(object, before, heal.then_some(&former), &taken, &answer)),
+                Err(KubeError::Conflict(conflicts)) => conflicts,
+                // Somebody was faster: judged anew.
+                Err(KubeError::Changed { .. }) if force => {
+                    judged = None;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if yields(self.policy, object.id(), &conflicts, &mut body) {
+                continue;
+            }
+            if !takes || conflicts.is_of_scale() {
+                return Err(KubeError::Conflict(conflicts));
+            }
+            judged = Some(self.now(&resource, &id).await?.0.version);
+            taken = conflicts;
+        }
+        Err(changed("others change it all the time"))
+    }
+
+    /// What is there now, and which of its fields are ours.
+    async fn now(
+        &self,
+        resource: &ApiResource,
+        id: &ResourceId,
+    ) -> Result<(Seen, Ours), KubeError> {
+        let now = self.target.metadata(resource, id).await?;
+        let Some(now) = now else {
+            return Err(changed("it is gone"));
+        };
+        Ok((seen(self.claim, id, &now.metadata), Ours::of(&now.metadata)))
+    }
+}
+
+/// Takes out of a body what is left to others and is not ours any more: neither set again, nor removed.
+pub(super) fn leave<'a>(body: &mut Value, fields: impl Iterator<Item = &'a str>, ours: &Ours) {
+    for field in fields {
+        if !ours.has(field, body) {
+            remove_pointer(body, field);
+        }
+    }
+}
+
+/// Takes out of a body what the app leaves to the managers that have it; whether there was any.
+pub(super) fn yields(
+    policy: &Policy,
+    id: &ResourceId,
+    conflicts: &Conflicts,
+    body: &mut Value,
+) -> bool {
+    let theirs = conflicts.0.iter();
+    let theirs = theirs.filter(|c| policy.leaves_to(id, c.manager_name()));
+    theirs.fold(false, |any, c| remove_path(body, &c.field) || any)
+}
+
+/// How a write ended, by what it left behind. An apply that changed nothing leaves our entry, and so the mark, as it
+/// was. `former` are the fields that were ours before, of a heal.
+fn ended(
+    object: &Object,
+    before: &Seen,
+    former: Option<&Ours>,
+    taken: &Conflicts,
+    answer: &PartialObjectMeta<DynamicObject>,
+) -> Ended {
+    let written = written(object, answer);
+    if written.mark == before.mark {
+        return Ended::Confirmed(written);
+    }
+    let Some(former) = former else {
+        return Ended::Updated(written);
+    };
+    let from: BTreeMap<&str, &str> = taken
+        .0
+        .iter()
+        .map(|c| (c.field.trim_start_matches('.'), c.manager_name()))
+        .collect();
+    let back = Ours::of(&answer.metadata).beyond(former);
+    let back = back.into_iter().take(MAX_HEALED);
+    let healed: Vec<Healed> = back
+        .map(|field| Healed {
+            from: from.get(field.as_str()).map(|name| (*name).to_owned()),
+            field,
+        })
+        .collect();
+    // Fields that are left to others went, and nothing came back.
+    if healed.is_empty() {
+        return Ended::Confirmed(written);
+    }
+    Ended::Healed(written, healed)
+}

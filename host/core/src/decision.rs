@@ -1,0 +1,128 @@
+//! What a person decides about an app: asked for by `weir`, checked against where the app stands, kept in the log.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::fault::{Blame, Fault, Retry};
+use crate::guard::{Approval, Hold};
+use crate::name::AppName;
+use crate::status::Status;
+
+/// The longest reason that is kept, in characters.
+pub const WHY_CHARS: usize = 1_000;
+
+/// What a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Ask {
+    /// Let the hold of this id go on.
+    Approve {
+        /// What [`Hold::id`] says.
+        hold: Digest,
+    },
+}
+
+impl fmt::Display for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ask::Approve { hold } => write!(f, "the deletes of hold {} may happen", hold.short()),
+        }
+    }
+}
+
+/// A decision, as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Choice {
+    /// These deletes may happen.
+    Approved(Approval),
+}
+
+/// A decision with who made it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// What was decided.
+    pub choice: Choice,
+    /// Who, as their system knows them.
+    pub by: String,
+    /// Why, in their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// Why something cannot be decided now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Undecided {
+    /// There is no such app.
+    #[error("the ledger knows no app {app}; it has: {known}")]
+    NoApp {
+        /// The name.
+        app: AppName,
+        /// The names that there are.
+        known: String,
+    },
+    /// It does not wait for anybody.
+    #[error("app {app} is not held: there is nothing to approve")]
+    NotHeld {
+        /// The app.
+        app: AppName,
+    },
+    /// It waits for a yes to something else by now.
+    #[error(
+        "app {app} is held for something else by now ({}): it would delete other objects, or comes from another output. \
+         Look again: weir approve {app}",
+        now.short()
+    )]
+    OtherHold {
+        /// The app.
+        app: AppName,
+        /// The hold that there is.
+        now: Digest,
+    },
+}
+
+impl Blame for Undecided {
+    fn fault(&self) -> Fault {
+        Fault::Host
+    }
+    fn retry(&self) -> Retry {
+        Retry::OnChange
+    }
+}
+
+/// What an app waits for a person with.
+///
+/// # Errors
+/// When there is no such app, or it waits for nobody.
+pub fn held<'s>(status: &'s Status, app: &AppName) -> Result<&'s Hold, Undecided> {
+    let known = status.apps.get(app).ok_or_else(|| {
+        let known: Vec<&str> = status.apps.keys().map(AppName::as_str).collect();
+        Undecided::NoApp {
+            app: app.clone(),
+            known: known.join(", "),
+        }
+    })?;
+    let hold = known.hold.as_ref();
+    hold.ok_or_else(|| Undecided::NotHeld { app: app.clone() })
+}
+
+/// What was asked for, as it stands in the log, where it fits where the app stands now.
+///
+/// # Errors
+/// When it does not.
+pub fn decide(status: &Status, app: &AppName, ask: &Ask) -> Result<Choice, Undecided> {
+    match ask {
+        Ask::Approve { hold } => {
+            let now = held(status, app)?;
+            if now.id() != *hold {
+                return Err(Undecided::OtherHold {
+                    app: app.clone(),
+                    now: now.id(),
+                });
+            }
+            Ok(Choice::Approved(now.approved()))
+        }
+    }
+}
