@@ -51,7 +51,13 @@ impl Scene {
         let target = format!("dir:{}", self.live.display());
         let repo = self.repo.path();
         self.weir
-            .run(["sync", "--repo", repo.to_str().unwrap(), "--target", &target])
+            .run([
+                "sync",
+                "--repo",
+                repo.to_str().unwrap(),
+                "--target",
+                &target,
+            ])
             .unwrap()
     }
 
@@ -62,7 +68,7 @@ impl Scene {
     }
 
     fn files(&self) -> usize {
-        Listing::read(&self.live).unwrap().paths().count()
+        Listing::read(&self.live).unwrap().paths().len()
     }
 
     fn app(&self) -> Value {
@@ -97,7 +103,10 @@ fn a_commit_that_deletes_much_is_held_and_nothing_of_it_is_applied() {
     assert!(ran.stderr.contains("weir approve web --hold "));
     assert_eq!(Listing::read(&scene.live).unwrap(), before);
     let app = scene.app();
-    assert_eq!((&app["state"], &app["objects"]), (&"held".into(), &20.into()));
+    assert_eq!(
+        (&app["state"], &app["objects"]),
+        (&"held".into(), &20.into())
+    );
     // Asked again, it is said no second time, and is held all the same.
     scene.sync().code(4).unwrap();
     // Put back, it goes on by itself.
@@ -131,7 +140,12 @@ fn an_approval_lets_just_these_deletes_happen_and_says_whose_it_is() {
     assert!(said.contains("the next sync does it"), "{said}");
     scene.sync().code(0).unwrap();
     assert_eq!(scene.files(), 5);
-    let history = scene.weir.run(["history", "web"]).unwrap().success().unwrap();
+    let history = scene
+        .weir
+        .run(["history", "web"])
+        .unwrap()
+        .success()
+        .unwrap();
     let line = history.lines().find(|l| l.contains("decided")).unwrap();
     assert!(
         line.contains("15 deletes may happen (by ") && line.ends_with("the old shop closes"),
@@ -181,14 +195,23 @@ fn a_running_host_does_at_once_what_is_approved() {
     let mut host = scene
         .weir
         .start([
-            "serve", "--repo", repo.to_str().unwrap(), "--target", &target,
-            "--interval", "1h", "--listen", "127.0.0.1:0",
+            "serve",
+            "--repo",
+            repo.to_str().unwrap(),
+            "--target",
+            &target,
+            "--interval",
+            "1h",
+            "--listen",
+            "127.0.0.1:0",
         ])
         .unwrap();
-    host.wait_for_text("nothing to change", PATIENCE).unwrap();
+    host.wait_for_text("says how apps stand", PATIENCE).unwrap();
     scene.push("web/maps.yaml", &maps(0..5));
     scene.weir.run(["refresh"]).unwrap().code(0).unwrap();
-    let line = host.wait_for_text("weir approve web --hold ", PATIENCE).unwrap();
+    let line = host
+        .wait_for_text("weir approve web --hold ", PATIENCE)
+        .unwrap();
     let (_, id) = line.split_once("--hold ").unwrap();
     let id = id.split_whitespace().next().unwrap();
     let other = scene.approve(&["--hold", "0123456789"]).code(2).unwrap();
@@ -239,7 +262,10 @@ fn what_says_that_it_must_not_be_pruned_stays_and_stays_known() {
     let app = scene.app();
     assert_eq!((&app["objects"], &app["kept"]), (&21.into(), &1.into()));
     let quiet = scene.sync().code(0).unwrap().stderr;
-    assert!(quiet.contains("nothing to change") || !quiet.contains("synced to"), "{quiet}");
+    assert!(
+        quiet.contains("nothing to change") || !quiet.contains("synced to"),
+        "{quiet}"
+    );
     // The app goes, too: what is kept keeps it.
     scene.push(
         "weir.yaml",
@@ -254,7 +280,7 @@ fn what_says_that_it_must_not_be_pruned_stays_and_stays_known() {
     );
     assert_eq!(scene.files(), 1);
     let file = Listing::read(&scene.live).unwrap();
-    let file = scene.live.join(file.paths().next().unwrap());
+    let file = scene.live.join(file.paths()[0]);
     std::fs::remove_file(file).unwrap();
     scene.sync().code(0).unwrap();
     assert_eq!(scene.app(), Value::Null);
@@ -263,7 +289,12 @@ fn what_says_that_it_must_not_be_pruned_stays_and_stays_known() {
 #[test]
 fn what_nobody_can_approve_is_said_with_the_way_out() {
     let scene = Scene::new();
-    let unknown = scene.weir.run(["approve", "webb"]).unwrap().code(2).unwrap();
+    let unknown = scene
+        .weir
+        .run(["approve", "webb"])
+        .unwrap()
+        .code(2)
+        .unwrap();
     assert!(
         unknown.stderr.contains("knows no app webb; it has: web"),
         "{}",
@@ -272,7 +303,9 @@ fn what_nobody_can_approve_is_said_with_the_way_out() {
     let elsewhere = ["approve", "web", "--repository", "other"];
     let elsewhere = scene.weir.run(elsewhere).unwrap().code(2).unwrap();
     assert!(
-        elsewhere.stderr.contains("repository other is not in the ledger"),
+        elsewhere
+            .stderr
+            .contains("repository other is not in the ledger"),
         "{}",
         elsewhere.stderr
     );

@@ -13,7 +13,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Query, State};
 use axum::http::{HeaderValue, Method, Request, StatusCode, header};
-use axum::middleware::from_fn;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
 use hyper::client::conn::http1;
@@ -27,7 +27,7 @@ use weir_core::digest::CommitId;
 use weir_core::name::RepositoryName;
 
 use crate::decide::{Asked, DECIDE, NotDecided, decide};
-use crate::routes::{guard, not_found, refuse};
+use crate::routes::{guard, headed, not_found, refuse};
 
 /// Where a refresh is asked for.
 const REFRESH: &str = "/v1/refresh";
@@ -125,7 +125,7 @@ fn router<R: Control>(control: R, within: Duration) -> Router {
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .fallback(not_found)
         .method_not_allowed_fallback(only_post)
-        .layer(from_fn(guard))
+        .layer(from_fn(guard_but_decisions))
         .with_state(Arc::new(control))
 }
 
@@ -198,6 +198,14 @@ fn wanted(it: &impl Control, only: Only) -> Result<BTreeSet<RepositoryName>, Str
             })
         })
         .collect()
+}
+
+/// A decision is the one request that has a body, which has a limit of its own.
+async fn guard_but_decisions(request: axum::extract::Request, next: Next) -> Response {
+    match request.uri().path() {
+        DECIDE => headed(next.run(request).await),
+        _ => guard(request, next).await,
+    }
 }
 
 async fn only_post() -> Response {
@@ -291,7 +299,10 @@ async fn ask(
         .uri(path)
         // HTTP wants one; there is only one host behind this socket.
         .header(header::HOST, HeaderValue::from_static("weir"))
-        .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
+        .header(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )
         .body(Body::from(body))
         .map_err(|e| broken(&e))?;
     // Moves the bytes; how it ends is what the exchange says. It ends when the sender is dropped.

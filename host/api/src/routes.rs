@@ -156,7 +156,7 @@ async fn method_not_allowed() -> Response {
 
 /// Refuses bodies, which no route reads, and adds the headers.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
-    let mut response = if request.body().is_end_stream() {
+    headed(if request.body().is_end_stream() {
         next.run(request).await
     } else {
         let mut response = refuse(StatusCode::PAYLOAD_TOO_LARGE, "a request here has no body");
@@ -165,7 +165,11 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
-    };
+    })
+}
+
+/// An answer with the headers that all have.
+pub(crate) fn headed(mut response: Response) -> Response {
     for (name, value) in HEADERS {
         response
             .headers_mut()

@@ -150,9 +150,15 @@ mod tests {
         let contested = &heals.contested(400)[&id("a")];
         assert_eq!(contested.until, 600);
         let text = contested.to_string();
-        assert!(text.starts_with("data.x (which scaler had set) was healed 5 times within 10 minutes"), "{text}");
+        assert!(
+            text.starts_with("data.x (which scaler had set) was healed 5 times within 10 minutes"),
+            "{text}"
+        );
         assert!(heals.contested(599).contains_key(&id("a")));
-        assert!(heals.contested(600).is_empty(), "the first one is too long ago");
+        assert!(
+            heals.contested(600).is_empty(),
+            "the first one is too long ago"
+        );
     }
 
     #[test]

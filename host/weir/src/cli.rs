@@ -11,8 +11,8 @@ use crate::config::GlobalArgs;
 use crate::error::Error;
 use crate::logs;
 
-mod apps;
 mod approve;
+mod apps;
 mod decide;
 mod diff;
 mod doctor;

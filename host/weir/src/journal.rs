@@ -116,7 +116,10 @@ async fn in_use(places: &Places, error: &LedgerError) -> Error {
 ///
 /// # Errors
 /// [`Undecided`] in the inner one; the outer one is the ledger's.
-pub(crate) async fn decide(journal: &Journal, asked: &Asked) -> Result<Result<(), Undecided>, Error> {
+pub(crate) async fn decide(
+    journal: &Journal,
+    asked: &Asked,
+) -> Result<Result<(), Undecided>, Error> {
     let app = &asked.app;
     let choice = match journal.status(|status| decision::decide(status, app, &asked.ask)) {
         Ok(choice) => choice,

@@ -103,11 +103,7 @@ impl Opening {
         let targets = self.targets(&journal).await?;
         Ok(Opened {
             source: Arc::new(reached.source),
-            syncer: Arc::new(Syncer::new(
-                journal,
-                targets,
-                self.settings.policy.limits(),
-            )),
+            syncer: Arc::new(Syncer::new(journal, targets, self.settings.policy.limits())),
             from: reached.from,
         })
     }

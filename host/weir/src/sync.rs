@@ -26,6 +26,7 @@ use crate::prepare::{Prepared, PreparedApp, Rendered};
 
 mod leave;
 mod outcome;
+pub(crate) use outcome::is_whole;
 use outcome::{as_it_should, failed, healed, recount, refusal, soonest, step_of};
 
 /// Brings apps to their targets.

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::prepare::Prepared;
 use crate::read_model::Publisher;
-use crate::sync::Report;
+use crate::sync::{Report, is_whole};
 
 /// How many objects one sync names.
 const SHOWN_OBJECTS: usize = 20;
@@ -227,6 +227,7 @@ fn tell_report(report: &Report, changed: bool) {
 fn sign(ended: &Ended) -> Option<char> {
     match ended {
         Ended::Created(_) => Some('+'),
+        Ended::Healed(_, healed) if is_whole(healed) => Some('+'),
         Ended::Updated(_) | Ended::Healed(..) => Some('~'),
         Ended::Pruned => Some('-'),
         Ended::Confirmed(_) | Ended::Forgotten | Ended::Failed(_) | Ended::Skipped => None,

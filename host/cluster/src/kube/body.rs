@@ -1,5 +1,6 @@
 //! From a rendered object to what is sent, and from what the API server says to what was seen: pure.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::{ObjectMeta, PartialObjectMeta};
 use serde_json::{Map, Value, json};
 use weir_core::digest::Digest;

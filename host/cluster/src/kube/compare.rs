@@ -164,7 +164,11 @@ impl KubeTarget {
         let before = seen(claim, &placed, &live.metadata);
         let mut problem = coming.owners.then(|| refused(&before)).flatten();
         let mut body = object.body().clone();
-        leave(&mut body, coming.policy.fields(id), &Ours::of(&live.metadata));
+        leave(
+            &mut body,
+            coming.policy.fields(id),
+            &Ours::of(&live.metadata),
+        );
         let tried = self.dry_run(claim, &body, &resource, &placed, Some(&before), false);
         let mut tried = tried.await;
         if let Err(KubeError::Conflict(conflicts)) = &tried

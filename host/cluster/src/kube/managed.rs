@@ -212,10 +212,7 @@ fn is_item(value: &Value, item: &str) -> bool {
             return false;
         }
         let used = values.byte_offset();
-        rest = text
-            .get(used..)
-            .unwrap_or_default()
-            .trim_start_matches(',');
+        rest = text.get(used..).unwrap_or_default().trim_start_matches(',');
     }
     true
 }
@@ -311,15 +308,30 @@ mod tests {
     #[test]
     fn a_path_that_leads_nowhere_changes_nothing() {
         for path in [
-            "", ".", "spec", ".spec.paused", ".spec.template.containers[name=\"db\"].image",
-            ".spec.template.containers[0].image", ".spec.replicas[=1]", ".spec[", ".spec.template.containers[name]",
-            ".spec.template.containers[name=web].image", "[=1]",
+            "",
+            ".",
+            "spec",
+            ".spec.paused",
+            ".spec.template.containers[name=\"db\"].image",
+            ".spec.template.containers[0].image",
+            ".spec.replicas[=1]",
+            ".spec[",
+            ".spec.template.containers[name]",
+            ".spec.template.containers[name=web].image",
+            "[=1]",
         ] {
             let mut body = object();
             assert!(!remove_path(&mut body, path), "{path}");
             assert_eq!(body, object(), "{path}");
         }
-        for pointer in ["", "/", "/spec/paused", "/spec/replicas/x", "/metadata/finalizers/9", "/metadata/finalizers/-"] {
+        for pointer in [
+            "",
+            "/",
+            "/spec/paused",
+            "/spec/replicas/x",
+            "/metadata/finalizers/9",
+            "/metadata/finalizers/-",
+        ] {
             let mut body = object();
             remove_pointer(&mut body, pointer);
             assert_eq!(body, object(), "{pointer}");

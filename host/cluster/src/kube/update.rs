@@ -67,7 +67,15 @@ impl Run<'_> {
             let force = judged.is_some();
             let sent = self.send(&body, &resource, &id, only_if, force).await;
             let conflicts = match sent {
-                Ok(answer) => return Ok(ended(object, before, heal.then_some(&former), &taken, &answer)),
+                Ok(answer) => {
+                    return Ok(ended(
+                        object,
+                        before,
+                        heal.then_some(&former),
+                        &taken,
+                        &answer,
+                    ));
+                }
                 Err(KubeError::Conflict(conflicts)) => conflicts,
                 // Somebody was faster: judged anew.
                 Err(KubeError::Changed { .. }) if force => {

@@ -29,7 +29,13 @@ impl Run<'_> {
     /// Makes an object where nothing was.
     pub(super) async fn create(&self, object: &Object) -> Result<Written, KubeError> {
         let (resource, id) = self.place(object).await?;
-        let sent = self.send(object.body(), &resource, &id, Precondition::default(), false);
+        let sent = self.send(
+            object.body(),
+            &resource,
+            &id,
+            Precondition::default(),
+            false,
+        );
         Ok(written(object, &sent.await?))
     }
 
@@ -121,7 +127,10 @@ impl Run<'_> {
     }
 
     /// Where an object goes.
-    pub(super) async fn place(&self, object: &Object) -> Result<(ApiResource, ResourceId), KubeError> {
+    pub(super) async fn place(
+        &self,
+        object: &Object,
+    ) -> Result<(ApiResource, ResourceId), KubeError> {
         let (id, version) = (object.id(), version_of(object));
         let kinds = self.target.kinds().await?;
         let served = kinds.get(&id.group, &id.kind);

@@ -80,7 +80,11 @@ fn ignore(raw: &RawIgnore, place: Place<'_>, errors: &mut Errors<'_>) -> Ignore 
             errors.push(mark, message);
         }
     }
-    if raw.manager.as_deref().is_some_and(|m| m.is_empty() || m == "weir") {
+    if raw
+        .manager
+        .as_deref()
+        .is_some_and(|m| m.is_empty() || m == "weir")
+    {
         let message = "expected the name of another field manager than weir";
         errors.push(place.key("manager").mark(), message);
     }

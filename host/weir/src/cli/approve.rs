@@ -62,6 +62,10 @@ fn shown(repository: &RepositoryName, app: &AppName, hold: &Hold) -> String {
         let mark = if is_precious(id) { "!" } else { "-" };
         text.push_str(&format!("  {mark} {id}\n"));
     }
-    text.push_str(&format!("output {}, hold {}\n", hold.output.short(), hold.id().short()));
+    text.push_str(&format!(
+        "output {}, hold {}\n",
+        hold.output.short(),
+        hold.id().short()
+    ));
     text
 }

@@ -108,7 +108,8 @@ pub(super) async fn decide(
     match ask_decide(&socket_path(&places.state)?, &asked).await {
         Ok(()) => output::print(&format!("{}; the host does it now\n", asked.ask)),
         Err(ControlError::NoHost) => {
-            let journal = Journal::open(open_ledger(places).await?, asked.repository.clone()).await?;
+            let journal =
+                Journal::open(open_ledger(places).await?, asked.repository.clone()).await?;
             let kept = journal::decide(&journal, &asked).await?;
             kept.map_err(|e| Error::stage("record", &e))?;
             output::print(&format!("{}; the next sync does it\n", asked.ask))
@@ -127,7 +128,9 @@ fn confirmed(question: &str, flag: &str) -> Result<bool, Error> {
     }
     let wrong = |e: std::io::Error| Error::host("approve", format!("terminal: {e}"));
     let mut out = std::io::stderr().lock();
-    write!(out, "{question} [y/N] ").and_then(|()| out.flush()).map_err(wrong)?;
+    write!(out, "{question} [y/N] ")
+        .and_then(|()| out.flush())
+        .map_err(wrong)?;
     let mut answer = String::new();
     stdin.lock().read_line(&mut answer).map_err(wrong)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -182,6 +182,13 @@ fn outcome(ended: Ended, waited: Option<Duration>) -> Result<Done, Error> {
     if let Some(waited) = waited {
         settled(&ended, waited)?;
     }
+    // What was held before as well was not said while it ran, and whoever ran this wants to know why.
+    let held = ended.reports.values().filter(|r| r.state == State::Held);
+    for report in held.filter(|r| !r.is_news) {
+        if let Some(problem) = &report.problem {
+            tracing::warn!(app = %report.app, "still held: {}", problem.message);
+        }
+    }
     Ok(if ended.reports.values().any(|r| r.state == State::Held) {
         Done::Held
     } else {

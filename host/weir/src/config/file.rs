@@ -361,7 +361,10 @@ fn guard(raw: Option<RawGuard>, place: Place<'_>, errors: &mut Errors<'_>) -> Gu
     };
     let percent = raw.percent.unwrap_or(GuardLimits::HOST.percent);
     if percent > 100 {
-        errors.push(place.key("percent").mark(), "expected a number from 0 to 100");
+        errors.push(
+            place.key("percent").mark(),
+            "expected a number from 0 to 100",
+        );
     }
     GuardLimits {
         percent,

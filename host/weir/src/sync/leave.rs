@@ -48,10 +48,7 @@ impl Syncer {
         let leaving = Hold {
             cause: Cause::Left,
             output: nothing_rendered(),
-            deletes: owned
-                .filter(|id| !wanted_elsewhere(id))
-                .cloned()
-                .collect(),
+            deletes: owned.filter(|id| !wanted_elsewhere(id)).cloned().collect(),
         };
         let approval = known.approval.as_ref();
         let approved = approval.is_some_and(|a| a.covers(leaving.output, &leaving.deletes));
@@ -161,9 +158,8 @@ impl Syncer {
                 "nothing is changed until then; put them back into the repository to keep them"
             }
         };
-        let why = format!(
-            "app {app}: {hold}. To let them go: weir approve {app} --hold {id} ({change})"
-        );
+        let why =
+            format!("app {app}: {hold}. To let them go: weir approve {app} --hold {id} ({change})");
         self.wait_for_person(run, why, Some(hold)).await
     }
 
@@ -213,7 +209,11 @@ fn nothing_rendered() -> Digest {
 
 /// Why an app that left is still there.
 fn stays(kept: &[ResourceId]) -> String {
-    let mut names: Vec<String> = kept.iter().take(SHOWN_KEPT).map(ToString::to_string).collect();
+    let mut names: Vec<String> = kept
+        .iter()
+        .take(SHOWN_KEPT)
+        .map(ToString::to_string)
+        .collect();
     if kept.len() > SHOWN_KEPT {
         names.push(format!("... and {} more", kept.len() - SHOWN_KEPT));
     }

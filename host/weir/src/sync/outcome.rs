@@ -97,20 +97,27 @@ pub(super) fn as_it_should(plan: &Plan) -> State {
     }
 }
 
-/// Says of what was put back that it was, where the target does not: a directory, and an object that was gone.
+/// Says of what was put back that it was, where the target does not: of a directory's file, and of an object that was
+/// gone.
 pub(super) fn healed(outcomes: Vec<Outcome>, heals: &BTreeSet<ResourceId>) -> Vec<Outcome> {
-    let whole = || Healed {
-        field: String::new(),
-        from: None,
+    let put_back = |written, field: &str| {
+        let field = field.to_owned();
+        Ended::Healed(written, vec![Healed { field, from: None }])
     };
-    let each = outcomes.into_iter().map(|outcome| match outcome.ended {
-        Ended::Created(written) | Ended::Updated(written) if heals.contains(&outcome.id) => Outcome {
-            ended: Ended::Healed(written, vec![whole()]),
-            ..outcome
-        },
-        _ => outcome,
+    let each = outcomes.into_iter().map(|Outcome { id, ended }| {
+        let ended = match ended {
+            Ended::Created(written) if heals.contains(&id) => put_back(written, ""),
+            Ended::Updated(written) if heals.contains(&id) => put_back(written, "content"),
+            ended => ended,
+        };
+        Outcome { id, ended }
     });
     each.collect()
+}
+
+/// Whether an object was gone and is there again.
+pub(crate) fn is_whole(healed: &[Healed]) -> bool {
+    healed.iter().any(|healed| healed.field.is_empty())
 }
 
 /// What really happened, in numbers.
@@ -122,7 +129,9 @@ pub(super) fn recount(planned: Counts, outcomes: &[Outcome]) -> Counts {
     for outcome in outcomes {
         match outcome.ended {
             Ended::Created(_) => counts.created += 1,
-            Ended::Updated(_) | Ended::Healed(..) => counts.updated += 1,
+            Ended::Updated(_) => counts.updated += 1,
+            Ended::Healed(_, ref fields) if is_whole(fields) => counts.created += 1,
+            Ended::Healed(..) => counts.updated += 1,
             Ended::Pruned => counts.pruned += 1,
             // Written again, and it was as wanted all along; what was confirmed unseen is in the plan's count.
             Ended::Confirmed(_) => {}

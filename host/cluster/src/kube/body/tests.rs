@@ -70,7 +70,12 @@ fn an_object_is_sent_as_rendered_with_whose_it_is() {
 fn what_is_sent_is_read_back_as_ours() {
     for namespace in [None, Some("prod")] {
         let id = placed(namespace);
-        let body = to_apply(&claim(), map(json!({})).body(), &id, Precondition::default());
+        let body = to_apply(
+            &claim(),
+            map(json!({})).body(),
+            &id,
+            Precondition::default(),
+        );
         let metadata: ObjectMeta = serde_json::from_value(body["metadata"].clone()).unwrap();
         assert_eq!(seen(&claim(), &id, &metadata).owner, Owner::Us);
     }

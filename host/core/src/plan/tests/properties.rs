@@ -229,7 +229,7 @@ fn run(world: &World, plan: &Plan, steps: usize, told: bool) -> (World, Status) 
             outcomes,
             counts: plan.counts(),
             kept: Vec::new(),
-                drifted: Vec::new(),
+            drifted: Vec::new(),
             problem: None,
             micros: BTreeMap::new(),
         };

@@ -135,7 +135,9 @@ async fn differences(
             .map(|(id, _)| id.clone())
             .collect::<BTreeSet<ResourceId>>()
     });
-    let compared = kube.compare(&claim, &app.policy, objects, held.as_ref()).await;
+    let compared = kube
+        .compare(&claim, &app.policy, objects, held.as_ref())
+        .await;
     let compared = compared.map_err(|e| Error::stage("observe", &e))?;
     let differs = |c: &Compared| c.change != Change::Unchanged || c.problem.is_some();
     Ok(compared
