@@ -38,8 +38,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(280);
 const WAIT_FOR_ANSWER: Duration = Duration::from_secs(300);
 /// How long a caller waits until the host takes its connection.
 const WAIT_FOR_HOST: Duration = Duration::from_secs(10);
-/// The most bytes that a caller may send.
-const BODY_BYTES: usize = 64 << 10;
+/// The most bytes that a caller may send: an adoption names each object, of which an app may have thousands.
+const BODY_BYTES: usize = 8 << 20;
 /// The most bytes of an answer that a caller reads.
 const ANSWER_BYTES: usize = 1 << 20;
 

@@ -6,6 +6,7 @@
 //!   apply has no create-only form: that nothing was there is known from the look before.
 //! - An object that nobody touched since we wrote it costs no request: its managed fields say so.
 
+mod adopt;
 mod body;
 mod compare;
 mod connect;
@@ -30,7 +31,7 @@ use weir_core::live::Live;
 use weir_core::name::RepositoryName;
 use weir_core::object::ResourceId;
 
-pub use compare::{Change, Compared};
+pub use compare::{Change, Compare, Compared};
 pub use connect::{KubeAccess, KubePlace};
 pub use error::{Conflicts, FieldConflict, KubeError};
 use kinds::Kinds;

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
 use crate::guard::{Approval, Hold};
+use crate::live::Uid;
 use crate::name::AppName;
+use crate::object::ResourceId;
 use crate::status::Status;
 
 /// The longest reason that is kept, in characters.
@@ -22,12 +24,24 @@ pub enum Ask {
         /// What [`Hold::id`] says.
         hold: Digest,
     },
+    /// Take over these objects, which somebody else made.
+    Adopt(Adoption),
+}
+
+/// Objects that an app takes over, for as long as it renders to this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adoption {
+    /// The digest of the whole render.
+    pub output: Digest,
+    /// The objects, and which of those that ever had that name.
+    pub objects: Vec<(ResourceId, Uid)>,
 }
 
 impl fmt::Display for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Ask::Approve { hold } => write!(f, "the deletes of hold {} may happen", hold.short()),
+            Ask::Adopt(adoption) => write!(f, "{} objects are taken over", adoption.objects.len()),
         }
     }
 }
@@ -38,6 +52,8 @@ impl fmt::Display for Ask {
 pub enum Choice {
     /// These deletes may happen.
     Approved(Approval),
+    /// These objects are taken over.
+    Adopted(Adoption),
 }
 
 /// A decision with who made it.
@@ -114,6 +130,8 @@ pub fn held<'s>(status: &'s Status, app: &AppName) -> Result<&'s Hold, Undecided
 /// When it does not.
 pub fn decide(status: &Status, app: &AppName, ask: &Ask) -> Result<Choice, Undecided> {
     match ask {
+        // What is there by then decides: another object of the name, or another output, is not what was shown.
+        Ask::Adopt(adoption) => Ok(Choice::Adopted(adoption.clone())),
         Ask::Approve { hold } => {
             let now = held(status, app)?;
             if now.id() != *hold {

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
 use crate::heals::Contested;
 use crate::inventory::{Holding, Inventory};
-use crate::live::{Live, Owner, Seen};
+use crate::live::{Live, Owner, Seen, Uid};
 use crate::name::AppName;
 use crate::object::{Object, ResourceId};
 use crate::policy::Policy;
@@ -37,6 +37,8 @@ pub struct Others {
     pub holds: BTreeMap<ResourceId, Held>,
     /// Objects that other apps want at this commit.
     pub wants: BTreeMap<ResourceId, AppName>,
+    /// Objects that a person said this app takes over from whoever made them.
+    pub adopts: BTreeMap<ResourceId, Uid>,
 }
 
 /// One thing to do. Its precondition is part of it.
@@ -121,12 +123,12 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::NotOurs => f.write_str(
-                "something is already there that Weir did not make: move it away, or take the object out of the repository",
+                "something is already there that Weir did not make: take it over (weir adopt APP shows what that would change), move it away, or take the object out of the repository",
             ),
             Refusal::OwnedBy(app) => write!(f, "app {app} has it: one of the two must leave it out"),
             Refusal::Foreign(who) => write!(
                 f,
-                "{who} has it: take it out there first, or take the object out of this repository"
+                "{who} has it: take it out there first, take it over (weir adopt APP), or take the object out of this repository"
             ),
             Refusal::Leaving(why) => write!(f, "it is being deleted, and made again once it is gone: {why}"),
             Refusal::Unknown(why) => write!(f, "what is there could not be read: {why}"),
@@ -149,6 +151,7 @@ pub struct Plan {
     refused: Vec<(ResourceId, Refusal)>,
     kept: Vec<ResourceId>,
     heals: BTreeSet<ResourceId>,
+    adopts: BTreeSet<ResourceId>,
     drifted: Vec<ResourceId>,
     policy: Policy,
     unchanged: usize,
@@ -170,6 +173,10 @@ impl Plan {
     /// Objects that come over from another app of the repository.
     pub fn taken(&self) -> &BTreeMap<ResourceId, AppName> {
         &self.taken
+    }
+    /// Objects that were somebody else's, and are taken over.
+    pub fn adopts(&self) -> &BTreeSet<ResourceId> {
+        &self.adopts
     }
     /// Objects to update that were seen with just what an interrupted run had staked, with that content: its
     /// write did happen, so they are ours, whatever comes now.
@@ -258,12 +265,12 @@ pub fn plan(
         }
         // It moves here: what the other app held, we hold, and no more surely.
         let holding = held.map_or_else(|| inventory.get(id), |held| Some(&held.holding));
-        match step(
-            object,
-            holding,
-            held.is_some(),
-            live.get(id).unwrap_or(&unknown),
-        ) {
+        let here = live.get(id).unwrap_or(&unknown);
+        let adopts = adopts(here, holding, others.adopts.get(id));
+        if adopts {
+            plan.adopts.insert(id.clone());
+        }
+        match step(object, holding, held.is_some() || adopts, here, adopts) {
             Ok(Some(step)) => {
                 if let (Step::Update { seen, .. }, Some(Holding::Intended(staked))) =
                     (&step, holding)
@@ -288,7 +295,8 @@ pub fn plan(
     }
     plan.apply = apply.into_values().collect();
     // A prune needs a complete apply: with one object refused, nothing is deleted.
-    if plan.refused.is_empty() {
+    // What was just taken over is looked at by a person first.
+    if plan.refused.is_empty() && plan.adopts.is_empty() {
         prune(desired, inventory, live, others, &mut plan);
     }
     plan
@@ -300,6 +308,7 @@ fn step(
     holding: Option<&Holding>,
     moves: bool,
     live: &Live,
+    adopts: bool,
 ) -> Result<Option<Step>, Refusal> {
     let seen = match live {
         Live::Unknown(why) => return Err(Refusal::Unknown(why.clone())),
@@ -307,7 +316,9 @@ fn step(
         Live::Absent => return Ok(Some(Step::Create(object.clone()))),
         Live::Present(seen) => seen,
     };
-    whose(seen, holding)?;
+    if !adopts {
+        whose(seen, holding)?;
+    }
     if let Some(why) = &seen.leaving {
         return Err(Refusal::Leaving(why.clone()));
     }
@@ -332,6 +343,17 @@ fn step(
         seen: seen.clone(),
         heal,
     }))
+}
+
+/// Whether an object is somebody else's and is the one that a person said is taken over.
+fn adopts(live: &Live, holding: Option<&Holding>, adopted: Option<&Uid>) -> bool {
+    match (live, adopted) {
+        (Live::Present(seen), Some(uid)) => {
+            let strangers = matches!(seen.owner, Owner::Nobody | Owner::Foreign(_));
+            strangers && seen.mark.uid.as_ref() == Some(uid) && whose(seen, holding).is_err()
+        }
+        _ => false,
+    }
 }
 
 /// Whether a step only puts back what was written: the live side changed, or went.

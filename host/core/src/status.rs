@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision::{Choice, Decision};
+use crate::decision::{Adoption, Choice, Decision};
 use crate::digest::{CommitId, Digest};
 use crate::guard::{Approval, Hold};
 use crate::heals::Heals;
@@ -68,6 +68,9 @@ pub struct AppStatus {
     /// A person's yes that was not wholly used yet.
     #[serde(default)]
     pub approval: Option<Approval>,
+    /// What a person said that it takes over, until it has.
+    #[serde(default)]
+    pub adoption: Option<Adoption>,
     /// What nobody wants any more and stays, since it says that it must not be pruned.
     #[serde(default)]
     pub kept: Vec<ResourceId>,
@@ -176,6 +179,7 @@ impl AppStatus {
                 self.approval = Some(approval.clone());
                 self.hold = None;
             }
+            Choice::Adopted(adoption) => self.adoption = Some(adoption.clone()),
         }
     }
 
@@ -213,6 +217,7 @@ impl AppStatus {
         if sync.problem.is_none() {
             // All that it allowed has happened.
             self.approval = None;
+            self.adoption = None;
             self.commit = sync.commit;
             self.output = Some(sync.output);
         }

@@ -11,6 +11,7 @@ use crate::config::GlobalArgs;
 use crate::error::Error;
 use crate::logs;
 
+mod adopt;
 mod approve;
 mod apps;
 mod decide;
@@ -60,6 +61,8 @@ enum Command {
     Diff(diff::DiffArgs),
     /// List the apps that this host knows, and how each one stands
     Apps(apps::AppsArgs),
+    /// Take over objects that somebody else made, after showing what that changes
+    Adopt(Box<adopt::AdoptArgs>),
     /// Let deletes happen that the guard holds, after showing which
     Approve(approve::ApproveArgs),
     /// Show what happened, newest first
@@ -151,6 +154,7 @@ fn run(cli: Cli) -> Result<Done, Error> {
         Command::Render(args) => on_runtime(render::render(&global, &args)),
         Command::Diff(args) => on_runtime(diff::diff(&global, &args)),
         Command::Apps(args) => on_runtime(apps::apps(&global, &args)),
+        Command::Adopt(args) => on_runtime(adopt::adopt(&global, &args)),
         Command::Approve(args) => on_runtime(approve::approve(&global, &args)),
         Command::History(args) => on_runtime(history::history(&global, &args)),
         Command::Doctor(args) => on_runtime(doctor::doctor(&global, &args)),

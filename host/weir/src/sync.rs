@@ -10,6 +10,7 @@ use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_core::guard::{GuardLimits, Hold, guard};
 use weir_core::health::Summary;
 use weir_core::inventory::Inventory;
+use weir_core::live::Uid;
 use weir_core::manifest::{App, Removal};
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
@@ -150,7 +151,10 @@ impl Syncer {
         };
         let objects = rendered.validated.objects();
         let output = rendered.validated.output();
-        let plan = match self.look(&mut run, prepared, &target, objects).await {
+        let plan = match self
+            .look(&mut run, prepared, &target, objects, Some(output))
+            .await
+        {
             Ok(plan) => self.under(app, plan),
             Err(e) => return self.fail(run, &e).await,
         };
@@ -217,6 +221,16 @@ impl Syncer {
         Ok(run.report(applied, counts, state, problem, retry, true))
     }
 
+    /// What a person said that the app takes over, as long as it renders to what they saw.
+    fn adopted(&self, app: &AppName, output: Option<Digest>) -> BTreeMap<ResourceId, Uid> {
+        self.journal.status(|s| {
+            let known = s.apps.get(app).and_then(|a| a.adoption.as_ref());
+            let adoption = known.filter(|adoption| Some(adoption.output) == output);
+            let objects = adoption.map(|adoption| adoption.objects.iter().cloned());
+            objects.into_iter().flatten().collect()
+        })
+    }
+
     /// A plan as the app, and the host, keep its objects where others change them.
     fn under(&self, app: &App, plan: Plan) -> Plan {
         let mut policy = app.policy.clone();
@@ -246,8 +260,9 @@ impl Syncer {
         prepared: &Prepared,
         target: &Target,
         desired: &[Object],
+        output: Option<Digest>,
     ) -> Result<Plan, Error> {
-        let (inventory, others) = self.journal.status(|s| {
+        let (inventory, mut others) = self.journal.status(|s| {
             let here = neighbours(s, prepared, run.app);
             let inventories: BTreeMap<AppName, &Inventory> = s
                 .apps
@@ -264,6 +279,7 @@ impl Syncer {
             wanted.retain(|name, _| here.contains(name));
             (own, Others::of(run.app, &inventories, &wanted))
         });
+        others.adopts = self.adopted(run.app, output);
         let held: BTreeSet<ResourceId> = inventory.iter().map(|(id, _)| id.clone()).collect();
         let claim = self.journal.claim(run.app);
         let live = target.observe(&claim, desired, &held).await;

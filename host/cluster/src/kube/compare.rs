@@ -8,14 +8,15 @@ use kube::core::{ApiResource, DynamicObject};
 use serde::Serialize;
 use serde_json::Value;
 use weir_core::fields::{FieldChange, Fields, MaskKey};
-use weir_core::live::{Live, Owner, Seen};
+use weir_core::live::{Live, Owner, Seen, Uid};
 use weir_core::object::{Object, ResourceId};
 use weir_core::owner::Claim;
 use weir_core::policy::{self, Policy};
 use weir_core::scope;
 
+use super::adopt::{body_of, is_former};
 use super::body::{MANAGER, Precondition, seen, to_apply};
-use super::error::KubeError;
+use super::error::{Conflicts, KubeError};
 use super::look::{unknown_kind, version_of};
 use super::managed::Ours;
 use super::update::{leave, yields};
@@ -48,6 +49,18 @@ pub struct Compared {
     /// What a sync would stop at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// Somebody else made it, and this is which one: an adoption would take it over.
+    #[serde(skip)]
+    pub stranger: Option<Uid>,
+}
+
+/// What is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compare {
+    /// What the next sync would do.
+    Sync,
+    /// What it would do if it took over what somebody else made.
+    Adopt,
 }
 
 /// What all objects of one comparison are looked at with.
@@ -60,6 +73,8 @@ struct Coming<'a> {
     namespaces: BTreeSet<String>,
     /// Whether it matters whose an object is.
     owners: bool,
+    /// What is compared with.
+    with: Compare,
 }
 
 impl KubeTarget {
@@ -71,7 +86,7 @@ impl KubeTarget {
     pub async fn compare(
         &self,
         claim: &Claim,
-        policy: &Policy,
+        (policy, with): (&Policy, Compare),
         wanted: &[Object],
         held: Option<&BTreeSet<ResourceId>>,
     ) -> Result<Vec<Compared>, KubeError> {
@@ -90,6 +105,7 @@ impl KubeTarget {
                 .map(|id| id.name.clone())
                 .collect(),
             owners: held.is_some(),
+            with,
         };
         let each: Vec<_> = wanted
             .iter()
@@ -162,6 +178,12 @@ impl KubeTarget {
             };
         };
         let before = seen(claim, &placed, &live.metadata);
+        let strange = matches!(before.owner, Owner::Nobody | Owner::Foreign(_));
+        if coming.with == Compare::Adopt && strange && before.leaving.is_none() {
+            let adopted =
+                self.compare_adopted(claim, object, coming, (&resource, &placed), &live, key);
+            return adopted.await;
+        }
         let mut problem = coming.owners.then(|| refused(&before)).flatten();
         let mut body = object.body().clone();
         leave(
@@ -202,6 +224,57 @@ impl KubeTarget {
             },
             fields,
             problem,
+            stranger: None,
+        })
+    }
+
+    /// The same for an object that would be taken over.
+    async fn compare_adopted(
+        &self,
+        claim: &Claim,
+        object: &Object,
+        coming: &Coming<'_>,
+        (resource, placed): (&ApiResource, &ResourceId),
+        live: &DynamicObject,
+        key: &MaskKey,
+    ) -> Result<Compared, KubeError> {
+        let id = object.id();
+        let before = seen(claim, placed, &live.metadata);
+        let mut body = body_of(object, coming.policy, &live.metadata);
+        let tried = self.dry_run(claim, &body, resource, placed, Some(&before), false);
+        let mut problem = None;
+        if let Err(KubeError::Conflict(conflicts)) = tried.await {
+            let others = Conflicts(
+                conflicts
+                    .0
+                    .iter()
+                    .filter(|c| !is_former(Some(c.manager_name())))
+                    .cloned()
+                    .collect(),
+            );
+            yields(coming.policy, id, &others, &mut body);
+            let refuses = coming.policy.conflicts == policy::Conflicts::Refuse;
+            let stay = Conflicts(
+                others
+                    .0
+                    .into_iter()
+                    .filter(|c| !coming.policy.leaves_to(id, c.manager_name()))
+                    .collect(),
+            );
+            problem =
+                (refuses && !stay.0.is_empty()).then(|| KubeError::Conflict(stay).to_string());
+        }
+        let after = self
+            .dry_run(claim, &body, resource, placed, Some(&before), true)
+            .await?;
+        let after = Fields::of(id, &self.adopted(&live.metadata, &after), key);
+        let now = serde_json::to_value(live).unwrap_or(Value::Null);
+        Ok(Compared {
+            object: id.clone(),
+            change: Change::Updated,
+            fields: Fields::of(id, &now, key).changes(&after),
+            problem,
+            stranger: before.mark.uid,
         })
     }
 
@@ -240,6 +313,7 @@ fn made(object: &Object, key: &MaskKey) -> Compared {
         change: Change::Created,
         fields: Fields::default().changes(&fields),
         problem: None,
+        stranger: None,
     }
 }
 
@@ -278,5 +352,6 @@ fn pruned(object: ResourceId, live: &Live) -> Option<Compared> {
         change: Change::Pruned,
         fields: Vec::new(),
         problem,
+        stranger: None,
     })
 }

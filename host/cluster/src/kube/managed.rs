@@ -17,6 +17,11 @@ const MAX_FIELDS: usize = 10_000;
 pub(super) struct Ours(Value);
 
 impl Ours {
+    /// Of an entry's fields.
+    pub(super) fn from_fields(fields: Value) -> Ours {
+        Ours(fields)
+    }
+
     /// Of an object's metadata.
     pub(super) fn of(metadata: &ObjectMeta) -> Ours {
         let entry = our_entry(metadata);
@@ -62,8 +67,47 @@ impl Ours {
     }
 }
 
+/// Whether nothing is below a place of an entry.
+pub(super) fn is_leaf(fields: &Value) -> bool {
+    fields
+        .as_object()
+        .is_none_or(|map| map.keys().all(|key| key == "."))
+}
+
+/// Adds an entry's fields to others.
+pub(super) fn join(fields: &mut Value, more: &Value) {
+    if let (Value::Object(map), Value::Object(more)) = (&mut *fields, more) {
+        for (key, below) in more {
+            match map.get_mut(key) {
+                Some(at) => join(at, below),
+                None => {
+                    map.insert(key.clone(), below.clone());
+                }
+            }
+        }
+    }
+}
+
+/// Takes fields that another entry has out of these; what is then empty goes, too.
+pub(super) fn subtract(fields: &mut Value, less: &Value) {
+    let (Value::Object(map), Value::Object(less)) = (&mut *fields, less) else {
+        return;
+    };
+    for (key, below) in less {
+        let Some(at) = map.get_mut(key) else { continue };
+        if is_leaf(at) {
+            map.remove(key);
+            continue;
+        }
+        subtract(at, below);
+        if is_leaf(at) {
+            map.remove(key);
+        }
+    }
+}
+
 /// What an entry says of a list's item.
-fn item_in<'a>(fields: &'a Value, item: &Value) -> Option<&'a Value> {
+pub(super) fn item_in<'a>(fields: &'a Value, item: &Value) -> Option<&'a Value> {
     let is_it = |key: &str| match key.split_once(':') {
         Some(("k", keys)) => serde_json::from_str::<Map<String, Value>>(keys)
             .is_ok_and(|keys| keys.iter().all(|(k, v)| item.get(k) == Some(v))),
@@ -265,6 +309,28 @@ mod tests {
         let beyond: Vec<String> = now.beyond(&before).into_iter().collect();
         assert_eq!(beyond, ["data.b", "spec.ports[{\"port\":80}].name"]);
         assert!(now.beyond(&now).is_empty());
+    }
+
+    #[test]
+    fn entries_are_joined_and_subtracted_field_by_field() {
+        let mut fields =
+            json!({"f:data": {"f:a": {}}, "f:spec": {"k:{\"n\":1}": {".": {}, "f:x": {}}}});
+        let other = json!({"f:data": {"f:b": {}}, "f:spec": {"k:{\"n\":1}": {"f:y": {}}}});
+        let before = fields.clone();
+        join(&mut fields, &other);
+        assert_eq!(
+            fields,
+            json!({"f:data": {"f:a": {}, "f:b": {}}, "f:spec": {"k:{\"n\":1}": {".": {}, "f:x": {}, "f:y": {}}}})
+        );
+        subtract(&mut fields, &before);
+        assert_eq!(
+            fields,
+            json!({"f:data": {"f:b": {}}, "f:spec": {"k:{\"n\":1}": {"f:y": {}}}})
+        );
+        subtract(&mut fields, &other);
+        assert_eq!(fields, json!({}));
+        subtract(&mut fields, &other);
+        assert_eq!(fields, json!({}));
     }
 
     fn object() -> Value {

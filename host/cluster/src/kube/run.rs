@@ -1,10 +1,12 @@
 //! One run of a staked plan against the cluster: wave by wave, many at once within a wave, definitions
 //! established before what they define.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::{StreamExt as _, stream};
 use weir_core::fault::Blame as _;
+use weir_core::object::ResourceId;
 use weir_core::owner::Claim;
 use weir_core::plan::{Plan, Step, Wave};
 use weir_core::policy::Policy;
@@ -19,6 +21,7 @@ pub(super) struct Run<'a> {
     pub(super) target: &'a KubeTarget,
     pub(super) claim: &'a Claim,
     pub(super) policy: &'a Policy,
+    adopts: &'a BTreeSet<ResourceId>,
     on_event: &'a (dyn Fn(ApplyEvent) + Send + Sync),
     written: AtomicUsize,
     pruned: AtomicUsize,
@@ -37,6 +40,7 @@ impl KubeTarget {
             target: self,
             claim,
             policy: plan.policy(),
+            adopts: plan.adopts(),
             on_event,
             written: AtomicUsize::new(0),
             pruned: AtomicUsize::new(0),
@@ -98,7 +102,10 @@ impl Run<'_> {
             }
             Step::Update { object, seen, heal } => {
                 event(ApplyEvent::BeforeWrite, &self.written, 0);
-                let ended = self.update(object, seen, *heal).await?;
+                let ended = match self.adopts.contains(object.id()) {
+                    true => self.adopt(object, seen).await?,
+                    false => self.update(object, seen, *heal).await?,
+                };
                 event(ApplyEvent::AfterWrite, &self.written, 1);
                 Ok(ended)
             }

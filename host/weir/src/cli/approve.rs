@@ -41,7 +41,7 @@ pub(super) async fn approve(global: &GlobalArgs, args: &ApproveArgs) -> Result<D
         }
         None => Confirm::Ask {
             question: "Let them go?",
-            flag: format!("--hold {}", id.short()),
+            flag: format!("--hold {}, or --yes for whatever it is by then", id.short()),
         },
     };
     let asked = Ask::Approve { hold: id };

@@ -123,7 +123,7 @@ fn confirmed(question: &str, flag: &str) -> Result<bool, Error> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Error::Usage(format!(
-            "nobody can be asked here, since stdin is no terminal: give {flag}, or --yes for whatever it is by then"
+            "nobody can be asked here, since stdin is no terminal: give {flag}"
         )));
     }
     let wrong = |e: std::io::Error| Error::host("approve", format!("terminal: {e}"));

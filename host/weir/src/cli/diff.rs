@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
+use weir_cluster::kube::Compare;
 use weir_core::name::AppName;
 use weir_core::object::{Object, ResourceId};
 use weir_core::redact;
@@ -16,7 +17,7 @@ use crate::config::{GlobalArgs, RepoArgs, TargetBinding};
 use crate::error::Error;
 use crate::prepare::{Prepared, prepare};
 
-mod live;
+pub(super) mod live;
 
 /// What `weir diff` takes.
 #[derive(Debug, clap::Args)]
@@ -50,11 +51,11 @@ pub(super) struct DiffArgs {
 }
 
 /// What differs. As JSON one list.
-struct Report {
+pub(super) struct Report {
     /// Objects compared as texts: of two revisions, or with a directory.
     texts: Vec<Difference>,
     /// Objects of a cluster, compared field by field.
-    fields: Vec<live::Difference>,
+    pub(super) fields: Vec<live::Difference>,
 }
 
 impl Serialize for Report {
@@ -134,7 +135,7 @@ pub(super) async fn diff(global: &GlobalArgs, args: &DiffArgs) -> Result<Done, E
         },
         None => {
             let name = args.repo.reach()?.name;
-            live::look(&after, &name, &args.targets, &places).await?
+            live::look(&after, &name, &args.targets, &places, Compare::Sync).await?
         }
     };
     match args.output {

@@ -103,6 +103,7 @@ fn row(entry: &Entry) -> Vec<String> {
 fn decided(decision: &Decision) -> String {
     let what = match &decision.choice {
         Choice::Approved(approval) => format!("{} deletes may happen", approval.deletes.len()),
+        Choice::Adopted(adoption) => format!("{} objects are taken over", adoption.objects.len()),
     };
     let why = decision.why.as_deref().map(first_line);
     let why = why.map_or_else(String::new, |why| format!(": {why}"));

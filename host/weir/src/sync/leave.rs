@@ -58,7 +58,7 @@ impl Syncer {
         let target_name = known.target.unwrap_or_else(TargetName::default_target);
         let looked = match self.target(&target_name) {
             Ok(target) => self
-                .look(&mut run, prepared, &target, &[])
+                .look(&mut run, prepared, &target, &[], None)
                 .await
                 .map(|plan| (target, plan)),
             Err(e) => Err(e),

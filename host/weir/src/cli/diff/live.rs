@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use weir_cluster::Target;
 use weir_cluster::dir::DirTarget;
-use weir_cluster::kube::{Change, Compared, KubeTarget};
+use weir_cluster::kube::{Change, Compare, Compared, KubeTarget};
+use weir_core::live::Uid;
 use weir_core::manifest::App;
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::object::{Object, Origin, ResourceId};
@@ -24,15 +25,21 @@ use crate::prepare::Prepared;
 
 /// One object of a cluster that differs, or that a sync would stop at.
 #[derive(Debug, Serialize)]
-pub(super) struct Difference {
+pub(in crate::cli) struct Difference {
     app: AppName,
     #[serde(flatten)]
     compared: Compared,
 }
 
 impl Difference {
+    /// The object and which of its name, where an adoption would take it over.
+    pub(in crate::cli) fn stranger(&self) -> Option<(ResourceId, Uid)> {
+        let uid = self.compared.stranger.clone()?;
+        Some((self.compared.object.clone(), uid))
+    }
+
     /// The word for what becomes of it.
-    pub(super) fn word(&self) -> &'static str {
+    pub(in crate::cli) fn word(&self) -> &'static str {
         match self.compared.change {
             Change::Unchanged => "unchanged",
             Change::Created => "created",
@@ -42,7 +49,7 @@ impl Difference {
     }
 
     /// A heading, a line for each field, and what stands in the way.
-    pub(super) fn text(&self, colour: bool) -> String {
+    pub(in crate::cli) fn text(&self, colour: bool) -> String {
         let Difference { app, compared } = self;
         let mut out = format!("{} {} (app {app})\n", self.word(), compared.object);
         for field in &compared.fields {
@@ -65,11 +72,12 @@ struct Known {
 }
 
 /// Compares what is wanted with what the targets hold.
-pub(super) async fn look(
+pub(in crate::cli) async fn look(
     wanted: &Prepared,
     repository: &RepositoryName,
     targets: &[TargetBinding],
     places: &Places,
+    with: Compare,
 ) -> Result<Report, Error> {
     let known = known(repository, places).await?;
     let mut open = BTreeMap::new();
@@ -90,7 +98,7 @@ pub(super) async fn look(
             }
             Target::Kube(kube) => {
                 let app = (&app.app, repository);
-                fields.extend(differences(kube, app, objects, known.as_ref()).await?);
+                fields.extend(differences(kube, app, objects, known.as_ref(), with).await?);
             }
         }
     }
@@ -122,6 +130,7 @@ async fn differences(
     (app, repository): (&App, &RepositoryName),
     objects: &[Object],
     known: Option<&Known>,
+    with: Compare,
 ) -> Result<Vec<Difference>, Error> {
     let claim = Claim {
         ledger: known.map(|k| k.ledger.clone()).unwrap_or_default(),
@@ -136,7 +145,7 @@ async fn differences(
             .collect::<BTreeSet<ResourceId>>()
     });
     let compared = kube
-        .compare(&claim, &app.policy, objects, held.as_ref())
+        .compare(&claim, (&app.policy, with), objects, held.as_ref())
         .await;
     let compared = compared.map_err(|e| Error::stage("observe", &e))?;
     let differs = |c: &Compared| c.change != Change::Unchanged || c.problem.is_some();
