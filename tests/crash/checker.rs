@@ -60,7 +60,8 @@ fn picture(apps: &[(&str, &[&str], bool)], objects: Vec<Value>) -> Picture {
 
 fn wanted(all: &[(&str, &str)]) -> BTreeMap<Place, Owner> {
     let all = all.iter();
-    all.map(|(name, app)| (place(name), format!("git/{app}"))).collect()
+    all.map(|(name, app)| (place(name), format!("git/{app}")))
+        .collect()
 }
 
 fn named(broken: &[Violation]) -> Vec<(Rule, Place)> {
@@ -69,14 +70,20 @@ fn named(broken: &[Violation]) -> Vec<(Rule, Place)> {
 
 #[test]
 fn where_all_is_well_nothing_is_said() {
-    let picture = picture(&[("web", &["a", "b"], true)], vec![map("a", "web", "1"), map("b", "web", "2")]);
+    let picture = picture(
+        &[("web", &["a", "b"], true)],
+        vec![map("a", "web", "1"), map("b", "web", "2")],
+    );
     let all = wanted(&[("a", "web"), ("b", "web")]);
     assert_eq!(picture.settled(&all, &BTreeSet::new()), []);
 }
 
 #[test]
 fn what_carries_our_name_and_is_in_no_inventory_is_named() {
-    let picture = picture(&[("web", &["a"], true)], vec![map("a", "web", "1"), map("lost", "web", "2")]);
+    let picture = picture(
+        &[("web", &["a"], true)],
+        vec![map("a", "web", "1"), map("lost", "web", "2")],
+    );
     assert_eq!(named(&picture.always()), [(Rule::Tracked, place("lost"))]);
 }
 
@@ -93,7 +100,10 @@ fn a_copy_of_our_name_and_the_name_of_another_ledger_are_somebody_elses() {
 
 #[test]
 fn what_two_apps_hold_is_named() {
-    let picture = picture(&[("web", &["a"], true), ("db", &["a"], true)], vec![map("a", "web", "1")]);
+    let picture = picture(
+        &[("web", &["a"], true), ("db", &["a"], true)],
+        vec![map("a", "web", "1")],
+    );
     assert_eq!(named(&picture.always()), [(Rule::OwnedOnce, place("a"))]);
 }
 
@@ -139,7 +149,10 @@ fn what_goes_or_is_replaced_while_it_is_wanted_is_named_and_what_a_commit_droppe
     assert_eq!(memory.look(&both, &all), []);
     let mut other = memory.clone();
     let replaced = picture(held, vec![map("a", "web", "1"), map("b", "web", "3")]);
-    assert_eq!(named(&other.look(&replaced, &all)), [(Rule::Kept, place("b"))]);
+    assert_eq!(
+        named(&other.look(&replaced, &all)),
+        [(Rule::Kept, place("b"))]
+    );
     let gone = picture(held, vec![map("a", "web", "1")]);
     assert_eq!(named(&other.look(&gone, &all)), [(Rule::Kept, place("b"))]);
     other.deleted_by_hand(&place("b"));

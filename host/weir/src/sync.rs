@@ -8,10 +8,9 @@ use weir_cluster::Target;
 use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_core::health::Summary;
-use weir_core::inventory::Inventory;
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
-use weir_core::plan::{Counts, Others, Plan, plan};
+use weir_core::plan::{Counts, Neighbours, Plan, plan};
 use weir_core::record::{Event, Problem, Record, SyncRecord};
 use weir_core::stake::{Applied, Outcome, Staked, stake};
 use weir_core::status::{State, Status};
@@ -20,6 +19,7 @@ use crate::crash::crash_point;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::prepare::{Prepared, PreparedApp, Rendered};
+use crate::turns::Pulse;
 
 mod leave;
 mod outcome;
@@ -58,6 +58,7 @@ pub(crate) struct Report {
 struct Run<'a> {
     app: &'a AppName,
     commit: Option<CommitId>,
+    pulse: Pulse,
     micros: BTreeMap<String, u64>,
     lap: Instant,
 }
@@ -87,14 +88,20 @@ impl Syncer {
         })
     }
 
-    /// Syncs one app of a prepared commit, or removes one that left its manifest.
+    /// Syncs one app of a prepared commit, or removes one that left its manifest. Each step of it is a sign of life.
     ///
     /// # Errors
     /// When the ledger cannot keep what happened; all else is in the report.
-    pub(crate) async fn sync(&self, prepared: &Prepared, app: &AppName) -> Result<Report, Error> {
+    pub(crate) async fn sync(
+        &self,
+        prepared: &Prepared,
+        app: &AppName,
+        pulse: Pulse,
+    ) -> Result<Report, Error> {
         let run = Run {
             app,
             commit: prepared.commit,
+            pulse,
             micros: BTreeMap::new(),
             lap: Instant::now(),
         };
@@ -204,22 +211,19 @@ impl Syncer {
         target: &Target,
         desired: &[Object],
     ) -> Result<Plan, Error> {
-        let (inventory, others) = self.journal.status(|s| {
-            let here = neighbours(s, prepared, run.app);
-            let inventories: BTreeMap<AppName, &Inventory> = s
-                .apps
-                .iter()
-                .filter(|(name, _)| here.contains(name))
-                .map(|(name, app)| (name.clone(), &app.inventory))
-                .collect();
-            let own = s
-                .apps
-                .get(run.app)
-                .map(|a| a.inventory.clone())
-                .unwrap_or_default();
-            let mut wanted = prepared.desired.clone();
-            wanted.retain(|name, _| here.contains(name));
-            (own, Others::of(run.app, &inventories, &wanted))
+        let (inventory, others) = self.journal.holders(|s, holders| {
+            let own = s.apps.get(run.app).map(|a| a.inventory.clone());
+            let own = own.unwrap_or_default();
+            let all = Neighbours {
+                status: s,
+                holders,
+                desired: &prepared.desired,
+                wants: &prepared.wants,
+            };
+            let ids = desired.iter().map(Object::id);
+            let ids = ids.chain(own.iter().map(|(id, _)| id));
+            let others = all.others(run.app, ids, |name| lands_there(s, prepared, run.app, name));
+            (own, others)
         });
         let held: BTreeSet<ResourceId> = inventory.iter().map(|(id, _)| id.clone()).collect();
         let claim = self.journal.claim(run.app);
@@ -255,7 +259,11 @@ impl Syncer {
         crash_point("after-stake");
         run.done("stake");
         let claim = self.journal.claim(run.app);
-        let on_event = Arc::new(|event| crash_point(step_of(event)));
+        let pulse = run.pulse.clone();
+        let on_event = Arc::new(move |event| {
+            pulse.beat();
+            crash_point(step_of(event));
+        });
         let applied = target.apply(&claim, staked, on_event).await;
         crash_point("applied");
         run.done("apply");
@@ -309,6 +317,7 @@ impl Run<'_> {
         let spent = u64::try_from(self.lap.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.micros.insert(stage.to_owned(), spent);
         self.lap = Instant::now();
+        self.pulse.beat();
     }
 
     fn report(
@@ -334,20 +343,16 @@ impl Run<'_> {
     }
 }
 
-/// The apps that may have to do with the same objects: those that land where this one does, and those of which
-/// that is not known. One identity in two targets is two objects.
-fn neighbours<'s>(
-    status: &'s Status,
-    prepared: &'s Prepared,
-    app: &AppName,
-) -> BTreeSet<&'s AppName> {
-    let meant = |name: &AppName| prepared.apps.get(name).map(|a| &a.app.target);
+/// Whether an app may have to do with the same objects as another one: it lands where that one does, or where is not
+/// known. One identity in two targets is two objects.
+fn lands_there(status: &Status, prepared: &Prepared, app: &AppName, other: &AppName) -> bool {
+    fn meant<'p>(prepared: &'p Prepared, name: &AppName) -> Option<&'p TargetName> {
+        prepared.apps.get(name).map(|a| &a.app.target)
+    }
     let known = |name: &AppName| status.apps.get(name).and_then(|a| a.target.as_ref());
-    let own = meant(app).or(known(app));
-    let lands_here = |name: &AppName| match (meant(name), known(name)) {
+    let own = meant(prepared, app).or(known(app));
+    match (meant(prepared, other), known(other)) {
         (None, None) => true,
         (meant, known) => meant == own || (known.is_some() && known == own),
-    };
-    let all = status.apps.keys().chain(prepared.apps.keys());
-    all.filter(|name| lands_here(name)).collect()
+    }
 }

@@ -89,7 +89,10 @@ mod tests {
             ("fast", "`fast`"),
         ] {
             let refused = asked(words).unwrap_err();
-            assert!(refused.contains(part) && refused.contains("cargo xtask crash"), "{refused}");
+            assert!(
+                refused.contains(part) && refused.contains("cargo xtask crash"),
+                "{refused}"
+            );
         }
     }
 }

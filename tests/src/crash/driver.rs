@@ -199,7 +199,8 @@ impl<'a> Driver<'a> {
             Some((step, passes)) => format!("to be killed at {step} after {passes}"),
             None => "to be killed from outside".to_owned(),
         };
-        self.history.note(format!("{}: {command}, {how}", self.round));
+        self.history
+            .note(format!("{}: {command}, {how}", self.round));
         self.is_settled = false;
         let end = if serves {
             self.serve(&mut random, step)?
@@ -252,7 +253,12 @@ impl<'a> Driver<'a> {
         (step, if first { 0 } else { random.below(most) })
     }
 
-    fn start(&mut self, command: &str, more: &[&str], step: Option<&(String, u64)>) -> Result<Serving> {
+    fn start(
+        &mut self,
+        command: &str,
+        more: &[&str],
+        step: Option<&(String, u64)>,
+    ) -> Result<Serving> {
         self.done.runs += 1;
         if let Some((step, passes)) = step {
             let armed = format!("{step}={passes}*off->return");

@@ -34,11 +34,19 @@ impl History {
         if broken.is_empty() {
             return Ok(());
         }
-        let mut shown: Vec<String> = broken.iter().take(BROKEN).map(ToString::to_string).collect();
+        let mut shown: Vec<String> = broken
+            .iter()
+            .take(BROKEN)
+            .map(ToString::to_string)
+            .collect();
         if broken.len() > BROKEN {
             shown.push(format!("... and {} more", broken.len() - BROKEN));
         }
-        bail!("{when}, {} rules are broken:\n  {}", broken.len(), shown.join("\n  "))
+        bail!(
+            "{when}, {} rules are broken:\n  {}",
+            broken.len(),
+            shown.join("\n  ")
+        )
     }
 
     /// What a failure says: how to repeat it and what came before, all of which is written to a file.

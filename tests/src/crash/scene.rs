@@ -102,7 +102,15 @@ impl Scene {
         let (repo, files) = (self.repo.path(), self.directory());
         let files = format!("files=dir:{}", text(&files)?);
         let words = [
-            command, "--repo", text(&repo)?, "--name", REPOSITORY, "--target", "kube:", "--target", &files,
+            command,
+            "--repo",
+            text(&repo)?,
+            "--name",
+            REPOSITORY,
+            "--target",
+            "kube:",
+            "--target",
+            &files,
         ];
         self.weir.start(words.iter().chain(more))
     }
@@ -118,7 +126,11 @@ impl Scene {
         let came_back = self.away && random.percent(60);
         self.away &= !came_back;
         self.broken = None;
-        let (gone, changed, moved) = (self.drop_some(random), self.change(random), self.moves(random));
+        let (gone, changed, moved) = (
+            self.drop_some(random),
+            self.change(random),
+            self.moves(random),
+        );
         let added = self.add(random, came_back);
         self.change_files(random);
         let more = if came_back { ", three is back" } else { "" };
@@ -182,7 +194,9 @@ impl Scene {
         for _ in 0..2 + random.below(4) {
             let all: Vec<usize> = self.wanted.keys().copied().collect();
             let Some(n) = random.pick(&all) else { break };
-            let Some(app) = self.wanted.get(&n).map(|w| w.app) else { break };
+            let Some(app) = self.wanted.get(&n).map(|w| w.app) else {
+                break;
+            };
             if self.dropped[app] < DROPS && self.of_app(app).len() > 2 {
                 self.dropped[app] += 1;
                 self.wanted.remove(&n);
@@ -210,8 +224,12 @@ impl Scene {
     fn moves(&mut self, random: &mut Random) -> usize {
         let mut moved = 0;
         for _ in 0..MOVES {
-            let Some(n) = random.pick(&self.free()) else { break };
-            let Some(app) = self.wanted.get(&n).map(|w| w.app) else { break };
+            let Some(n) = random.pick(&self.free()) else {
+                break;
+            };
+            let Some(app) = self.wanted.get(&n).map(|w| w.app) else {
+                break;
+            };
             let to = if app == 0 { 1 } else { 0 };
             // The last ones stay: an app without objects is an error.
             if self.of_app(app).len() > 2 {
@@ -222,7 +240,9 @@ impl Scene {
     }
 
     fn move_to(&mut self, n: usize, app: usize) -> usize {
-        let Some(wanted) = self.wanted.get_mut(&n) else { return 0 };
+        let Some(wanted) = self.wanted.get_mut(&n) else {
+            return 0;
+        };
         wanted.app = app;
         self.fresh.insert(n);
         1
@@ -233,12 +253,19 @@ impl Scene {
         let (guest, room) = GUEST;
         while self.wanted.len() < OBJECTS {
             // What was edited by hand and then dropped comes back once that is settled.
-            let free = (0..POOL).filter(|n| !self.wanted.contains_key(n) && !self.edited.contains(n));
-            let Some(n) = random.pick(&free.collect::<Vec<_>>()) else { break };
+            let free =
+                (0..POOL).filter(|n| !self.wanted.contains_key(n) && !self.edited.contains(n));
+            let Some(n) = random.pick(&free.collect::<Vec<_>>()) else {
+                break;
+            };
             let of_guest = self.of_app(guest).len();
             let is_first = (came_back || self.commits == 1) && of_guest < 3;
             let to_guest = !self.away && of_guest < room && random.percent(10);
-            let app = if is_first || to_guest { guest } else { usize::from(random.percent(50)) };
+            let app = if is_first || to_guest {
+                guest
+            } else {
+                usize::from(random.percent(50))
+            };
             let value = random.next();
             self.wanted.insert(n, Wanted { app, value });
             self.fresh.insert(n);
@@ -271,11 +298,20 @@ impl Scene {
                 self.repo.remove(&file)?;
                 continue;
             }
-            let remove = if app == GUEST.0 { ", remove: prune" } else { "" };
+            let remove = if app == GUEST.0 {
+                ", remove: prune"
+            } else {
+                ""
+            };
             manifest.push_str(&format!("  - {{ name: {name}, path: {file}{remove} }}\n"));
             let of_app = self.wanted.iter().filter(|(_, w)| w.app == app);
             let mut text: String = of_app
-                .map(|(n, w)| format!("---\n{}\n", objects::object(*n, self.namespace(*n), w.value)))
+                .map(|(n, w)| {
+                    format!(
+                        "---\n{}\n",
+                        objects::object(*n, self.namespace(*n), w.value)
+                    )
+                })
                 .collect();
             if self.broken == Some(app) {
                 text.push_str("---\n[this is no object\n");
@@ -315,7 +351,11 @@ impl Scene {
         };
         *self.edits.entry(n).or_default() += 1;
         self.edited.insert(n);
-        let (kind, namespace, name) = (objects::resource(n), self.namespace(n).to_owned(), objects::name(n));
+        let (kind, namespace, name) = (
+            objects::resource(n),
+            self.namespace(n).to_owned(),
+            objects::name(n),
+        );
         let place = self.place(n);
         match random.below(10) {
             0..=5 => {
@@ -338,7 +378,8 @@ impl Scene {
 
     fn wanted(&self) -> BTreeMap<Place, Owner> {
         let all = self.wanted.iter();
-        all.map(|(n, w)| (self.place(*n), format!("{REPOSITORY}/{}", APPS[w.app]))).collect()
+        all.map(|(n, w)| (self.place(*n), format!("{REPOSITORY}/{}", APPS[w.app])))
+            .collect()
     }
 
     fn picture(&self) -> Result<Picture> {
@@ -346,7 +387,9 @@ impl Scene {
         let mut picture = Picture::take(&ledger, &["default"], &self.cluster, &self.kinds)?;
         let here = |object: &Value| {
             let namespace = object["metadata"]["namespace"].as_str();
-            self.namespaces.iter().any(|n| Some(n.as_str()) == namespace)
+            self.namespaces
+                .iter()
+                .any(|n| Some(n.as_str()) == namespace)
         };
         picture.others.retain(here);
         Ok(picture)
@@ -387,7 +430,9 @@ impl Scene {
     pub(super) fn settled(&mut self) -> Result<Vec<Violation>> {
         let (picture, wanted) = (self.picture()?, self.wanted());
         let unrendered = self.broken.iter();
-        let unrendered = unrendered.map(|app| format!("{REPOSITORY}/{}", APPS[*app])).collect();
+        let unrendered = unrendered
+            .map(|app| format!("{REPOSITORY}/{}", APPS[*app]))
+            .collect();
         let mut broken = picture.settled(&wanted, &unrendered);
         broken.extend(self.memory.look(&picture, &wanted));
         broken.extend(self.files_are_kept());
@@ -397,7 +442,11 @@ impl Scene {
             let value = found.and_then(|f| objects::value_of(&f.object));
             if value != Some(wanted.value) {
                 let detail = format!("its value is {value:?}, Git says {}", wanted.value);
-                broken.push(Violation { rule: Rule::There, place, detail });
+                broken.push(Violation {
+                    rule: Rule::There,
+                    place,
+                    detail,
+                });
             }
         }
         for n in POOL..POOL + FILES {
@@ -433,7 +482,8 @@ impl Scene {
                 json!({ "name": "theirs", "namespace": namespace, "labels": labels }),
                 json!({ "name": "derived", "namespace": namespace, "labels": labels, "annotations": { "weir.dev/owner": annotation } }),
             ] {
-                let object = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata });
+                let object =
+                    json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata });
                 self.plane.admin().apply(&object.to_string())?;
             }
         }
@@ -445,7 +495,11 @@ impl Scene {
     /// Whether what is somebody else's is as it was.
     pub(super) fn strangers_are_untouched(&self) -> Result<()> {
         let now = self.picture()?.others;
-        ensure!(now == self.strangers, "what is somebody else's was {:?} and is {now:?}", self.strangers);
+        ensure!(
+            now == self.strangers,
+            "what is somebody else's was {:?} and is {now:?}",
+            self.strangers
+        );
         Ok(())
     }
 }

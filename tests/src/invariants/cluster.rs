@@ -216,7 +216,10 @@ impl Picture {
                 broken.push(violation(Rule::There, place, detail));
             }
             Some(found) if found.owner != *owner => {
-                let detail = format!("{owner} holds it and it carries the name of {}", found.owner);
+                let detail = format!(
+                    "{owner} holds it and it carries the name of {}",
+                    found.owner
+                );
                 broken.push(violation(Rule::There, place, detail));
             }
             Some(_) => {}
