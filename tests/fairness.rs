@@ -27,7 +27,7 @@ fn map(name: &str, value: &str) -> String {
 
 /// Apps by name, each with its target's name and namespace.
 fn manifest<'a>(apps: impl IntoIterator<Item = (String, &'a str, &'a str)>) -> String {
-    let mut text = String::from("version: 1\napps:\n");
+    let mut text = String::from("version: 1\ntargets: { files: {} }\napps:\n");
     for (name, target, namespace) in apps {
         let target = format!("{{ name: {target}, namespace: {namespace} }}");
         writeln!(

@@ -3,6 +3,7 @@
 //! All that is random comes from a seed, but for what a process was doing when a kill from outside hit it.
 
 mod driver;
+mod files;
 mod history;
 mod objects;
 mod random;

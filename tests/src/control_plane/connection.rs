@@ -89,7 +89,8 @@ impl Connection {
             ..PatchParams::default()
         };
         let api = self.api(kind, namespace);
-        let answer = api.patch(name, &params, &Patch::Merge(patch));
+        let patch = Patch::Merge(patch);
+        let answer = api.patch(name, &params, &patch);
         there(self.runtime.block_on(answer).map(drop))
             .with_context(|| format!("editing {namespace}/{name}"))
     }

@@ -219,7 +219,7 @@ impl<'a> Driver<'a> {
         }
         let broken = self.scene.always()?;
         self.history.check(&context, &broken)?;
-        if random.percent(20) {
+        if random.percent(25) {
             self.settle(&format!("a whole run after run {}", self.round))?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::invariants::cluster::Place;
 
 /// All objects that may be in the cluster: what a commit deletes, a later one may bring back.
 pub(super) const POOL: usize = 110;
-/// Those above are in the directory.
+/// How many more may be in the directory. Their numbers follow.
 pub(super) const FILES: usize = 14;
 
 /// Where values of service accounts stand.
@@ -27,8 +27,11 @@ pub(super) fn resource(n: usize) -> ApiResource {
     connection::kind(group, "v1", kind)
 }
 
-/// The group and the kind of an object of the pool: mostly maps.
+/// The group and the kind of an object: mostly maps, and in the directory nothing else.
 fn kind(n: usize) -> (&'static str, &'static str) {
+    if n >= POOL {
+        return ("", "ConfigMap");
+    }
     match n % 10 {
         1 => ("", "Secret"),
         2 => ("", "ServiceAccount"),

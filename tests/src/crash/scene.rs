@@ -7,17 +7,16 @@ use anyhow::{Context as _, Result, ensure};
 use kube::core::ApiResource;
 use serde_json::{Value, json};
 
-use super::objects::{self, FILES, POOL};
+use super::files::Files;
+use super::objects::{self, POOL};
 use super::random::Random;
-use crate::controlplane::{Connection, ControlPlane, With};
+use crate::control_plane::{Connection, ControlPlane, With};
 use crate::invariants::cluster::{Memory, Owner, Picture, Place, Rule, Violation};
 use crate::weir::text;
 use crate::{Repo, Serving, Weir};
 
 /// What Git wants in the cluster at any time, about.
 const OBJECTS: usize = 84;
-/// What Git wants in the directory.
-const FILES_WANTED: usize = 10;
 /// What one app may lose between two whole runs.
 const DROPS: usize = 8;
 /// What one commit moves to another app at most.
@@ -43,9 +42,7 @@ pub(super) struct Scene {
     cluster: Connection,
     kinds: Vec<ApiResource>,
     wanted: BTreeMap<usize, Wanted>,
-    files: BTreeMap<usize, u64>,
-    /// Files that were there while they were wanted without a break.
-    files_seen: BTreeSet<usize>,
+    files: Files,
     memory: Memory,
     /// What commits did to objects since the last whole run.
     fresh: BTreeSet<usize>,
@@ -79,8 +76,7 @@ impl Scene {
             cluster: Connection::open(admin.kubeconfig())?,
             kinds: objects::kinds(),
             wanted: BTreeMap::new(),
-            files: BTreeMap::new(),
-            files_seen: BTreeSet::new(),
+            files: Files::default(),
             memory: Memory::default(),
             fresh: BTreeSet::new(),
             edited: BTreeSet::new(),
@@ -91,7 +87,7 @@ impl Scene {
             strangers: Vec::new(),
             commits: 0,
             weir,
-            plane: plane,
+            plane,
         };
         scene.commit(random)?;
         Ok(scene)
@@ -132,7 +128,7 @@ impl Scene {
             self.moves(random),
         );
         let added = self.add(random, came_back);
-        self.change_files(random);
+        self.files.change(random);
         let more = if came_back { ", three is back" } else { "" };
         let what = format!("+{added} ~{changed} >{moved} -{gone}{more}");
         self.write()?;
@@ -209,7 +205,7 @@ impl Scene {
     fn change(&mut self, random: &mut Random) -> usize {
         let mut changed = 0;
         for n in self.free() {
-            if random.percent(35) {
+            if random.percent(20) {
                 let value = random.next();
                 if let Some(wanted) = self.wanted.get_mut(&n) {
                     wanted.value = value;
@@ -274,28 +270,14 @@ impl Scene {
         added
     }
 
-    fn change_files(&mut self, random: &mut Random) {
-        let all: Vec<usize> = self.files.keys().copied().collect();
-        for n in all {
-            if random.percent(30) {
-                self.files.insert(n, random.next());
-            } else if random.percent(15) && self.files.len() > 2 {
-                self.files.remove(&n);
-                self.files_seen.remove(&n);
-            }
-        }
-        while self.files.len() < FILES_WANTED {
-            let n = POOL + usize::try_from(random.below(FILES as u64)).unwrap_or_default();
-            self.files.entry(n).or_insert_with(|| random.next());
-        }
-    }
-
     fn write(&mut self) -> Result<()> {
-        let mut manifest = String::from("version: 1\napps:\n");
+        let mut manifest = String::from("version: 1\ntargets: { files: {} }\napps:\n");
         for (app, name) in APPS.iter().enumerate() {
             let file = format!("{name}.yaml");
             if app == GUEST.0 && self.away {
-                self.repo.remove(&file)?;
+                if self.repo.path().join(&file).exists() {
+                    self.repo.remove(&file)?;
+                }
                 continue;
             }
             let remove = if app == GUEST.0 {
@@ -319,10 +301,7 @@ impl Scene {
             self.repo.write(&file, text)?;
         }
         manifest.push_str("  - { name: files, path: files.yaml, target: { name: files } }\n");
-        let files = self.files.iter();
-        let text: String = files
-            .map(|(n, value)| format!("---\n{}\n", objects::object(*n, self.namespace(*n), *value)))
-            .collect();
+        let text = self.files.text(&self.namespaces);
         self.repo.write("files.yaml", text)?;
         self.repo.write("weir.yaml", manifest)?;
         self.repo.commit(&format!("Change {}", self.commits))?;
@@ -400,30 +379,9 @@ impl Scene {
         let picture = self.picture()?;
         let mut broken = picture.always();
         broken.extend(self.memory.look(&picture, &self.wanted()));
-        broken.extend(self.files_are_kept());
+        let folder = self.directory();
+        broken.extend(self.files.always(&folder, &self.namespaces));
         Ok(broken)
-    }
-
-    fn files_are_kept(&mut self) -> Vec<Violation> {
-        let mut broken = Vec::new();
-        for n in self.files.keys() {
-            let path = self.file(*n);
-            if path.is_file() {
-                self.files_seen.insert(*n);
-            } else if self.files_seen.contains(n) {
-                broken.push(Violation {
-                    rule: Rule::Kept,
-                    place: path.display().to_string(),
-                    detail: "the file was there and is gone".to_owned(),
-                });
-            }
-        }
-        broken
-    }
-
-    fn file(&self, n: usize) -> PathBuf {
-        let (folder, name) = (self.directory().join(self.namespace(n)), objects::name(n));
-        folder.join("configmap").join(format!("{name}.yaml"))
     }
 
     /// What is not as it must be after a whole run: the rules, and what Git says of each object to the last value.
@@ -435,7 +393,8 @@ impl Scene {
             .collect();
         let mut broken = picture.settled(&wanted, &unrendered);
         broken.extend(self.memory.look(&picture, &wanted));
-        broken.extend(self.files_are_kept());
+        let folder = self.directory();
+        broken.extend(self.files.always(&folder, &self.namespaces));
         for (n, wanted) in &self.wanted {
             let place = self.place(*n);
             let found = picture.ours.get(&place);
@@ -449,21 +408,7 @@ impl Scene {
                 });
             }
         }
-        for n in POOL..POOL + FILES {
-            let text = std::fs::read_to_string(self.file(n)).ok();
-            let right = match (self.files.get(&n), &text) {
-                (Some(value), Some(text)) => text.contains(&value.to_string()),
-                (None, None) => true,
-                _ => false,
-            };
-            if !right {
-                broken.push(Violation {
-                    rule: Rule::There,
-                    place: self.file(n).display().to_string(),
-                    detail: format!("Git says {:?}, there is {text:?}", self.files.get(&n)),
-                });
-            }
-        }
+        broken.extend(self.files.settled(&folder, &self.namespaces));
         self.edited.clear();
         self.fresh.clear();
         self.dropped = [0; APPS.len()];
