@@ -149,9 +149,13 @@ impl AppStatus {
         for outcome in &sync.outcomes {
             let id = outcome.id.clone();
             match &outcome.ended {
-                Ended::Created(written) | Ended::Updated(written) | Ended::Confirmed(written) => {
+                // All that is written was staked: what is held no more was taken by another app meanwhile.
+                Ended::Created(written) | Ended::Updated(written) | Ended::Confirmed(written)
+                    if self.inventory.get(&id).is_some() =>
+                {
                     self.inventory.confirm(id, written.clone());
                 }
+                Ended::Created(_) | Ended::Updated(_) | Ended::Confirmed(_) => {}
                 Ended::Pruned | Ended::Forgotten => {
                     self.inventory.release(&id);
                 }
@@ -175,3 +179,6 @@ impl AppStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

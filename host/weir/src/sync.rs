@@ -23,12 +23,15 @@ use crate::turns::Pulse;
 
 mod leave;
 mod outcome;
+mod under_way;
 use outcome::{failed, recount, refusal, soonest, step_of};
+use under_way::UnderWay;
 
 /// Brings apps to their targets.
 pub(crate) struct Syncer {
     journal: Arc<Journal>,
     targets: BTreeMap<TargetName, Target>,
+    under_way: UnderWay,
 }
 
 /// How one sync of one app ended.
@@ -66,7 +69,11 @@ struct Run<'a> {
 impl Syncer {
     /// A syncer onto these targets.
     pub(crate) fn new(journal: Arc<Journal>, targets: BTreeMap<TargetName, Target>) -> Syncer {
-        Syncer { journal, targets }
+        Syncer {
+            journal,
+            targets,
+            under_way: UnderWay::default(),
+        }
     }
 
     /// The journal that it writes to.
@@ -94,10 +101,14 @@ impl Syncer {
     /// When the ledger cannot keep what happened; all else is in the report.
     pub(crate) async fn sync(
         &self,
-        prepared: &Prepared,
+        prepared: &Arc<Prepared>,
         app: &AppName,
         pulse: Pulse,
     ) -> Result<Report, Error> {
+        let begun = self.under_way.begin(app, prepared);
+        begun
+            .alone(|other, older| self.meets(prepared, app, older, other))
+            .await;
         let run = Run {
             app,
             commit: prepared.commit,
@@ -124,6 +135,17 @@ impl Syncer {
             }) => self.fail(run, e).await,
             None => self.remove(run, prepared).await,
         }
+    }
+
+    /// Whether what an app wants is what another one, as an older commit has it, may still write or delete.
+    fn meets(&self, prepared: &Prepared, app: &AppName, older: &Prepared, other: &AppName) -> bool {
+        let wanted = prepared.desired.get(app).and_then(Option::as_ref);
+        self.journal.status(|s| {
+            let held = s.apps.get(other).map(|a| &a.inventory);
+            wanted.into_iter().flatten().any(|id| {
+                older.wants.of(id).contains(other) || held.is_some_and(|h| h.get(id).is_some())
+            })
+        })
     }
 
     async fn bring(
