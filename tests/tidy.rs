@@ -5,6 +5,7 @@
     reason = "a test says what is wrong by failing"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -185,6 +186,39 @@ fn no_file_is_longer_than_a_reader_can_hold() {
             path.display()
         );
     }
+}
+
+#[test]
+fn every_step_at_which_a_test_may_kill_is_listed_and_each_listed_one_is_there() {
+    fn quoted(text: &str) -> Option<String> {
+        text.split('"').next().map(str::to_owned)
+    }
+    let list = read("host/weir/src/crash.rs");
+    let list = list.split("STEPS: &[&str] = &[").nth(1).unwrap();
+    let list = list.split("];").next().unwrap();
+    let listed: BTreeSet<String> = list
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect();
+    let mut passed = BTreeSet::new();
+    let own = root().join("host/weir/src");
+    for path in rust_files().iter().filter(|p| p.starts_with(&own)) {
+        let text = fs::read_to_string(path).unwrap();
+        // Called by its name, or as what an event of a target is.
+        let calls = text.split("crash_point(\"").skip(1).filter_map(quoted);
+        passed.extend(calls);
+        let events = text
+            .lines()
+            .filter(|l| l.trim().starts_with("ApplyEvent::"));
+        let events = events.filter_map(|l| l.split("=> \"").nth(1));
+        passed.extend(events.filter_map(quoted));
+    }
+    assert_eq!(
+        listed, passed,
+        "on the left: listed in host/weir/src/crash.rs"
+    );
 }
 
 #[test]

@@ -20,6 +20,8 @@ mod audit;
 mod authority;
 /// A control plane that outlives the process that starts it, for people.
 pub mod background;
+/// An API server asked without `kubectl`.
+pub mod connection;
 mod kubectl;
 mod parts;
 mod supervisor;
@@ -27,6 +29,7 @@ mod supervisor;
 pub mod wait;
 
 pub use audit::{Audit, AuditEntry, Mark};
+pub use connection::Connection;
 pub use kubectl::{Answer, Kubectl};
 pub use supervisor::is_running;
 

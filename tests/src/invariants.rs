@@ -1,4 +1,4 @@
-//! What must hold of directories at any time, whatever was killed when: each check names the path that breaks it.
+//! What must hold of directories at any time, whatever was killed when: each check names the path that breaks it. Of clusters: [`cluster`].
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,6 +8,9 @@ use anyhow::{Result, bail};
 
 use crate::tree::Listing;
 use crate::weir::Weir;
+
+/// The same for a ledger and a cluster.
+pub mod cluster;
 
 /// Two directories hold the same paths, modes and bytes.
 ///

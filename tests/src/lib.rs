@@ -9,6 +9,10 @@
 pub mod charts;
 /// A whole Kubernetes control plane.
 pub mod control_plane;
+/// `kill -9` anywhere, hundreds of times, and what must hold after each.
+pub mod crash;
+/// A server that never says anything.
+pub mod deaf;
 /// Two apps on a cluster, one of them in trouble.
 pub mod duo;
 /// What must hold of a target directory and a state directory at any time.

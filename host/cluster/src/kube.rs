@@ -11,6 +11,7 @@ mod body;
 mod compare;
 mod connect;
 mod error;
+mod hang;
 mod kinds;
 mod look;
 mod managed;
@@ -48,6 +49,9 @@ pub struct KubeLimits {
     pub in_flight: usize,
     /// How long one request may take.
     pub request: Duration,
+    /// How long one request may take until it counts as hanging and others are sent in its place: what one namespace's
+    /// webhook holds up holds up no other one.
+    pub hangs: Duration,
     /// Objects of one kind and namespace up to which each is asked for by itself; more are listed.
     pub singles: usize,
     /// Objects on one page of a list.
@@ -67,6 +71,7 @@ impl KubeLimits {
     pub const HOST: KubeLimits = KubeLimits {
         in_flight: 16,
         request: Duration::from_secs(60),
+        hangs: Duration::from_secs(2),
         singles: 8,
         page: 500,
         pages: 2_000,
@@ -156,8 +161,9 @@ impl KubeTarget {
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, KubeError> {
         // Never closed, so there always is a permit to come.
-        let _permit = self.flight.acquire().await;
-        match tokio::time::timeout(self.limits.request, request).await {
+        let permit = self.flight.acquire().await;
+        let request = tokio::time::timeout(self.limits.request, request);
+        match hang::lent(permit, self.limits.hangs, request).await {
             Ok(answer) => answer.map_err(|e| {
                 let error = KubeError::of(&self.place, &e, secret);
                 if matches!(error, KubeError::NotServed { .. }) {

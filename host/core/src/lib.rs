@@ -37,5 +37,6 @@ pub mod scope;
 pub mod stake;
 pub mod status;
 pub mod tree;
+pub mod turns;
 pub mod validate;
 pub mod yaml;

@@ -16,7 +16,9 @@ use crate::policy::Policy;
 
 mod heal;
 mod order;
+mod others;
 pub use order::{PRUNE_ANNOTATION, Turn, WAVE_ANNOTATION, asked, may_prune, wave};
+pub use others::{ByObject, Desired, Neighbours};
 
 /// How another app holds an object.
 #[derive(Debug, Clone)]
@@ -426,40 +428,6 @@ fn prune(
         waves.entry(wave(id)).or_default().push(step);
     }
     plan.prune = waves.into_values().rev().collect();
-}
-
-impl Others {
-    /// What the other apps of a repository have to do with the objects of `app`. `desired` holds what each
-    /// app wants at this commit; `None` for an app that could not be rendered, which wants all that it has.
-    pub fn of(
-        app: &AppName,
-        inventories: &BTreeMap<AppName, &Inventory>,
-        desired: &BTreeMap<AppName, Option<BTreeSet<ResourceId>>>,
-    ) -> Others {
-        let mut others = Others::default();
-        for (other, inventory) in inventories.iter().filter(|(name, _)| *name != app) {
-            for (id, holding) in inventory.iter() {
-                let wants = match desired.get(other) {
-                    Some(Some(ids)) => ids.contains(id),
-                    Some(None) => true,
-                    None => false,
-                };
-                let app = other.clone();
-                let held = Held {
-                    app,
-                    holding: holding.clone(),
-                    wants,
-                };
-                others.holds.insert(id.clone(), held);
-            }
-        }
-        for (other, ids) in desired.iter().filter(|(name, _)| *name != app) {
-            for id in ids.iter().flatten() {
-                others.wants.insert(id.clone(), other.clone());
-            }
-        }
-        others
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,10 @@ use crate::digest::CommitId;
 use crate::fault::Retry;
 use crate::name::AppName;
 use crate::object::ResourceId;
+use crate::turns::Lane;
+
+mod waits;
+use waits::Waits;
 
 /// A point in time, in milliseconds since the host started.
 pub type Now = u64;
@@ -29,7 +33,8 @@ pub const DRIFTS_AT_ONCE: u32 = 5;
 pub struct Settings {
     /// Milliseconds between polls; a tenth of it is jitter.
     pub interval: u64,
-    /// Apps that sync at once.
+    /// Apps of one lane that may be on their way at once. Whose turn it is over all lanes and repositories says
+    /// [`crate::turns`].
     pub parallel: usize,
     /// The first wait after a failure, in milliseconds; each further one doubles.
     pub backoff: u64,
@@ -44,6 +49,8 @@ pub struct Node {
     pub app: AppName,
     /// Apps that must be synced at this commit first.
     pub after: Vec<AppName>,
+    /// Where it lands.
+    pub lane: Lane,
 }
 
 /// What can happen.
@@ -94,6 +101,10 @@ pub struct Schedule {
     /// The head was refused: polls that find it again change nothing before this.
     recheck_at: Option<Now>,
     apps: BTreeMap<AppName, AppWork>,
+    /// Where those apps wait that are wanted.
+    waits: Waits,
+    /// The apps that come after each app.
+    followers: BTreeMap<AppName, Vec<AppName>>,
 }
 
 /// One kind of work: whether it runs, whether it is wanted (again), when it may start, how often it failed.
@@ -109,6 +120,7 @@ struct Work {
 struct AppWork {
     work: Work,
     after: Vec<AppName>,
+    lane: Option<Lane>,
     listed: bool,
     synced: Option<CommitId>,
     /// Its objects that drifted of late: how often in a row, and when last.
@@ -146,6 +158,8 @@ impl Schedule {
             prepared: None,
             recheck_at: None,
             apps: BTreeMap::new(),
+            waits: Waits::default(),
+            followers: BTreeMap::new(),
         }
     }
 
@@ -155,12 +169,16 @@ impl Schedule {
         if self.stopping {
             return None;
         }
-        let all = [&self.fetch, &self.prepare]
-            .into_iter()
-            .chain(self.apps.values().map(|a| &a.work));
+        let all = [&self.fetch, &self.prepare].into_iter();
         all.filter(|w| w.wanted && !w.running && w.not_before > now)
             .map(|w| w.not_before)
+            .chain(self.waits.next(now))
             .min()
+    }
+
+    /// Where an app lands.
+    pub fn lane(&self, app: &AppName) -> Option<Lane> {
+        self.apps.get(app)?.lane.clone()
     }
 
     /// Whether a run of this app is under way.
@@ -214,6 +232,7 @@ impl Schedule {
             {
                 app.work.want(now);
             }
+            self.place_all();
         } else if !self.prepare.running
             && !self.prepare.wanted
             && self.recheck_at.is_none_or(|at| at <= now)
@@ -247,14 +266,21 @@ impl Schedule {
             app.listed = false;
             app.work.wanted = false;
         }
+        self.followers.clear();
         for node in nodes {
+            for before in &node.after {
+                let followers = self.followers.entry(before.clone()).or_default();
+                followers.push(node.app.clone());
+            }
             let app = self.apps.entry(node.app).or_default();
             app.listed = true;
             app.after = node.after;
+            app.lane = Some(node.lane);
             app.work.failures = 0;
             app.work.want(now);
         }
         self.apps.retain(|_, app| app.listed || app.work.running);
+        self.place_all();
     }
 
     /// Looks at the app again: at once, but where each of these objects is changed back all the time.
@@ -283,6 +309,7 @@ impl Schedule {
         } else if work.failures == 0 {
             work.not_before = work.not_before.min(now + wait);
         }
+        self.place(name);
     }
 
     /// Looks at the app at once: what it waited for is decided.
@@ -294,6 +321,7 @@ impl Schedule {
     }
 
     fn synced(&mut self, now: Now, name: &AppName, commit: CommitId, result: Result<(), Retry>) {
+        self.waits.end(name);
         let wait = match result {
             Ok(()) => None,
             Err(retry) => match self.apps.get_mut(name) {
@@ -319,15 +347,50 @@ impl Schedule {
         if let (Some(wait), false) = (wait, app.work.wanted) {
             app.work.want(now + wait);
         }
-        self.apps.retain(|_, app| app.listed || app.work.running);
+        if !app.listed {
+            self.apps.remove(name);
+        }
+        self.place(name);
+        if result.is_ok() {
+            self.followers_may_begin(name);
+        }
+    }
+
+    /// Puts an app where it waits now, after whatever changed of it.
+    fn place(&mut self, name: &AppName) {
+        match self.apps.get(name) {
+            Some(AppWork {
+                work,
+                lane: Some(lane),
+                listed: true,
+                ..
+            }) if work.wanted && !work.running => self.waits.put(name, lane, work.not_before),
+            _ => self.waits.take(name),
+        }
+    }
+
+    fn place_all(&mut self) {
+        self.waits.clear();
+        let all: Vec<AppName> = self.apps.keys().cloned().collect();
+        for name in &all {
+            self.place(name);
+        }
+    }
+
+    /// An app is done: those that wait for it are looked at again.
+    fn followers_may_begin(&mut self, name: &AppName) {
+        let followers = self.followers.get(name).cloned().unwrap_or_default();
+        for follower in &followers {
+            if self.waits.is_behind(follower) {
+                self.place(follower);
+            }
+        }
     }
 
     fn commands(&mut self, now: Now) -> Vec<Command> {
         let mut out = Vec::new();
         if self.stopping {
-            let running = self.fetch.running
-                || self.prepare.running
-                || self.apps.values().any(|a| a.work.running);
+            let running = self.fetch.running || self.prepare.running || self.waits.is_running();
             if !running && !self.stopped {
                 self.stopped = true;
                 out.push(Command::Stopped);
@@ -350,16 +413,12 @@ impl Schedule {
     }
 
     fn start_apps(&mut self, now: Now, commit: CommitId, out: &mut Vec<Command>) {
-        let running = self.apps.values().filter(|a| a.work.running).count();
-        let free = self.settings.parallel.saturating_sub(running);
-        let ready: Vec<AppName> = self
-            .apps
-            .iter()
-            .filter(|(_, app)| app.listed && app.work.is_due(now))
-            .filter(|(_, app)| app.after.iter().all(|dep| self.is_synced(dep, commit)))
-            .map(|(name, _)| name.clone())
-            .take(free)
-            .collect();
+        let mut waits = std::mem::take(&mut self.waits);
+        let ready = waits.begin(now, self.settings.parallel.max(1), |name| {
+            let app = self.apps.get(name);
+            app.is_some_and(|app| app.after.iter().all(|dep| self.is_synced(dep, commit)))
+        });
+        self.waits = waits;
         for name in ready {
             if let Some(app) = self.apps.get_mut(&name) {
                 app.work.start();

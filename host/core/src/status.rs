@@ -187,13 +187,20 @@ impl AppStatus {
         for outcome in &sync.outcomes {
             let id = outcome.id.clone();
             match &outcome.ended {
-                Ended::Created(written) | Ended::Updated(written) | Ended::Confirmed(written) => {
+                // All that is written was staked: what is held no more was taken by another app meanwhile.
+                Ended::Created(written) | Ended::Updated(written) | Ended::Confirmed(written)
+                    if self.inventory.get(&id).is_some() =>
+                {
                     self.inventory.confirm(id, written.clone());
                 }
-                Ended::Healed(written, healed) => {
+                Ended::Healed(written, healed) if self.inventory.get(&id).is_some() => {
                     self.heals.add(at, &id, healed);
                     self.inventory.confirm(id, written.clone());
                 }
+                Ended::Created(_)
+                | Ended::Updated(_)
+                | Ended::Healed(..)
+                | Ended::Confirmed(_) => {}
                 Ended::Pruned | Ended::Forgotten => {
                     self.inventory.release(&id);
                 }
@@ -223,3 +230,6 @@ impl AppStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Named steps at which a test kills the process as `kill -9` would. Empty unless built with `crash-points`.
 
-/// Every step, in the order in which a sync passes them. The crash test runs through this list.
+/// Every step, in the order in which a sync passes them. The crash loop hits each of this list, and fails where it cannot.
 #[cfg_attr(
     not(feature = "crash-points"),
     expect(dead_code, reason = "read by `weir crash-points` in test builds")

@@ -25,7 +25,7 @@ use crate::open::{Opened, Opening};
 use crate::prepare::{Host, Prepared};
 use crate::sync::Report;
 use crate::tell::Teller;
-use crate::turns::Turns;
+use crate::turns::{OwnTurns, Turns};
 
 mod decide;
 mod settle;
@@ -121,6 +121,8 @@ struct Loop<'a> {
     in_flight: usize,
     opened: Option<Arc<Opened>>,
     prepared: Option<Arc<Prepared>>,
+    /// This repository's way to the turns of all.
+    syncs: OwnTurns,
     ended: Ended,
 }
 
@@ -134,6 +136,7 @@ pub(crate) async fn follow(
     let mut it = Loop {
         schedule: Schedule::new(follow.settings, follow.seed),
         opened: follow.opened.clone(),
+        syncs: follow.queues.syncs.own(),
         follow: Arc::new(follow),
         teller,
         send,
@@ -248,15 +251,16 @@ impl Loop<'_> {
 
     fn sync(&mut self, app: AppName, commit: CommitId) {
         let (opened, prepared) = (self.opened.clone(), self.prepared.clone());
-        let turns = self.follow.queues.syncs.clone();
+        let (turns, lane) = (self.syncs.clone(), self.schedule.lane(&app));
         self.spawn(async move {
-            let Some(_turn) = turns.take().await else {
+            let Some(turn) = turns.take(lane).await else {
                 return Done::Sync(app, commit, None);
             };
-            let result = match (opened, prepared) {
-                (Some(opened), Some(prepared)) => opened.syncer.sync(&prepared, &app).await,
+            let run = async |pulse| match (opened, prepared) {
+                (Some(opened), Some(prepared)) => opened.syncer.sync(&prepared, &app, pulse).await,
                 _ => Err(Error::host("plan", "nothing is prepared")),
             };
+            let result = turn.run(run).await;
             Done::Sync(app, commit, Some(Box::new(result)))
         });
     }
@@ -340,7 +344,11 @@ impl Loop<'_> {
         match result {
             Ok(prepared) => {
                 self.teller.prepared(&prepared);
-                let nodes = nodes(&opened.syncer, &prepared);
+                let nodes = nodes(
+                    &opened.syncer,
+                    &prepared,
+                    &self.follow.opening.settings().targets,
+                );
                 self.prepared = Some(prepared);
                 Ok(nodes)
             }
@@ -382,7 +390,11 @@ impl Loop<'_> {
 
     fn finish(mut self) -> Ended {
         if let (Some(opened), Some(prepared)) = (&self.opened, &self.prepared) {
-            let nodes = nodes(&opened.syncer, prepared);
+            let nodes = nodes(
+                &opened.syncer,
+                prepared,
+                &self.follow.opening.settings().targets,
+            );
             let ran = &self.ended.reports;
             self.ended.waiting = nodes
                 .into_iter()

@@ -6,6 +6,7 @@ use weir_api::{Asked, is_listening};
 use weir_core::decision::{self, Decision, Undecided};
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::owner::Claim;
+use weir_core::plan::ByObject;
 use weir_core::record::{Event, Record};
 use weir_core::stake::{Stake, StakeId, StakeLog};
 use weir_core::status::Status;
@@ -33,7 +34,13 @@ pub(crate) async fn open_ledger(places: &Places) -> Result<Arc<Ledger>, Error> {
 pub(crate) struct Journal {
     ledger: Arc<Ledger>,
     repository: RepositoryName,
-    status: Mutex<Status>,
+    kept: Mutex<Kept>,
+}
+
+/// What the records fold to, and who holds each object of it.
+struct Kept {
+    status: Status,
+    holders: ByObject,
 }
 
 impl Journal {
@@ -49,7 +56,10 @@ impl Journal {
         Ok(Journal {
             ledger,
             repository,
-            status: Mutex::new(status),
+            kept: Mutex::new(Kept {
+                holders: ByObject::holding(&status),
+                status,
+            }),
         })
     }
 
@@ -74,7 +84,13 @@ impl Journal {
 
     /// Looks at the status.
     pub(crate) fn status<T>(&self, look: impl FnOnce(&Status) -> T) -> T {
-        look(&self.status.lock().unwrap_or_else(PoisonError::into_inner))
+        self.holders(|status, _| look(status))
+    }
+
+    /// Looks at the status, and at who holds each object of it.
+    pub(crate) fn holders<T>(&self, look: impl FnOnce(&Status, &ByObject) -> T) -> T {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        look(&kept.status, &kept.holders)
     }
 
     /// Keeps records, then folds them: what the status says is always durable.
@@ -88,9 +104,10 @@ impl Journal {
     }
 
     fn fold(&self, records: &[Record]) {
-        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let Kept { status, holders } = &mut *kept;
         for record in records {
-            status.fold(now(), record);
+            holders.fold(status, now(), record);
         }
     }
 }

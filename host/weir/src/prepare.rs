@@ -1,7 +1,7 @@
 //! From a snapshot to rendered apps: manifest, plugins, then render, transform and validate for each app.
 //! `render`, `diff`, `sync` and `serve` all go through here, so that they cannot differ.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -11,7 +11,7 @@ use weir_core::grant::Limits;
 use weir_core::lock::{self, LOCK_FILE, Lock};
 use weir_core::manifest::{App, MANIFEST_FILE, Manifest, Resolved, Warning};
 use weir_core::name::{AppName, PluginName, RepoPath};
-use weir_core::object::ResourceId;
+use weir_core::plan::{ByObject, Desired};
 use weir_core::tree::{ReadError, Snapshot, View};
 use weir_core::validate::{OutputLimits, Validated};
 use weir_sandbox::Sandbox;
@@ -62,7 +62,9 @@ pub(crate) struct Prepared {
     /// Every app of the manifest, each rendered or not.
     pub(crate) apps: BTreeMap<AppName, PreparedApp>,
     /// What each app wants, by identity; `None` for one that could not be rendered.
-    pub(crate) desired: BTreeMap<AppName, Option<BTreeSet<ResourceId>>>,
+    pub(crate) desired: Desired,
+    /// The same by object.
+    pub(crate) wants: ByObject,
 }
 
 /// One app of a commit.
@@ -191,10 +193,12 @@ pub(crate) async fn prepare(
             (app.name.clone(), PreparedApp { app, rendered })
         })
         .collect();
+    let desired = desired(&apps);
     Ok(Prepared {
         commit: snapshot.tree.commit(),
         warnings,
-        desired: desired(&apps),
+        wants: ByObject::wanting(&desired),
+        desired,
         apps,
     })
 }
@@ -238,7 +242,7 @@ async fn each(
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
         let (manifest, ready, turns) = (manifest.clone(), ready.clone(), turns.clone());
         tasks.spawn(async move {
-            let turn = turns.take().await;
+            let turn = turns.take(None).await;
             let result = match facts {
                 _ if turn.is_none() => Err(Error::host("render", "the host is stopping")),
                 Ok(facts) => {
@@ -272,9 +276,7 @@ fn lost() -> Error {
     Error::host("render", "a render task ended without a result")
 }
 
-fn desired(
-    apps: &BTreeMap<AppName, PreparedApp>,
-) -> BTreeMap<AppName, Option<BTreeSet<ResourceId>>> {
+fn desired(apps: &BTreeMap<AppName, PreparedApp>) -> Desired {
     let ids = |r: &Rendered| {
         let objects = r.validated.objects().iter();
         objects.map(|o| o.id().clone()).collect()

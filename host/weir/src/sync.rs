@@ -9,12 +9,11 @@ use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_core::guard::{GuardLimits, Hold, guard};
 use weir_core::health::Summary;
-use weir_core::inventory::Inventory;
 use weir_core::live::Uid;
 use weir_core::manifest::{App, Removal};
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
-use weir_core::plan::{Counts, Others, Plan, plan};
+use weir_core::plan::{Counts, Neighbours, Plan, plan};
 use weir_core::policy::Heal;
 use weir_core::record::{Event, Problem, Record, SyncRecord};
 use weir_core::stake::{Applied, Outcome, Staked, stake};
@@ -24,17 +23,21 @@ use crate::crash::crash_point;
 use crate::error::Error;
 use crate::journal::{Journal, now};
 use crate::prepare::{Prepared, PreparedApp, Rendered};
+use crate::turns::Pulse;
 
 mod leave;
 mod outcome;
+mod under_way;
 pub(crate) use outcome::is_whole;
 use outcome::{as_it_should, failed, healed, recount, refusal, soonest, step_of};
+use under_way::UnderWay;
 
 /// Brings apps to their targets.
 pub(crate) struct Syncer {
     journal: Arc<Journal>,
     targets: BTreeMap<TargetName, Target>,
     limits: SyncLimits,
+    under_way: UnderWay,
 }
 
 /// What the host allows every app of a repository.
@@ -73,6 +76,7 @@ pub(crate) struct Report {
 struct Run<'a> {
     app: &'a AppName,
     commit: Option<CommitId>,
+    pulse: Pulse,
     micros: BTreeMap<String, u64>,
     lap: Instant,
 }
@@ -88,6 +92,7 @@ impl Syncer {
             journal,
             targets,
             limits,
+            under_way: UnderWay::default(),
         }
     }
 
@@ -110,14 +115,24 @@ impl Syncer {
         })
     }
 
-    /// Syncs one app of a prepared commit, or removes one that left its manifest.
+    /// Syncs one app of a prepared commit, or removes one that left its manifest. Each step of it is a sign of life.
     ///
     /// # Errors
     /// When the ledger cannot keep what happened; all else is in the report.
-    pub(crate) async fn sync(&self, prepared: &Prepared, app: &AppName) -> Result<Report, Error> {
+    pub(crate) async fn sync(
+        &self,
+        prepared: &Arc<Prepared>,
+        app: &AppName,
+        pulse: Pulse,
+    ) -> Result<Report, Error> {
+        let begun = self.under_way.begin(app, prepared);
+        begun
+            .alone(|other, older| self.meets(prepared, app, older, other))
+            .await;
         let run = Run {
             app,
             commit: prepared.commit,
+            pulse,
             micros: BTreeMap::new(),
             lap: Instant::now(),
         };
@@ -131,6 +146,17 @@ impl Syncer {
             }) => self.fail(run, e).await,
             None => self.remove(run, prepared).await,
         }
+    }
+
+    /// Whether what an app wants is what another one, as an older commit has it, may still write or delete.
+    fn meets(&self, prepared: &Prepared, app: &AppName, older: &Prepared, other: &AppName) -> bool {
+        let wanted = prepared.desired.get(app).and_then(Option::as_ref);
+        self.journal.status(|s| {
+            let held = s.apps.get(other).map(|a| &a.inventory);
+            wanted.into_iter().flatten().any(|id| {
+                older.wants.of(id).contains(other) || held.is_some_and(|h| h.get(id).is_some())
+            })
+        })
     }
 
     async fn bring(
@@ -262,22 +288,19 @@ impl Syncer {
         desired: &[Object],
         output: Option<Digest>,
     ) -> Result<Plan, Error> {
-        let (inventory, mut others) = self.journal.status(|s| {
-            let here = neighbours(s, prepared, run.app);
-            let inventories: BTreeMap<AppName, &Inventory> = s
-                .apps
-                .iter()
-                .filter(|(name, _)| here.contains(name))
-                .map(|(name, app)| (name.clone(), &app.inventory))
-                .collect();
-            let own = s
-                .apps
-                .get(run.app)
-                .map(|a| a.inventory.clone())
-                .unwrap_or_default();
-            let mut wanted = prepared.desired.clone();
-            wanted.retain(|name, _| here.contains(name));
-            (own, Others::of(run.app, &inventories, &wanted))
+        let (inventory, mut others) = self.journal.holders(|s, holders| {
+            let own = s.apps.get(run.app).map(|a| a.inventory.clone());
+            let own = own.unwrap_or_default();
+            let all = Neighbours {
+                status: s,
+                holders,
+                desired: &prepared.desired,
+                wants: &prepared.wants,
+            };
+            let ids = desired.iter().map(Object::id);
+            let ids = ids.chain(own.iter().map(|(id, _)| id));
+            let others = all.others(run.app, ids, |name| lands_there(s, prepared, run.app, name));
+            (own, others)
         });
         others.adopts = self.adopted(run.app, output);
         let held: BTreeSet<ResourceId> = inventory.iter().map(|(id, _)| id.clone()).collect();
@@ -314,7 +337,11 @@ impl Syncer {
         crash_point("after-stake");
         run.done("stake");
         let claim = self.journal.claim(run.app);
-        let on_event = Arc::new(|event| crash_point(step_of(event)));
+        let pulse = run.pulse.clone();
+        let on_event = Arc::new(move |event| {
+            pulse.beat();
+            crash_point(step_of(event));
+        });
         let applied = target.apply(&claim, staked, on_event).await;
         crash_point("applied");
         run.done("apply");
@@ -368,6 +395,7 @@ impl Run<'_> {
         let spent = u64::try_from(self.lap.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.micros.insert(stage.to_owned(), spent);
         self.lap = Instant::now();
+        self.pulse.beat();
     }
 
     fn report(
@@ -393,20 +421,16 @@ impl Run<'_> {
     }
 }
 
-/// The apps that may have to do with the same objects: those that land where this one does, and those of which
-/// that is not known. One identity in two targets is two objects.
-fn neighbours<'s>(
-    status: &'s Status,
-    prepared: &'s Prepared,
-    app: &AppName,
-) -> BTreeSet<&'s AppName> {
-    let meant = |name: &AppName| prepared.apps.get(name).map(|a| &a.app.target);
+/// Whether an app may have to do with the same objects as another one: it lands where that one does, or where is not
+/// known. One identity in two targets is two objects.
+fn lands_there(status: &Status, prepared: &Prepared, app: &AppName, other: &AppName) -> bool {
+    fn meant<'p>(prepared: &'p Prepared, name: &AppName) -> Option<&'p TargetName> {
+        prepared.apps.get(name).map(|a| &a.app.target)
+    }
     let known = |name: &AppName| status.apps.get(name).and_then(|a| a.target.as_ref());
-    let own = meant(app).or(known(app));
-    let lands_here = |name: &AppName| match (meant(name), known(name)) {
+    let own = meant(prepared, app).or(known(app));
+    match (meant(prepared, other), known(other)) {
         (None, None) => true,
         (meant, known) => meant == own || (known.is_some() && known == own),
-    };
-    let all = status.apps.keys().chain(prepared.apps.keys());
-    all.filter(|name| lands_here(name)).collect()
+    }
 }

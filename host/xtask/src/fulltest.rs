@@ -13,7 +13,7 @@ use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, regist
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
-const SELECTION: &[&str] = &["--workspace", "--features", "weir/crash-points"];
+pub(crate) const SELECTION: &[&str] = &["--workspace", "--features", "weir/crash-points"];
 
 /// Runs all steps; the last line printed is the tests' sum.
 ///

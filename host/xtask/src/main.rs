@@ -13,6 +13,7 @@ use anyhow::{Result, bail};
 mod bench;
 mod cluster;
 mod control_plane;
+mod crash;
 mod deny;
 mod fulltest;
 mod go_plugins;
@@ -89,6 +90,11 @@ const TASKS: &[Task] = &[
         name: "bench",
         help: "the figures, side by side, in release builds (arguments go to the benchmark)",
         run: bench::run,
+    },
+    Task {
+        name: "crash",
+        help: "[--kills N] [--seed S]: kill syncs and hosts anywhere, 1000 times, and look whether anything was lost",
+        run: crash::run,
     },
     Task {
         name: "fmt",

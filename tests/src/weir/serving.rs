@@ -191,6 +191,21 @@ impl Serving {
         self.kill()
     }
 
+    /// Reads what it prints for so long; whether it still runs then.
+    ///
+    /// # Errors
+    /// The process cannot be looked at.
+    pub fn runs_for(&mut self, time: Duration) -> Result<bool> {
+        let until = Instant::now() + time;
+        loop {
+            match self.next(until) {
+                Ok(line) => self.seen.push(line),
+                Err(RecvTimeoutError::Timeout) => return Ok(self.child.try_wait()?.is_none()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            }
+        }
+    }
+
     /// The signal that ended it, once it has ended by one.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod many;
+
 const SETTINGS: Settings = Settings {
     interval: 1000,
     parallel: 4,
@@ -19,7 +21,12 @@ fn node(name: &str, after: &[&str]) -> Node {
     Node {
         app: app(name),
         after: after.iter().map(|n| app(n)).collect(),
+        lane: lane("a"),
     }
+}
+fn lane(place: &str) -> Lane {
+    let (place, part) = (place.into(), "".into());
+    Lane { place, part }
 }
 fn sync(name: &str, n: u8) -> Command {
     Command::Sync(app(name), commit(n))

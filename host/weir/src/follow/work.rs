@@ -1,15 +1,17 @@
 //! What the loop's tasks do: open and fetch, read and render; and which apps a commit gives to sync.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use weir_core::digest::CommitId;
-use weir_core::name::AppName;
+use weir_core::name::{AppName, TargetName};
 use weir_core::schedule::Node;
+use weir_core::turns::Lane;
 use weir_source::Fetched;
 
 use super::Follow;
+use crate::config::TargetPlace;
 use crate::error::Error;
 use crate::open::Opened;
 use crate::prepare::{Prepared, prepare};
@@ -30,7 +32,7 @@ impl Follow {
                 Err(e) => return (None, Err(e.at_start())),
             },
         };
-        let Some(_turn) = self.queues.fetches.take().await else {
+        let Some(_turn) = self.queues.fetches.own().take(None).await else {
             let stopping = Error::host("fetch", "the host is stopping");
             return (Some(opened), Err(stopping));
         };
@@ -88,13 +90,25 @@ fn say_unbound(syncer: &Syncer, prepared: &mut Prepared) -> Result<(), Error> {
 }
 
 /// The apps that this host syncs, and those that the ledger knows and the manifest no longer has. The
-/// latter go last: what moves from them to another app is taken first.
-pub(super) fn nodes(syncer: &Syncer, prepared: &Prepared) -> Vec<Node> {
+/// latter go last: what moves from them to another app is taken first. `places` is where each target is.
+pub(super) fn nodes(
+    syncer: &Syncer,
+    prepared: &Prepared,
+    places: &BTreeMap<TargetName, TargetPlace>,
+) -> Vec<Node> {
     let bound = |name: &AppName| {
         prepared
             .apps
             .get(name)
             .is_some_and(|a| syncer.binds(&a.app.target))
+    };
+    let places: BTreeMap<&TargetName, Arc<str>> = places
+        .iter()
+        .map(|(name, place)| (name, place.to_string().into()))
+        .collect();
+    let lane = |target: &TargetName, part: &str| Lane {
+        place: places.get(target).cloned().unwrap_or_default(),
+        part: part.into(),
     };
     let mut nodes: Vec<Node> = Vec::new();
     for (name, app) in prepared.apps.iter().filter(|(name, _)| bound(name)) {
@@ -105,34 +119,27 @@ pub(super) fn nodes(syncer: &Syncer, prepared: &Prepared) -> Vec<Node> {
             .filter(|dep| bound(dep))
             .cloned()
             .collect();
+        let namespace = app.app.namespace.as_ref();
         nodes.push(Node {
             app: name.clone(),
             after,
+            lane: lane(&app.app.target, namespace.map_or("", |n| n.as_str())),
         });
     }
-    let gone: Vec<AppName> = syncer.journal().status(|s| {
-        s.apps
-            .keys()
-            .filter(|name| !prepared.apps.contains_key(*name))
-            .cloned()
-            .collect()
+    syncer.journal().status(|s| {
+        let gone = s.apps.iter();
+        for (app, known) in gone.filter(|(name, _)| !prepared.apps.contains_key(*name)) {
+            let held = known.inventory.iter();
+            let takers = held.flat_map(|(id, _)| prepared.wants.of(id));
+            let after: BTreeSet<&AppName> = takers.filter(|name| bound(name)).collect();
+            let target = known.target.clone();
+            let target = target.unwrap_or_else(TargetName::default_target);
+            nodes.push(Node {
+                app: app.clone(),
+                after: after.into_iter().cloned().collect(),
+                lane: lane(&target, ""),
+            });
+        }
     });
-    let wanted = &prepared.desired;
-    for app in gone {
-        let held: BTreeSet<_> = syncer.journal().status(|s| {
-            s.apps
-                .get(&app)
-                .map(|a| a.inventory.iter().map(|(id, _)| id.clone()).collect())
-                .unwrap_or_default()
-        });
-        let takes =
-            |ids: &Option<BTreeSet<_>>| ids.as_ref().is_some_and(|ids| !ids.is_disjoint(&held));
-        let after = wanted
-            .iter()
-            .filter(|(name, ids)| bound(name) && takes(ids))
-            .map(|(name, _)| name.clone())
-            .collect();
-        nodes.push(Node { app, after });
-    }
     nodes
 }
