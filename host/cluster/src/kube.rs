@@ -6,6 +6,7 @@
 //!   apply has no create-only form: that nothing was there is known from the look before.
 //! - An object that nobody touched since we wrote it costs no request: its managed fields say so.
 
+mod account;
 mod body;
 mod compare;
 mod connect;
@@ -13,6 +14,7 @@ mod error;
 mod kinds;
 mod look;
 mod mirror;
+mod placed;
 mod run;
 mod watch;
 mod write;
@@ -23,12 +25,15 @@ use std::time::{Duration, Instant};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use tokio::sync::Semaphore;
+use weir_core::allow::Rules;
 use weir_core::health::Summary;
 use weir_core::live::Live;
 use weir_core::name::RepositoryName;
 use weir_core::object::ResourceId;
 
+pub use account::{Account, AccountError};
 pub use compare::{Change, Compared};
+use connect::Clients;
 pub use connect::{KubeAccess, KubePlace};
 pub use error::{Conflicts, FieldConflict, KubeError};
 use kinds::Kinds;
@@ -78,7 +83,12 @@ const KINDS_SETTLE: Duration = Duration::from_secs(1);
 
 /// A cluster that apps land in.
 pub struct KubeTarget {
+    /// Runs as the target's service account, where it names one: all reads and writes of objects.
     client: Client,
+    /// Runs as this host's own account: which kinds there are, and the watches.
+    own: Client,
+    account: Option<Account>,
+    rules: Rules,
     place: String,
     limits: KubeLimits,
     flight: Semaphore,
@@ -93,9 +103,12 @@ impl KubeTarget {
     /// [`KubeError::Config`] when the kubeconfig cannot be used; what a kubeconfig in a Secret needs of the
     /// cluster that holds it can fail like any request.
     pub async fn open(access: &KubeAccess, limits: KubeLimits) -> Result<KubeTarget, KubeError> {
-        let client = connect::client(access, limits).await?;
+        let Clients { acting, own } = connect::clients(access, limits).await?;
         Ok(KubeTarget {
-            client,
+            client: acting,
+            own,
+            account: access.account.clone(),
+            rules: Rules::default(),
             place: access.to_string(),
             limits,
             flight: Semaphore::new(limits.in_flight.max(1)),
@@ -157,6 +170,10 @@ impl KubeTarget {
         match tokio::time::timeout(self.limits.request, request).await {
             Ok(answer) => answer.map_err(|e| {
                 let error = KubeError::of(&self.place, &e, secret);
+                let error = match &self.account {
+                    Some(account) => account.explained(error),
+                    None => error,
+                };
                 if matches!(error, KubeError::NotServed { .. }) {
                     self.forget_kinds();
                 }
@@ -186,7 +203,7 @@ impl KubeTarget {
     }
 
     async fn ask_kinds(&self) -> Result<Arc<Kinds>, KubeError> {
-        let kinds = match self.request(false, Kinds::ask(&self.client)).await {
+        let kinds = match self.request(false, Kinds::ask(&self.own)).await {
             Ok(kinds) => Arc::new(kinds),
             // No API server at all.
             Err(KubeError::NotServed { message }) => {

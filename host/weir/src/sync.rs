@@ -19,16 +19,19 @@ use weir_core::status::{State, Status};
 use crate::crash::crash_point;
 use crate::error::Error;
 use crate::journal::Journal;
+use crate::landing::Landing;
 use crate::prepare::{Prepared, PreparedApp, Rendered};
 
+mod allowed;
 mod leave;
 mod outcome;
+use allowed::Untouchable;
 use outcome::{failed, recount, refusal, soonest, step_of};
 
 /// Brings apps to their targets.
 pub(crate) struct Syncer {
     journal: Arc<Journal>,
-    targets: BTreeMap<TargetName, Target>,
+    targets: BTreeMap<TargetName, Landing>,
 }
 
 /// How one sync of one app ended.
@@ -64,13 +67,21 @@ struct Run<'a> {
 
 impl Syncer {
     /// A syncer onto these targets.
-    pub(crate) fn new(journal: Arc<Journal>, targets: BTreeMap<TargetName, Target>) -> Syncer {
+    pub(crate) fn new(journal: Arc<Journal>, targets: BTreeMap<TargetName, Landing>) -> Syncer {
         Syncer { journal, targets }
     }
 
     /// The journal that it writes to.
     pub(crate) fn journal(&self) -> &Journal {
         &self.journal
+    }
+
+    /// Opens all targets; the first one that cannot be opened ends it.
+    pub(crate) async fn open_all(&self) -> Result<(), Error> {
+        for landing in self.targets.values() {
+            landing.target().await?;
+        }
+        Ok(())
     }
 
     /// Whether this host binds the target.
@@ -82,7 +93,7 @@ impl Syncer {
     pub(crate) fn health(&self, app: &AppName) -> Option<Summary> {
         self.journal.status(|s| {
             let known = s.apps.get(app)?;
-            let target = self.targets.get(known.target.as_ref()?)?;
+            let target = self.targets.get(known.target.as_ref()?)?.known()?;
             target.health(known.inventory.iter().map(|(id, _)| id))
         })
     }
@@ -131,7 +142,7 @@ impl Syncer {
         if let Some(why) = self.left_behind(run.app, target_name) {
             return self.hold(run, why).await;
         }
-        let target = match self.target(target_name) {
+        let target = match self.target(target_name).await {
             Ok(target) => target,
             Err(e) => return self.fail(run, &e).await,
         };
@@ -204,7 +215,7 @@ impl Syncer {
         target: &Target,
         desired: &[Object],
     ) -> Result<Plan, Error> {
-        let (inventory, others) = self.journal.status(|s| {
+        let (mut inventory, others) = self.journal.status(|s| {
             let here = neighbours(s, prepared, run.app);
             let inventories: BTreeMap<AppName, &Inventory> = s
                 .apps
@@ -222,11 +233,14 @@ impl Syncer {
             (own, Others::of(run.app, &inventories, &wanted))
         });
         let held: BTreeSet<ResourceId> = inventory.iter().map(|(id, _)| id.clone()).collect();
+        let untouchable = Untouchable::of(run.app, target, desired, &held).await?;
         let claim = self.journal.claim(run.app);
         let live = target.observe(&claim, desired, &held).await;
         let live = live.map_err(|e| Error::stage("observe", &e))?;
         run.done("observe");
-        let plan = plan(desired, &inventory, &live, &others);
+        let refused = untouchable.taken_from(&mut inventory, &live);
+        let mut plan = plan(desired, &inventory, &live, &others);
+        plan.refuse(refused);
         run.done("plan");
         Ok(plan)
     }
@@ -240,6 +254,9 @@ impl Syncer {
         plan: Plan,
         output: Digest,
     ) -> Result<Result<Applied, Error>, Error> {
+        if let Err(e) = target.ready().await {
+            return Ok(Err(Error::stage("observe", &e)));
+        }
         crash_point("before-stake");
         let staked = stake(
             &*self.journal,
@@ -292,15 +309,16 @@ impl Syncer {
         self.journal.append(vec![Record { app, event }]).await
     }
 
-    fn target(&self, name: &TargetName) -> Result<Target, Error> {
-        self.targets.get(name).cloned().ok_or_else(|| Error::Stage {
+    async fn target(&self, name: &TargetName) -> Result<Target, Error> {
+        let landing = self.targets.get(name).ok_or_else(|| Error::Stage {
             stage: "observe",
             fault: Fault::Host,
             retry: Retry::OnChange,
             message: format!(
                 "target {name} is not bound on this host: give --target {name}=dir:PATH or --target {name}=kube:CONTEXT"
             ),
-        })
+        })?;
+        landing.target().await.cloned().map_err(Error::at_start)
     }
 }
 

@@ -18,8 +18,9 @@ use weir_core::name::{RepoPath, RepositoryName, TargetName};
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
+use super::default_name;
 use super::externals::{self, RawExternals};
-use super::{TargetPlace, default_name};
+use super::tenancy::{RawAllow, RawTarget, given};
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
 use crate::repository::{Auth, Heal, ManifestAt, Policy, Reach, RepositorySettings};
@@ -105,9 +106,13 @@ struct RawRepository {
     /// What happens to changes that someone else made at the target: `enforce` undoes them, `report` says them.
     #[serde(default)]
     heal: Heal,
-    /// Where its apps land, by the manifest's names: `default: dir:PATH`, `kube:CONTEXT`.
-    #[schemars(with = "BTreeMap<String, String>")]
-    targets: BTreeMap<TargetName, Parsed<TargetPlace>>,
+    /// Where its apps land, by the manifest's names: `default: dir:PATH`, `kube:CONTEXT`, or a map with `place`, the
+    /// service account `as` which it is used, and what is allowed there.
+    #[schemars(with = "BTreeMap<String, RawTarget>")]
+    targets: BTreeMap<TargetName, RawTarget>,
+    /// What it may have at its targets. Left out: all.
+    #[serde(default, deserialize_with = "given")]
+    allow: Option<RawAllow>,
     /// What is shown to the Git host.
     #[serde(default)]
     auth: Option<RawAuth>,
@@ -193,7 +198,7 @@ pub(super) fn open(flag: &str, path: &Path) -> Result<(Vec<u8>, String, PathBuf)
     Ok((text, file, base))
 }
 
-fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, ManifestErrors> {
+pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, ManifestErrors> {
     let node = document(text, file)?;
     let raw = typed(&node, file)?;
     let mut errors = Errors::new(file);
@@ -326,7 +331,19 @@ fn repository(
         client_cert,
         proxy: raw.proxy.map(Secret::new),
     };
+    let name = &reach.name;
+    let said_by = format!("`allow` of repository {name}");
+    let allow = raw
+        .allow
+        .map(|allow| allow.meant(said_by, place.key("allow"), errors));
+    let at = place.key("targets");
     let targets = raw.targets.into_iter();
+    let targets = targets
+        .map(|(target, raw)| {
+            let bound = raw.meant(&target, name, at.key(target.as_str()), base, errors);
+            (target, bound)
+        })
+        .collect();
     let settings = RepositorySettings {
         reach,
         reference,
@@ -336,9 +353,8 @@ fn repository(
             suspend: raw.suspend,
             heal: raw.heal,
         },
-        targets: targets
-            .map(|(name, at)| (name, at.0.based_at(base)))
-            .collect(),
+        targets,
+        allow,
     };
     (errors.count() == before).then_some(settings)
 }

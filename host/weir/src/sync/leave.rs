@@ -44,7 +44,7 @@ impl Syncer {
             return self.hold(run, why).await;
         }
         let target_name = known.target.unwrap_or_else(TargetName::default_target);
-        let looked = match self.target(&target_name) {
+        let looked = match self.target(&target_name).await {
             Ok(target) => self
                 .look(&mut run, prepared, &target, &[])
                 .await

@@ -45,6 +45,7 @@ fn at(place: KubePlace, kubeconfig: Vec<PathBuf>) -> KubeAccess {
         place,
         kubeconfig,
         in_cluster: false,
+        account: None,
     }
 }
 
@@ -76,7 +77,7 @@ async fn server(access: &KubeAccess) -> Result<String, KubeError> {
 
 /// Why a place leads nowhere, in the one kind that all of it is.
 async fn refused(access: &KubeAccess) -> String {
-    let Err(error) = client(access, KubeLimits::HOST).await else {
+    let Err(error) = clients(access, KubeLimits::HOST).await else {
         panic!("{access} was accepted");
     };
     assert!(matches!(error, KubeError::Config(_)), "{error:?}");
