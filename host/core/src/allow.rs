@@ -330,9 +330,14 @@ impl Rules {
 
 impl fmt::Display for NotAllowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the host does not let this repository have all of it, so nothing of the app is applied; take out what is named, or have the host's operator allow it:")?;
-        for (origin, id, broken) in self.0.iter().take(SHOWN) {
-            write!(f, "\n{origin}: {id}: {broken}")?;
+        for (n, (origin, id, broken)) in self.0.iter().take(SHOWN).enumerate() {
+            match n {
+                0 => write!(
+                    f,
+                    "{origin}: {id}: {broken}; nothing of the app is applied: take it out of the repository, or have the host's operator allow it"
+                )?,
+                _ => write!(f, "\n{origin}: {id}: {broken}")?,
+            }
         }
         match self.0.len().saturating_sub(SHOWN) {
             0 => Ok(()),

@@ -106,7 +106,7 @@ async fn the_current_context_is_used_unless_another_one_is_named() {
     ] {
         let access = home.with(place, TWO);
         assert_eq!(server(&access).await.unwrap(), expected, "{access}");
-        client(&access, KubeLimits::HOST).await.unwrap();
+        clients(&access, KubeLimits::HOST).await.unwrap();
     }
 }
 
@@ -241,7 +241,7 @@ async fn a_user_whose_credentials_come_from_a_program_is_named_with_what_to_do_i
         "contexts:\n",
         "- { name: eks, user: { exec: { command: aws } } }\ncontexts:\n",
     );
-    client(&home.with(KubePlace::Current, &text), KubeLimits::HOST)
+    clients(&home.with(KubePlace::Current, &text), KubeLimits::HOST)
         .await
         .unwrap();
 }
@@ -266,7 +266,7 @@ async fn a_user_or_a_cluster_that_is_not_there_is_named() {
         "{error}"
     );
     let anonymous = TWO.replace(", user: ann", "");
-    client(&home.with(KubePlace::Current, &anonymous), KubeLimits::HOST)
+    clients(&home.with(KubePlace::Current, &anonymous), KubeLimits::HOST)
         .await
         .unwrap();
 }
