@@ -371,7 +371,7 @@ fn an_account_that_goes_while_a_host_runs_stops_the_next_write() {
 
 #[test]
 fn what_an_account_may_not_do_names_it_and_the_role_that_is_missing() {
-    let scene = Scene::new(plane(), "roles").unwrap();
+    let mut scene = Scene::new(plane(), "roles").unwrap();
     let namespace = scene.namespace.clone();
     scene
         .repo
@@ -380,7 +380,6 @@ fn what_an_account_may_not_do_names_it_and_the_role_that_is_missing() {
             "{ apiVersion: v1, kind: Secret, metadata: { name: s }, stringData: { a: b } }\n",
         )
         .unwrap();
-    let mut scene = scene;
     scene.repo.commit("a secret").unwrap();
     scene
         .edit(&["create", "serviceaccount", "deployer"])
@@ -489,7 +488,7 @@ fn flags_and_files_that_name_no_account_are_refused_before_anything_is_made() {
     let words = ["serve", "--config", file.to_str().unwrap()];
     let said = weir.run(words).unwrap().code(2).unwrap().stderr;
     assert!(
-        said.contains("host.yaml:4:45: expected text, found nothing"),
+        said.contains("host.yaml:4:43: expected text, found nothing"),
         "{said}"
     );
     assert!(!weir.state_dir().exists(), "nothing was made");
@@ -618,8 +617,16 @@ fn what_is_deleted_by_hand_outside_of_the_rules_is_forgotten() {
     duo.kubectl(&["delete", "secret", "s"]).unwrap();
     let narrow = "allow: { kinds: [core/ConfigMap], cluster-kinds: [] }";
     let mut host = serve(&duo, &[target, narrow]);
-    wait_app(&mut host, "bad", "synced to");
+    // A map that is changed in the second in which it was made is not counted.
+    wait_app(&mut host, "bad", " to");
     stop(host);
+    let apps = duo.weir.run(["apps", "-o", "json"]).unwrap();
+    let apps: Value = serde_json::from_str(&apps.success().unwrap()).unwrap();
+    let bad = &apps[0]["apps"][0];
+    assert_eq!(
+        (&bad["name"], &bad["state"], &bad["objects"]),
+        (&json!("bad"), &json!("synced"), &json!(1))
+    );
 }
 
 /// A definition of a kind that lives in no namespace.
@@ -639,22 +646,27 @@ fn a_custom_kind_in_no_namespace_does_not_get_one_by_naming_it() {
     let crd = format!("crd/issuers.{group}");
     let established = ["wait", "--for=condition=Established", &crd, "--timeout=60s"];
     plane().admin().text(&established).unwrap();
-    let named = |namespace: &str| {
+    let named = |metadata: &str| {
         format!(
-            "//- issuer.yaml\n{{ apiVersion: {group}/v1, kind: Issuer, metadata: {{ name: i{namespace} }} }}\n"
+            "//- issuer.yaml\n{{ apiVersion: {group}/v1, kind: Issuer, metadata: {{ {metadata} }} }}\n"
         )
     };
     // The render puts it into the app's namespace, which is allowed; so does the file itself.
-    let mut duo = Duo::new(plane(), "scope", &named("")).unwrap();
+    let mut duo = Duo::new(plane(), "scope", &named("name: i")).unwrap();
     let (own, beside) = (duo.namespace.clone(), duo.beside.clone());
     let allow = |cluster: &str| {
         format!("allow: {{ namespaces: [{own}, {beside}], cluster-kinds: [{cluster}] }}")
     };
     let mut host = serve(&duo, &["targets: { default: 'kube:' }", &allow("")]);
-    let why = format!("kind {group}/Issuer lives in no namespace and is not among those of");
-    wait_app(&mut host, "bad", &why);
-    duo.push(&named(&format!(", namespace: {own}"))).unwrap();
-    wait_app(&mut host, "bad", &why);
+    let why = |name: &str| {
+        format!(
+            "Issuer.{group} {own}/{name}: kind {group}/Issuer lives in no namespace and is not among those of"
+        )
+    };
+    wait_app(&mut host, "bad", &why("i"));
+    duo.push(&named(&format!("name: j, namespace: {own}")))
+        .unwrap();
+    wait_app(&mut host, "bad", &why("j"));
     let issuers = format!("issuers.{group}");
     let get = ["get", issuers.as_str(), "-o", "name"];
     assert_eq!(duo.kubectl(&get).unwrap(), "");

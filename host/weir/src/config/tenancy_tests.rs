@@ -90,7 +90,7 @@ fn a_value_that_went_missing_never_means_all() {
     let own = |allow: &str| file("{ default: 'kube:' }", &format!("  allow: {allow}\n"));
     let there = |more: &str| file(&format!("{{ default: {{ place: 'kube:', {more} }} }}"), "");
     for (text, expected) in [
-        (own(""), "host.yaml:6:9: expected a map, found nothing"),
+        (own(""), "host.yaml:6:8: expected a map, found nothing"),
         (own("null"), "host.yaml:6:10: expected a map, found nothing"),
         (
             own("{}"),
@@ -110,7 +110,7 @@ fn a_value_that_went_missing_never_means_all() {
         ),
         (
             own("{ cluster-kinds: }"),
-            "host.yaml:6:26: expected a list, found nothing",
+            "host.yaml:6:25: expected a list, found nothing",
         ),
         (
             own("{ namespaces: [''], cluster-kinds: [] }"),
