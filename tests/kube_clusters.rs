@@ -153,6 +153,7 @@ fn named(weir: &Weir, kubectl: &Kubectl, name: &str, server: Option<&str>) -> Pa
     for part in ["cluster", "user"] {
         config["contexts"][0]["context"][part] = json!(name);
     }
+    config["current-context"] = json!(name);
     if let Some(server) = server {
         config["clusters"][0]["cluster"]["server"] = json!(server);
     }
@@ -280,8 +281,8 @@ impl Drop for Stopped {
 fn while_one_cluster_is_silent_the_other_is_synced_and_healed() {
     let far = ControlPlane::start(With::ApiServer).unwrap();
     let mut pair = Pair::new(&far, 0);
-    let host = pair.serve("kube:far");
-    pair.becomes(&pair.near, "b", "one");
+    let mut host = pair.serve("kube:far");
+    wait_app(&mut host, "web.near", "synced to");
     pair.becomes(&pair.far, "b", "one");
     let silent = Stopped::of(&far);
     pair.near_goes_on("two");

@@ -22,7 +22,7 @@ fn parsed<P: FromStr<Err = String>>(patterns: &[&str]) -> Vec<P> {
     patterns.iter().map(|p| p.parse().unwrap()).collect()
 }
 
-fn allow(namespaces: Option<&[&str]>, kinds: Option<&[&str]>, cluster: &[&str]) -> Allow {
+fn allowing(namespaces: Option<&[&str]>, kinds: Option<&[&str]>, cluster: &[&str]) -> Allow {
     Allow {
         said_by: "`allow` of repository shop".to_owned(),
         namespaces: namespaces.map(parsed),
@@ -46,7 +46,7 @@ fn object(id: &ResourceId, path: &str, line: u32) -> Object {
 
 #[test]
 fn a_namespace_passes_by_its_name_or_its_beginning_and_no_other_does() {
-    let rule = allow(Some(&["shop", "team-*"]), None, &[]);
+    let rule = allowing(Some(&["shop", "team-*"]), None, &[]);
     for (namespace, passes) in [
         ("shop", true),
         ("shop-2", false),
@@ -65,14 +65,22 @@ fn a_namespace_passes_by_its_name_or_its_beginning_and_no_other_does() {
         let checked = rule.check(&map_in(namespace));
         assert_eq!(checked.is_ok(), passes, "{namespace}: {checked:?}");
     }
-    assert!(allow(Some(&["*"]), None, &[]).check(&map_in("any")).is_ok());
-    assert!(allow(Some(&[]), None, &[]).check(&map_in("any")).is_err());
-    assert!(allow(None, None, &[]).check(&map_in("any")).is_ok());
+    assert!(
+        allowing(Some(&["*"]), None, &[])
+            .check(&map_in("any"))
+            .is_ok()
+    );
+    assert!(
+        allowing(Some(&[]), None, &[])
+            .check(&map_in("any"))
+            .is_err()
+    );
+    assert!(allowing(None, None, &[]).check(&map_in("any")).is_ok());
 }
 
 #[test]
 fn a_kind_passes_with_its_own_group_only() {
-    let rule = allow(None, Some(&["apps/Deployment", "core/*"]), &[]);
+    let rule = allowing(None, Some(&["apps/Deployment", "core/*"]), &[]);
     let in_shop = |group: &str, kind: &str| id(group, kind, Some("shop"), "a");
     for (group, kind, passes) in [
         ("apps", "Deployment", true),
@@ -86,7 +94,7 @@ fn a_kind_passes_with_its_own_group_only() {
         let checked = rule.check(&in_shop(group, kind));
         assert_eq!(checked.is_ok(), passes, "{group}/{kind}: {checked:?}");
     }
-    let all = allow(None, Some(&["*"]), &[]);
+    let all = allowing(None, Some(&["*"]), &[]);
     assert!(all.check(&in_shop("any.example.com", "Any")).is_ok());
 }
 
@@ -94,16 +102,16 @@ fn a_kind_passes_with_its_own_group_only() {
 fn what_lives_in_no_namespace_passes_only_where_it_is_named() {
     let role = id("rbac.authorization.k8s.io", "ClusterRole", None, "reader");
     for (rule, passes) in [
-        (allow(None, None, &[]), false),
-        (allow(None, Some(&["*"]), &[]), false),
-        (allow(Some(&["*"]), Some(&["*"]), &[]), false),
-        (allow(None, Some(&[]), &["*"]), true),
+        (allowing(None, None, &[]), false),
+        (allowing(None, Some(&["*"]), &[]), false),
+        (allowing(Some(&["*"]), Some(&["*"]), &[]), false),
+        (allowing(None, Some(&[]), &["*"]), true),
         (
-            allow(None, None, &["rbac.authorization.k8s.io/ClusterRole"]),
+            allowing(None, None, &["rbac.authorization.k8s.io/ClusterRole"]),
             true,
         ),
         (
-            allow(
+            allowing(
                 None,
                 None,
                 &["rbac.authorization.k8s.io/ClusterRoleBinding"],
@@ -114,7 +122,7 @@ fn what_lives_in_no_namespace_passes_only_where_it_is_named() {
         assert_eq!(rule.check(&role).is_ok(), passes, "{rule:?}");
     }
     // A list for kinds without a namespace says nothing of those in one.
-    let only_roles = allow(None, Some(&["core/ConfigMap"]), &["*"]);
+    let only_roles = allowing(None, Some(&["core/ConfigMap"]), &["*"]);
     assert!(
         only_roles
             .check(&id("", "Secret", Some("shop"), "a"))
@@ -124,7 +132,7 @@ fn what_lives_in_no_namespace_passes_only_where_it_is_named() {
 
 #[test]
 fn a_namespace_object_counts_as_one_of_the_namespace_that_it_makes() {
-    let rule = allow(Some(&["shop", "shop-*"]), None, &["core/Namespace"]);
+    let rule = allowing(Some(&["shop", "shop-*"]), None, &["core/Namespace"]);
     let namespace = |name: &str| id("", "Namespace", None, name);
     assert!(rule.check(&namespace("shop")).is_ok());
     assert!(rule.check(&namespace("shop-eu")).is_ok());
@@ -133,19 +141,23 @@ fn a_namespace_object_counts_as_one_of_the_namespace_that_it_makes() {
         panic!("kube-system passes");
     };
     assert_eq!(of, "kube-system");
-    let none = allow(Some(&["shop"]), None, &[]);
+    let none = allowing(Some(&["shop"]), None, &[]);
     assert!(matches!(
         none.check(&namespace("shop")),
         Err(Outside::ClusterKind { .. })
     ));
     // A kind of that name in another group is none.
     let other = id("example.com", "Namespace", None, "kube-system");
-    assert!(allow(Some(&["shop"]), None, &["*"]).check(&other).is_ok());
+    assert!(
+        allowing(Some(&["shop"]), None, &["*"])
+            .check(&other)
+            .is_ok()
+    );
 }
 
 #[test]
 fn an_object_is_judged_by_where_the_target_has_it() {
-    let rules = Rules::new([allow(Some(&["shop"]), None, &[])]);
+    let rules = Rules::new([allowing(Some(&["shop"]), None, &[])]);
     let issuer = id("cert.example.com", "ClusterIssuer", Some("shop"), "a");
     let objects = [object(&issuer, "a.yaml", 3)];
     assert!(rules.admit(&objects, &BTreeMap::new()).is_ok());
@@ -166,8 +178,8 @@ fn an_object_is_judged_by_where_the_target_has_it() {
 
 #[test]
 fn each_rule_has_to_allow_it_and_the_one_that_does_not_is_named() {
-    let of_repository = allow(Some(&["shop", "beta"]), None, &[]);
-    let mut of_target = allow(Some(&["shop"]), None, &[]);
+    let of_repository = allowing(Some(&["shop", "beta"]), None, &[]);
+    let mut of_target = allowing(Some(&["shop"]), None, &[]);
     of_target.said_by = "`allow` of target eu of repository shop".to_owned();
     let rules = Rules::new([of_repository, of_target]);
     assert!(rules.check(&map_in("shop")).is_ok());
@@ -183,7 +195,7 @@ fn each_rule_has_to_allow_it_and_the_one_that_does_not_is_named() {
 
 #[test]
 fn a_refusal_names_object_place_rule_and_what_to_do() {
-    let rules = Rules::new([allow(Some(&["shop"]), Some(&["core/ConfigMap"]), &[])]);
+    let rules = Rules::new([allowing(Some(&["shop"]), Some(&["core/ConfigMap"]), &[])]);
     let objects = [
         object(&map_in("shop"), "web/a.yaml", 1),
         object(&id("", "Secret", Some("shop"), "s"), "web/b.yaml", 7),
@@ -208,7 +220,7 @@ fn a_refusal_names_object_place_rule_and_what_to_do() {
 fn a_long_refusal_and_a_long_list_are_cut() {
     let many: Vec<String> = (0..30).map(|n| format!("team-{n}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
-    let rules = Rules::new([allow(Some(&many), None, &[])]);
+    let rules = Rules::new([allowing(Some(&many), None, &[])]);
     let objects: Vec<Object> = (0..25)
         .map(|n| {
             object(

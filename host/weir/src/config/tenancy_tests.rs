@@ -122,11 +122,11 @@ fn a_value_that_went_missing_never_means_all() {
         ),
         (
             there("as: ''"),
-            "host.yaml:5:44: \"\": expected a service account as NAMESPACE/NAME, such as shop/deployer",
+            "host.yaml:5:45: \"\": expected a service account as NAMESPACE/NAME, such as shop/deployer",
         ),
         (
             there("allow: ~"),
-            "host.yaml:5:47: expected a map, found nothing",
+            "host.yaml:5:48: expected a map, found nothing",
         ),
         (
             file("{ default: ~ }", ""),
