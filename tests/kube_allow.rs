@@ -4,11 +4,10 @@
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
-use weir_tests::Serving;
 use weir_tests::control_plane::{AuditEntry, ControlPlane, With, wait};
 use weir_tests::duo::Duo;
 use weir_tests::scene::SOON;
-use weir_tests::told;
+use weir_tests::{GitServer, Repo, Serving, Weir, told};
 
 /// The plane of all tests here: no controllers, so that nobody but Weir and the tests asks for anything.
 fn plane() -> &'static ControlPlane {
@@ -35,17 +34,21 @@ fn stop(host: Serving) {
 
 /// A host that follows the two apps, of which its file says this.
 fn serve(duo: &Duo<'_>, said: &[&str]) -> Serving {
-    let url = duo.words("sync")[2].clone();
+    serve_one(&duo.weir, &duo.words("sync")[2], said)
+}
+
+/// A host that follows one repository, of which its file says this.
+fn serve_one(weir: &Weir, url: &str, said: &[&str]) -> Serving {
     let mut file = format!(
         "version: 1\nlisten: 127.0.0.1:0\nrepositories:\n- name: shop\n  url: {url}\n  interval: 1s\n"
     );
     for line in said {
         file.push_str(&format!("  {line}\n"));
     }
-    let path = duo.weir.path("host.yaml");
+    let path = weir.path("host.yaml");
     std::fs::write(&path, file).unwrap();
     let words = ["serve", "--config", path.to_str().unwrap()];
-    duo.weir.start(words).unwrap()
+    weir.start(words).unwrap()
 }
 
 /// What Weir asked of the plane since then.
@@ -186,6 +189,48 @@ fn what_is_deleted_by_hand_outside_of_the_rules_is_forgotten() {
         (&bad["name"], &bad["state"], &bad["objects"]),
         (&json!("bad"), &json!("synced"), &json!(1))
     );
+}
+
+#[test]
+fn an_app_that_leaves_prunes_nothing_while_it_holds_something_outside_of_the_rules() {
+    let manifest =
+        "version: 1\napps:\n- { name: stays, path: stays, target: { namespace: shop } }\n";
+    let leaving = "- { name: bad, path: bad, remove: prune, target: { namespace: shop } }\n";
+    let mut repo = Repo::empty().unwrap();
+    repo.write_text(&map("a", "one").replace("//- ", "//- bad/"))
+        .unwrap();
+    repo.write_text(&SECRET.replace("//- ", "//- bad/"))
+        .unwrap();
+    repo.write_text(&map("z", "one").replace("//- ", "//- stays/"))
+        .unwrap();
+    repo.write("weir.yaml", format!("{manifest}{leaving}"))
+        .unwrap();
+    repo.commit("first").unwrap();
+    let server = GitServer::of(&repo).unwrap();
+    let weir = Weir::new().unwrap();
+    let wide = "allow: { kinds: ['*'], cluster-kinds: [] }";
+    let narrow = "allow: { kinds: [core/ConfigMap], cluster-kinds: [] }";
+    let target = "targets: { default: 'dir:./live' }";
+    let start = |rules: &str| serve_one(&weir, &server.url("work"), &[target, rules]);
+    let mut host = start(wide);
+    wait_app(&mut host, "bad", "synced to");
+    stop(host);
+    repo.write("weir.yaml", manifest).unwrap();
+    repo.commit("bad leaves").unwrap();
+    let mut host = start(narrow);
+    wait_app(
+        &mut host,
+        "bad",
+        "is neither changed nor deleted now: kind core/Secret",
+    );
+    stop(host);
+    let live = weir.path("live/shop");
+    assert!(live.join("secret/s.yaml").exists() && live.join("configmap/a.yaml").exists());
+    let mut host = start(wide);
+    wait_app(&mut host, "bad", "pruned");
+    stop(host);
+    assert!(!live.join("secret/s.yaml").exists() && !live.join("configmap/a.yaml").exists());
+    assert!(live.join("configmap/z.yaml").exists());
 }
 
 /// A definition of a kind that lives in no namespace.

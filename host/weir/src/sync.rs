@@ -25,7 +25,7 @@ use crate::prepare::{Prepared, PreparedApp, Rendered};
 mod allowed;
 mod leave;
 mod outcome;
-use allowed::Untouchable;
+use allowed::{Untouchable, admitted};
 use outcome::{failed, recount, refusal, soonest, step_of};
 
 /// Brings apps to their targets.
@@ -147,6 +147,9 @@ impl Syncer {
             Err(e) => return self.fail(run, &e).await,
         };
         let objects = rendered.validated.objects();
+        if let Err(e) = admitted(run.app, &target, objects).await {
+            return self.fail(run, &e).await;
+        }
         let output = rendered.validated.output();
         let plan = match self.look(&mut run, prepared, &target, objects).await {
             Ok(plan) => plan,
@@ -233,7 +236,7 @@ impl Syncer {
             (own, Others::of(run.app, &inventories, &wanted))
         });
         let held: BTreeSet<ResourceId> = inventory.iter().map(|(id, _)| id.clone()).collect();
-        let untouchable = Untouchable::of(run.app, target, desired, &held).await?;
+        let untouchable = Untouchable::of(target, &held).await?;
         let claim = self.journal.claim(run.app);
         let live = target.observe(&claim, desired, &held).await;
         let live = live.map_err(|e| Error::stage("observe", &e))?;

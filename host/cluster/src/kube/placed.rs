@@ -50,3 +50,52 @@ impl KubeTarget {
         checked.map_err(|broken| KubeError::Outside(broken.to_string()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use weir_core::allow::Allow;
+
+    use super::super::{KubeAccess, KubeLimits, KubePlace};
+    use super::*;
+
+    /// A target at which nobody has to answer.
+    async fn target(rules: Rules) -> KubeTarget {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config");
+        let config = "current-context: c\ncontexts: [{ name: c, context: { cluster: c } }]\nclusters: [{ name: c, cluster: { server: 'http://127.0.0.1:1' } }]\n";
+        std::fs::write(&file, config).unwrap();
+        let access = KubeAccess {
+            place: KubePlace::Current,
+            kubeconfig: vec![file],
+            in_cluster: false,
+            account: None,
+        };
+        let target = KubeTarget::open(&access, KubeLimits::HOST).await;
+        target.unwrap().within(rules)
+    }
+
+    #[tokio::test]
+    async fn the_last_gate_knows_an_object_by_where_the_cluster_has_it() {
+        let rules = Rules::new([Allow {
+            said_by: "the file".to_owned(),
+            namespaces: Some(vec!["shop".parse().unwrap()]),
+            kinds: None,
+            cluster_kinds: Vec::new(),
+        }]);
+        let id = |namespace: Option<&str>| ResourceId {
+            group: "example.com".to_owned(),
+            kind: "Issuer".to_owned(),
+            namespace: namespace.map(|n| n.parse().unwrap()),
+            name: "a".to_owned(),
+        };
+        let held_to = target(rules).await;
+        held_to.may_touch(&id(Some("shop"))).unwrap();
+        for outside in [id(None), id(Some("till"))] {
+            let error = held_to.may_touch(&outside).unwrap_err().to_string();
+            let expected = "the host does not let this repository have it, and nothing was done: ";
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let free = target(Rules::default()).await;
+        free.may_touch(&id(None)).unwrap();
+    }
+}

@@ -112,6 +112,7 @@ struct RawRepository {
     targets: BTreeMap<TargetName, RawTarget>,
     /// What it may have at its targets. Left out: all.
     #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawAllow")]
     allow: Option<RawAllow>,
     /// What is shown to the Git host.
     #[serde(default)]

@@ -40,10 +40,11 @@ pub(super) struct RawBound {
     /// The service account of the cluster that objects are read and written as: `NAMESPACE/NAME`. Left out: this
     /// host's own account.
     #[serde(rename = "as", default, deserialize_with = "given")]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "String")]
     account: Option<Parsed<Account>>,
     /// What the repository may have there. Left out: all that the repository's own `allow` has.
     #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawAllow")]
     allow: Option<RawAllow>,
 }
 
@@ -53,11 +54,11 @@ pub(super) struct RawBound {
 pub(super) struct RawAllow {
     /// Namespaces by name, or with a `*` at the end all that begin so. Left out: all.
     #[serde(default, deserialize_with = "given")]
-    #[schemars(with = "Option<Vec<String>>")]
+    #[schemars(with = "Vec<String>")]
     namespaces: Option<Vec<Parsed<NamespacePattern>>>,
     /// Kinds of objects in a namespace: `GROUP/KIND` (such as `core/ConfigMap`), `GROUP/*` or `*`. Left out: all.
     #[serde(default, deserialize_with = "given")]
-    #[schemars(with = "Option<Vec<String>>")]
+    #[schemars(with = "Vec<String>")]
     kinds: Option<Vec<Parsed<KindPattern>>>,
     /// Kinds of objects in no namespace, in the same form: `[]` for none, `['*']` for all.
     #[schemars(with = "Vec<String>")]

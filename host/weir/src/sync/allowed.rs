@@ -13,6 +13,27 @@ use weir_core::plan::Refusal;
 
 use crate::error::Error;
 
+/// Holds all that an app renders against what may land in its target.
+///
+/// # Errors
+/// When something of it may not: then nothing of the app may.
+pub(super) async fn admitted(
+    app: &AppName,
+    target: &Target,
+    rendered: &[Object],
+) -> Result<(), Error> {
+    match target.allows(rendered, &BTreeSet::new()).await {
+        Ok(_) => Ok(()),
+        Err(TargetError::NotAllowed(refused)) => Err(Error::Stage {
+            stage: "validate",
+            fault: refused.fault(),
+            retry: refused.retry(),
+            message: format!("app `{app}`: {refused}"),
+        }),
+        Err(e) => Err(Error::stage("observe", &e)),
+    }
+}
+
 /// What the app holds and may not touch any more.
 pub(super) struct Untouchable(BTreeMap<ResourceId, Refusal>);
 
@@ -20,27 +41,17 @@ impl Untouchable {
     /// Held against the target's rules.
     ///
     /// # Errors
-    /// When something may not land there that the app renders: nothing of it may.
+    /// When the target does not say where its kinds live.
     pub(super) async fn of(
-        app: &AppName,
         target: &Target,
-        desired: &[Object],
         held: &BTreeSet<ResourceId>,
     ) -> Result<Untouchable, Error> {
-        match target.allows(desired, held).await {
-            Ok(outside) => {
-                let outside = outside.into_iter();
-                let refused = outside.map(|(id, broken)| (id, Refusal::Outside(broken)));
-                Ok(Untouchable(refused.collect()))
-            }
-            Err(TargetError::NotAllowed(refused)) => Err(Error::Stage {
-                stage: "validate",
-                fault: refused.fault(),
-                retry: refused.retry(),
-                message: format!("app `{app}`: {refused}"),
-            }),
-            Err(e) => Err(Error::stage("observe", &e)),
-        }
+        let outside = target.allows(&[], held).await;
+        let outside = outside.map_err(|e| Error::stage("observe", &e))?;
+        let refused = outside
+            .into_iter()
+            .map(|(id, broken)| (id, Refusal::Outside(broken)));
+        Ok(Untouchable(refused.collect()))
     }
 
     /// Takes them out of what is planned for, but for those that are gone: these may be forgotten. What is left is to
