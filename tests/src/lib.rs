@@ -29,6 +29,8 @@ pub mod repo;
 pub mod scene;
 /// A loopback Git server over `git http-backend`, with faults.
 pub mod server;
+/// What a running host tells of its apps.
+pub mod told;
 /// Digests and listings of directories.
 pub mod tree;
 /// The `weir` process.

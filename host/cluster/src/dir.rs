@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use weir_core::allow::Rules;
 use weir_core::digest::Digest;
 use weir_core::live::{Live, Mark, Owner, Seen, Version};
 use weir_core::object::ResourceId;
@@ -53,6 +54,7 @@ impl DirLimits {
 pub struct DirTarget {
     root: Root,
     limits: DirLimits,
+    rules: Rules,
 }
 
 impl DirTarget {
@@ -73,7 +75,22 @@ impl DirTarget {
             Err(TargetError::Busy { .. }) => {}
             Err(other) => return Err(other),
         }
-        Ok(DirTarget { root, limits })
+        Ok(DirTarget {
+            root,
+            limits,
+            rules: Rules::default(),
+        })
+    }
+
+    /// Says what may land there. Whoever plans asks [`crate::Target::allows`].
+    #[must_use]
+    pub fn within(mut self, rules: Rules) -> DirTarget {
+        self.rules = rules;
+        self
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// What is at each object's place.

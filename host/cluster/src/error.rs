@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use weir_core::allow::NotAllowed;
 use weir_core::fault::{Blame, Fault, Retry};
 
 use crate::kube::KubeError;
@@ -59,6 +60,9 @@ pub enum TargetError {
     /// The cluster.
     #[error(transparent)]
     Kube(#[from] KubeError),
+    /// The host does not let the repository have all that it renders.
+    #[error(transparent)]
+    NotAllowed(#[from] NotAllowed),
     /// A run ended without an answer: a defect.
     #[error("{what} ended early: {why}")]
     Ended {
@@ -93,6 +97,7 @@ impl Blame for TargetError {
     fn fault(&self) -> Fault {
         match self {
             TargetError::Kube(e) => e.fault(),
+            TargetError::NotAllowed(e) => e.fault(),
             TargetError::Ended { .. } => Fault::Host,
             _ => Fault::Target,
         }
@@ -101,6 +106,7 @@ impl Blame for TargetError {
     fn retry(&self) -> Retry {
         match self {
             TargetError::Kube(e) => e.retry(),
+            TargetError::NotAllowed(e) => e.retry(),
             // Each of these is put right at the target, which tells nobody: look again.
             _ => Retry::Backoff,
         }

@@ -6,6 +6,7 @@
 //!   apply has no create-only form: that nothing was there is known from the look before.
 //! - An object that nobody touched since we wrote it costs no request: its managed fields say so.
 
+mod account;
 mod adopt;
 mod body;
 mod compare;
@@ -16,6 +17,7 @@ mod kinds;
 mod look;
 mod managed;
 mod mirror;
+mod placed;
 mod run;
 mod update;
 mod watch;
@@ -27,12 +29,15 @@ use std::time::{Duration, Instant};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
 use tokio::sync::Semaphore;
+use weir_core::allow::Rules;
 use weir_core::health::Summary;
 use weir_core::live::Live;
 use weir_core::name::RepositoryName;
 use weir_core::object::ResourceId;
 
+pub use account::{Account, AccountError};
 pub use compare::{Change, Compare, Compared};
+use connect::Clients;
 pub use connect::{KubeAccess, KubePlace};
 pub use error::{Conflicts, FieldConflict, KubeError};
 use kinds::Kinds;
@@ -86,7 +91,12 @@ const KINDS_SETTLE: Duration = Duration::from_secs(1);
 
 /// A cluster that apps land in.
 pub struct KubeTarget {
+    /// Runs as the target's service account, where it names one: all reads and writes of objects.
     client: Client,
+    /// Runs as this host's own account: which kinds there are, and the watches.
+    own: Client,
+    account: Option<Account>,
+    rules: Rules,
     place: String,
     limits: KubeLimits,
     flight: Semaphore,
@@ -101,9 +111,12 @@ impl KubeTarget {
     /// [`KubeError::Config`] when the kubeconfig cannot be used; what a kubeconfig in a Secret needs of the
     /// cluster that holds it can fail like any request.
     pub async fn open(access: &KubeAccess, limits: KubeLimits) -> Result<KubeTarget, KubeError> {
-        let client = connect::client(access, limits).await?;
+        let Clients { acting, own } = connect::clients(access, limits).await?;
         Ok(KubeTarget {
-            client,
+            client: acting,
+            own,
+            account: access.account.clone(),
+            rules: Rules::default(),
             place: access.to_string(),
             limits,
             flight: Semaphore::new(limits.in_flight.max(1)),
@@ -166,6 +179,10 @@ impl KubeTarget {
         match hang::lent(permit, self.limits.hangs, request).await {
             Ok(answer) => answer.map_err(|e| {
                 let error = KubeError::of(&self.place, &e, secret);
+                let error = match &self.account {
+                    Some(account) => account.explained(error),
+                    None => error,
+                };
                 if matches!(error, KubeError::NotServed { .. }) {
                     self.forget_kinds();
                 }
@@ -195,7 +212,7 @@ impl KubeTarget {
     }
 
     async fn ask_kinds(&self) -> Result<Arc<Kinds>, KubeError> {
-        let kinds = match self.request(false, Kinds::ask(&self.client)).await {
+        let kinds = match self.request(false, Kinds::ask(&self.own)).await {
             Ok(kinds) => Arc::new(kinds),
             // No API server at all.
             Err(KubeError::NotServed { message }) => {

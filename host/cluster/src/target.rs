@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use weir_core::allow::Outside;
 use weir_core::health::Summary;
 use weir_core::live::Live;
 use weir_core::object::{Object, ResourceId};
@@ -60,6 +61,38 @@ impl Target {
                 blocking("observing", move || dir.observe(&ids)).await
             }
             Target::Kube(kube) => Ok(kube.observe(claim, wanted, held).await?),
+        }
+    }
+
+    /// Holds a whole render against what may land here: what the app holds and may not be touched any more.
+    ///
+    /// # Errors
+    /// When one object that is wanted may not land here, or a cluster does not say where its kinds live.
+    pub async fn allows(
+        &self,
+        wanted: &[Object],
+        held: &BTreeSet<ResourceId>,
+    ) -> Result<BTreeMap<ResourceId, Outside>, TargetError> {
+        let (rules, placed) = match self {
+            Target::Dir(dir) => (dir.rules(), BTreeMap::new()),
+            Target::Kube(kube) if kube.rules().is_empty() => (kube.rules(), BTreeMap::new()),
+            Target::Kube(kube) => {
+                let ids = wanted.iter().map(Object::id).chain(held).collect();
+                (kube.rules(), kube.placed(&ids).await?)
+            }
+        };
+        rules.admit(wanted, &placed)?;
+        Ok(rules.outside(held, &placed))
+    }
+
+    /// Whether it can be written to as it is meant: the service account that a cluster's target runs as is there.
+    ///
+    /// # Errors
+    /// When it is not, or cannot be asked for. Then nothing may be written.
+    pub async fn ready(&self) -> Result<(), TargetError> {
+        match self {
+            Target::Dir(_) => Ok(()),
+            Target::Kube(kube) => Ok(kube.has_account().await?),
         }
     }
 

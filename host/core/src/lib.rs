@@ -11,6 +11,7 @@
 //! IO gathers (the adapters), this crate decides, IO executes. Deliberately absent: any way to read the
 //! world, and any default for a limit.
 
+pub mod allow;
 pub mod decision;
 pub mod digest;
 pub mod external;

@@ -3,9 +3,11 @@
 
 use std::fmt;
 
+use serde_json::{Map, Value};
+
 use crate::live::Owner;
 use crate::name::{AppName, RepositoryName};
-use crate::object::ResourceId;
+use crate::object::{Object, ResourceId};
 
 /// The annotation that says whose an object is.
 pub const ANNOTATION: &str = "weir.dev/owner";
@@ -13,6 +15,8 @@ pub const ANNOTATION: &str = "weir.dev/owner";
 pub const APP_LABEL: &str = "weir.dev/app";
 /// The label to select a repository's objects by. It proves nothing.
 pub const REPOSITORY_LABEL: &str = "weir.dev/repository";
+/// Begins the labels that only Weir writes.
+const LABELS: &str = "weir.dev/";
 
 /// Who asks: one app of one repository, as one ledger knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +87,24 @@ pub fn app_on(
         .strip_prefix(repository.as_str())?
         .strip_prefix('/')?;
     (place == Place(id).to_string()).then(|| app.parse().ok())?
+}
+
+/// What a rendered object says of its owner, which is Weir's alone to say: `label weir.dev/app`. A repository that
+/// could say it would speak for another one.
+pub fn reserved(object: &Object) -> Vec<String> {
+    let metadata = object.body().get("metadata");
+    let keys = |field: &str| {
+        let map = metadata
+            .and_then(|m| m.get(field))
+            .and_then(Value::as_object);
+        map.into_iter().flat_map(Map::keys)
+    };
+    let annotations = keys("annotations").filter(|key| *key == ANNOTATION);
+    let labels = keys("labels").filter(|key| key.starts_with(LABELS));
+    let annotations = annotations.map(|key| format!("annotation {key}"));
+    annotations
+        .chain(labels.map(|key| format!("label {key}")))
+        .collect()
 }
 
 impl fmt::Display for Claim {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::allow::Outside;
 use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
 use crate::heals::Contested;
@@ -100,19 +101,24 @@ pub enum Refusal {
     Unserved(String),
     /// Somebody undoes each heal.
     Contested(Contested),
+    /// The app holds it from a time when the host allowed it: the rule that it breaks now.
+    Outside(Outside),
 }
 
 impl Blame for Refusal {
     fn fault(&self) -> Fault {
         match self {
             Refusal::Unserved(_) => Fault::Repository,
+            Refusal::Outside(_) => Fault::Host,
             _ => Fault::Target,
         }
     }
     fn retry(&self) -> Retry {
         match self {
             // A person has to act: the next commit or the next look will show it.
-            Refusal::NotOurs | Refusal::OwnedBy(_) | Refusal::Foreign(_) => Retry::OnChange,
+            Refusal::NotOurs | Refusal::OwnedBy(_) | Refusal::Foreign(_) | Refusal::Outside(_) => {
+                Retry::OnChange
+            }
             Refusal::Leaving(_)
             | Refusal::Unknown(_)
             | Refusal::Unserved(_)
@@ -136,6 +142,10 @@ impl fmt::Display for Refusal {
             Refusal::Unknown(why) => write!(f, "what is there could not be read: {why}"),
             Refusal::Unserved(why) => f.write_str(why),
             Refusal::Contested(contested) => contested.fmt(f),
+            Refusal::Outside(broken) => write!(
+                f,
+                "it was synced when the host allowed it, and is neither changed nor deleted now: {broken}. Delete it by hand, or have the host's operator allow it again"
+            ),
         }
     }
 }
@@ -196,6 +206,10 @@ impl Plan {
     /// How many objects are as wanted.
     pub fn unchanged(&self) -> usize {
         self.unchanged
+    }
+    /// Says of more objects, which were not planned for, that they may not be touched.
+    pub fn refuse(&mut self, more: impl IntoIterator<Item = (ResourceId, Refusal)>) {
+        self.refused.extend(more);
     }
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {

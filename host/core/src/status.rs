@@ -197,10 +197,8 @@ impl AppStatus {
                     self.heals.add(at, &id, healed);
                     self.inventory.confirm(id, written.clone());
                 }
-                Ended::Created(_)
-                | Ended::Updated(_)
-                | Ended::Healed(..)
-                | Ended::Confirmed(_) => {}
+                Ended::Created(_) | Ended::Updated(_) | Ended::Healed(..) | Ended::Confirmed(_) => {
+                }
                 Ended::Pruned | Ended::Forgotten => {
                     self.inventory.release(&id);
                 }

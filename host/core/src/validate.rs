@@ -9,8 +9,7 @@ use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
 use crate::name::PluginName;
 use crate::object::{Object, Origin, ResourceId};
-use crate::plan;
-use crate::policy;
+use crate::{owner, plan, policy};
 
 /// How large a render may be. Required wherever one is admitted.
 #[derive(Debug, Clone, Copy)]
@@ -190,6 +189,12 @@ pub fn admit(
             );
             own("object-too-large", Some(object), message);
         }
+        for key in owner::reserved(object) {
+            let message = format!(
+                "{key} is written by Weir alone, and says whose the object is: leave it out"
+            );
+            own("reserved-key", Some(object), message);
+        }
         if let Err(text) = plan::asked(object) {
             let message = format!(
                 "annotation {}: {text:?} is no whole number: a number below 0 comes before, one above 0 after the objects that have none",
@@ -324,6 +329,33 @@ mod tests {
                 text.contains("[bad-prune]") && text.contains("expected \"false\""),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn what_only_weir_writes_on_an_object_is_refused_with_its_place() {
+        for (field, key, refused) in [
+            ("annotations", owner::ANNOTATION, true),
+            ("labels", owner::APP_LABEL, true),
+            ("labels", owner::REPOSITORY_LABEL, true),
+            ("labels", "weir.dev/anything", true),
+            ("annotations", plan::WAVE_ANNOTATION, false),
+            ("labels", "app.kubernetes.io/name", false),
+            ("labels", "weir.dev.example.com/app", false),
+        ] {
+            let mut body = object("a", "x.yaml").body().clone();
+            body["metadata"][field] = json!({key: "1"});
+            let origin = object("a", "x.yaml").origin().clone();
+            let made = Object::new(body, origin).unwrap();
+            let admitted = admit(vec![made], vec![], OutputLimits::HOST);
+            let text = admitted.err().map(|e| e.to_string());
+            let said = text.as_ref().is_some_and(|text| {
+                text.starts_with("x.yaml:1: error [reserved-key] ConfigMap a: ")
+                    && text.contains(key)
+            });
+            // A wave that is no number is another finding.
+            assert_eq!(said, refused, "{key}: {text:?}");
+            assert_eq!(text.is_some(), refused, "{key}: {text:?}");
         }
     }
 

@@ -13,9 +13,10 @@ use crate::repository::{Auth, ManifestAt, Reach};
 mod externals;
 pub(crate) mod file;
 mod place;
+mod tenancy;
 
 pub(crate) use externals::schema as externals_schema;
-pub(crate) use place::{TargetBinding, TargetPlace, bindings};
+pub(crate) use place::{AccountBinding, Bound, TargetBinding, TargetPlace, bindings};
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, clap::Args)]

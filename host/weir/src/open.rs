@@ -8,13 +8,15 @@ use tokio::sync::OnceCell;
 use weir_cluster::dir::{DirLimits, DirTarget};
 use weir_cluster::kube::{KubeAccess, KubeLimits, KubeTarget};
 use weir_cluster::{Noticed, Notices, Target};
+use weir_core::allow::Rules;
 use weir_core::name::TargetName;
 use weir_ledger::Ledger;
 use weir_source::Source;
 
-use crate::config::{Places, TargetPlace};
+use crate::config::{Bound, Places, TargetPlace};
 use crate::error::Error;
 use crate::journal::Journal;
+use crate::landing::{Landing, Watch};
 use crate::prepare::ManifestFrom;
 use crate::repository::RepositorySettings;
 use crate::sync::Syncer;
@@ -94,13 +96,20 @@ impl Opening {
         // First: what the ledger knows is shown though all else fails.
         self.journal().await?;
         let reached = reach(&self.settings, &self.places).await?;
-        self.finish(reached).await
+        self.with(reached).await
     }
 
-    /// Opens what is missing to a source.
+    /// Opens what is missing to a source, and all targets: one that cannot be opened ends it.
     pub(crate) async fn finish(&self, reached: Reached) -> Result<Opened, Error> {
+        let opened = self.with(reached).await?;
+        opened.syncer.open_all().await?;
+        Ok(opened)
+    }
+
+    /// Opens what is missing to a source. Targets are opened when apps land in them.
+    async fn with(&self, reached: Reached) -> Result<Opened, Error> {
         let journal = self.journal().await?;
-        let targets = self.targets(&journal).await?;
+        let targets = self.landings(&journal);
         Ok(Opened {
             source: Arc::new(reached.source),
             syncer: Arc::new(Syncer::new(journal, targets, self.settings.policy.limits())),
@@ -123,46 +132,61 @@ impl Opening {
         self.journal.get().map(Arc::as_ref)
     }
 
-    async fn targets(&self, journal: &Journal) -> Result<BTreeMap<TargetName, Target>, Error> {
-        let mut targets = BTreeMap::new();
-        for (name, place) in &self.settings.targets {
-            let watch = self.notices.clone().map(|notices| (journal, notices));
-            targets.insert(name.clone(), opened(place, &self.places, watch).await?);
-        }
-        Ok(targets)
+    fn landings(&self, journal: &Journal) -> BTreeMap<TargetName, Landing> {
+        let all = self.settings.targets.iter();
+        all.map(|(name, bound)| {
+            let watch = self.notices.clone().map(|notices| Watch {
+                ledger: journal.ledger_id(),
+                repository: journal.repository().clone(),
+                notices,
+            });
+            let rules = Rules::new(
+                [&self.settings.allow, &bound.allow]
+                    .into_iter()
+                    .flatten()
+                    .cloned(),
+            );
+            let landing = Landing::new(bound.clone(), rules, watch, self.places.clone());
+            (name.clone(), landing)
+        })
+        .collect()
     }
 }
 
 /// Opens one place, to look at. Nothing is written there, and nothing is watched.
-pub(crate) async fn target(place: &TargetPlace, places: &Places) -> Result<Target, Error> {
-    opened(place, places, None).await
+pub(crate) async fn target(bound: &Bound, places: &Places) -> Result<Target, Error> {
+    opened(bound, places, Rules::default(), None).await
 }
 
-async fn opened(
-    place: &TargetPlace,
+/// Opens one place.
+pub(crate) async fn opened(
+    bound: &Bound,
     places: &Places,
-    watch: Option<(&Journal, Notices)>,
+    rules: Rules,
+    watch: Option<Watch>,
 ) -> Result<Target, Error> {
-    match place {
+    match &bound.place {
         TargetPlace::Dir(dir) => {
             let dir = absolute(dir)?;
             let open = move || {
                 DirTarget::open(&dir, DirLimits::HOST).map_err(|e| Error::stage("observe", &e))
             };
             let target = blocking("observe", open).await?;
-            Ok(Target::Dir(Arc::new(target)))
+            Ok(Target::Dir(Arc::new(target.within(rules))))
         }
         TargetPlace::Kube(place) => {
             let access = KubeAccess {
                 place: place.clone(),
                 kubeconfig: places.kube.files.clone(),
                 in_cluster: places.kube.in_cluster,
+                account: bound.account.clone(),
             };
             let target = KubeTarget::open(&access, KubeLimits::HOST).await;
-            let mut target = target.map_err(|e| Error::stage("observe", &e))?;
-            if let Some((journal, notices)) = watch {
-                let (ledger, repository) = (journal.ledger_id(), journal.repository().clone());
-                target = target.watching(ledger, repository, notices);
+            let mut target = target
+                .map_err(|e| Error::stage("observe", &e))?
+                .within(rules);
+            if let Some(watch) = watch {
+                target = target.watching(watch.ledger, watch.repository, watch.notices);
             }
             Ok(Target::Kube(Arc::new(target)))
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use weir_core::allow::Allow;
 use weir_core::grant::Millis;
 use weir_core::guard::GuardLimits;
 use weir_core::name::{RepoPath, RepositoryName, TargetName};
@@ -12,7 +13,7 @@ use weir_source::{
     Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig,
 };
 
-use crate::config::{Places, TargetPlace};
+use crate::config::{Bound, Places};
 use crate::error::Error;
 use crate::prepare::ManifestFrom;
 use crate::sync::SyncLimits;
@@ -31,7 +32,9 @@ pub(crate) struct RepositorySettings {
     /// What the host does by itself.
     pub(crate) policy: Policy,
     /// Where its apps land, by the manifest's names.
-    pub(crate) targets: BTreeMap<TargetName, TargetPlace>,
+    pub(crate) targets: BTreeMap<TargetName, Bound>,
+    /// What it may have at its targets; `None` for all.
+    pub(crate) allow: Option<Allow>,
 }
 
 /// What the host does by itself with a repository and its targets.

@@ -22,12 +22,15 @@ use weir_core::status::{State, Status};
 use crate::crash::crash_point;
 use crate::error::Error;
 use crate::journal::{Journal, now};
+use crate::landing::Landing;
 use crate::prepare::{Prepared, PreparedApp, Rendered};
 use crate::turns::Pulse;
 
+mod allowed;
 mod leave;
 mod outcome;
 mod under_way;
+use allowed::{Untouchable, admitted};
 pub(crate) use outcome::is_whole;
 use outcome::{as_it_should, failed, healed, recount, refusal, soonest, step_of};
 use under_way::UnderWay;
@@ -35,7 +38,7 @@ use under_way::UnderWay;
 /// Brings apps to their targets.
 pub(crate) struct Syncer {
     journal: Arc<Journal>,
-    targets: BTreeMap<TargetName, Target>,
+    targets: BTreeMap<TargetName, Landing>,
     limits: SyncLimits,
     under_way: UnderWay,
 }
@@ -85,7 +88,7 @@ impl Syncer {
     /// A syncer onto these targets.
     pub(crate) fn new(
         journal: Arc<Journal>,
-        targets: BTreeMap<TargetName, Target>,
+        targets: BTreeMap<TargetName, Landing>,
         limits: SyncLimits,
     ) -> Syncer {
         Syncer {
@@ -101,6 +104,14 @@ impl Syncer {
         &self.journal
     }
 
+    /// Opens all targets; the first one that cannot be opened ends it.
+    pub(crate) async fn open_all(&self) -> Result<(), Error> {
+        for landing in self.targets.values() {
+            landing.target().await?;
+        }
+        Ok(())
+    }
+
     /// Whether this host binds the target.
     pub(crate) fn binds(&self, target: &TargetName) -> bool {
         self.targets.contains_key(target)
@@ -110,7 +121,7 @@ impl Syncer {
     pub(crate) fn health(&self, app: &AppName) -> Option<Summary> {
         self.journal.status(|s| {
             let known = s.apps.get(app)?;
-            let target = self.targets.get(known.target.as_ref()?)?;
+            let target = self.targets.get(known.target.as_ref()?)?.known()?;
             target.health(known.inventory.iter().map(|(id, _)| id))
         })
     }
@@ -171,11 +182,14 @@ impl Syncer {
         if let Some(why) = self.left_behind(run.app, target_name) {
             return self.hold(run, why).await;
         }
-        let target = match self.target(target_name) {
+        let target = match self.target(target_name).await {
             Ok(target) => target,
             Err(e) => return self.fail(run, &e).await,
         };
         let objects = rendered.validated.objects();
+        if let Err(e) = admitted(run.app, &target, objects).await {
+            return self.fail(run, &e).await;
+        }
         let output = rendered.validated.output();
         let plan = match self
             .look(&mut run, prepared, &target, objects, Some(output))
@@ -288,7 +302,7 @@ impl Syncer {
         desired: &[Object],
         output: Option<Digest>,
     ) -> Result<Plan, Error> {
-        let (inventory, mut others) = self.journal.holders(|s, holders| {
+        let (mut inventory, mut others) = self.journal.holders(|s, holders| {
             let own = s.apps.get(run.app).map(|a| a.inventory.clone());
             let own = own.unwrap_or_default();
             let all = Neighbours {
@@ -304,11 +318,14 @@ impl Syncer {
         });
         others.adopts = self.adopted(run.app, output);
         let held: BTreeSet<ResourceId> = inventory.iter().map(|(id, _)| id.clone()).collect();
+        let untouchable = Untouchable::of(target, &held).await?;
         let claim = self.journal.claim(run.app);
         let live = target.observe(&claim, desired, &held).await;
         let live = live.map_err(|e| Error::stage("observe", &e))?;
         run.done("observe");
-        let plan = plan(desired, &inventory, &live, &others);
+        let refused = untouchable.taken_from(&mut inventory, &live);
+        let mut plan = plan(desired, &inventory, &live, &others);
+        plan.refuse(refused);
         run.done("plan");
         Ok(plan)
     }
@@ -322,6 +339,9 @@ impl Syncer {
         plan: Plan,
         output: Digest,
     ) -> Result<Result<Applied, Error>, Error> {
+        if let Err(e) = target.ready().await {
+            return Ok(Err(Error::stage("observe", &e)));
+        }
         crash_point("before-stake");
         let staked = stake(
             &*self.journal,
@@ -378,15 +398,16 @@ impl Syncer {
         self.journal.append(vec![Record { app, event }]).await
     }
 
-    fn target(&self, name: &TargetName) -> Result<Target, Error> {
-        self.targets.get(name).cloned().ok_or_else(|| Error::Stage {
+    async fn target(&self, name: &TargetName) -> Result<Target, Error> {
+        let landing = self.targets.get(name).ok_or_else(|| Error::Stage {
             stage: "observe",
             fault: Fault::Host,
             retry: Retry::OnChange,
             message: format!(
                 "target {name} is not bound on this host: give --target {name}=dir:PATH or --target {name}=kube:CONTEXT"
             ),
-        })
+        })?;
+        landing.target().await.cloned().map_err(Error::at_start)
     }
 }
 

@@ -45,6 +45,8 @@ pub struct AuditEntry {
     pub name: String,
     /// Who.
     pub user: String,
+    /// As whom, where somebody runs it as somebody else; empty otherwise.
+    pub acting_as: String,
     /// With which client.
     pub user_agent: String,
     /// The path and the query.
@@ -132,6 +134,7 @@ fn entry(line: &str) -> Result<Option<AuditEntry>> {
         namespace: text("/objectRef/namespace"),
         name: text("/objectRef/name"),
         user: text("/user/username"),
+        acting_as: text("/impersonatedUser/username"),
         user_agent: text("/userAgent"),
         uri: text("/requestURI"),
         code: u16::try_from(code.with_context(|| format!("no code in {line}"))?)?,

@@ -90,6 +90,7 @@ impl KubeTarget {
         wanted: &[Object],
         held: Option<&BTreeSet<ResourceId>>,
     ) -> Result<Vec<Compared>, KubeError> {
+        self.has_account().await?;
         let mut random = [0; 32];
         getrandom::fill(&mut random)
             .map_err(|e| KubeError::Config(format!("this machine gives no random bytes: {e}")))?;
@@ -136,7 +137,7 @@ impl KubeTarget {
         key: &MaskKey,
     ) -> Result<Compared, KubeError> {
         match self.try_compare(claim, object, coming, key).await {
-            Err(away @ (KubeError::Away { .. } | KubeError::Unauthorized { .. })) => Err(away),
+            Err(error) if error.is_of_all() => Err(error),
             Err(error) => {
                 let mut compared = made(object, key);
                 compared.change = Change::Unchanged;

@@ -9,6 +9,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
 
 use super::KubeLimits;
+use super::account::Account;
 use super::error::KubeError;
 
 /// The keys under which a kubeconfig is looked for in a Secret, in this order.
@@ -40,6 +41,8 @@ pub struct KubeAccess {
     pub kubeconfig: Vec<PathBuf>,
     /// Whether this process runs in a pod that has an account in the cluster.
     pub in_cluster: bool,
+    /// The cluster's service account that objects are read and written as; `None` for the host's own.
+    pub account: Option<Account>,
 }
 
 impl fmt::Display for KubePlace {
@@ -58,20 +61,40 @@ impl fmt::Display for KubeAccess {
     }
 }
 
-/// A client of the cluster.
-pub(super) async fn client(access: &KubeAccess, limits: KubeLimits) -> Result<Client, KubeError> {
-    let config = match &access.place {
-        KubePlace::Current => local(access, None).await?,
-        KubePlace::Context(context) => local(access, Some(context)).await?,
+/// The ways to one cluster.
+pub(super) struct Clients {
+    /// As the target's service account, where it names one.
+    pub(super) acting: Client,
+    /// As the host's own account.
+    pub(super) own: Client,
+}
+
+/// Clients of the cluster.
+pub(super) async fn clients(access: &KubeAccess, limits: KubeLimits) -> Result<Clients, KubeError> {
+    let mut config = config(access, limits).await?;
+    let own = with_config(config.clone(), access)?;
+    let acting = match &access.account {
+        None => own.clone(),
+        Some(account) => {
+            account.impersonate(&mut config, &access.to_string())?;
+            with_config(config, access)?
+        }
+    };
+    Ok(Clients { acting, own })
+}
+
+async fn config(access: &KubeAccess, limits: KubeLimits) -> Result<Config, KubeError> {
+    match &access.place {
+        KubePlace::Current => local(access, None).await,
+        KubePlace::Context(context) => local(access, Some(context)).await,
         KubePlace::Secret { namespace, name } => {
             let home = local(access, None).await?;
             let home = with_config(home, access)?;
             let text = from_secret(&home, access, limits, namespace, name).await?;
             let kubeconfig = in_secret(&text, access)?;
-            of_kubeconfig(kubeconfig, None, &access.to_string()).await?
+            of_kubeconfig(kubeconfig, None, &access.to_string()).await
         }
-    };
-    with_config(config, access)
+    }
 }
 
 fn with_config(mut config: Config, access: &KubeAccess) -> Result<Client, KubeError> {

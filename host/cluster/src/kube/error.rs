@@ -1,6 +1,7 @@
 //! What a cluster says no with, in kinds that differ by what a person does about them. No text holds an
 //! object, or anything of a Secret's values; a single value that a check refuses may be in it.
 
+use super::account::AccountError;
 use kube::core::response::{Status, StatusCause};
 use weir_core::fault::{Blame, Fault, Retry};
 
@@ -31,6 +32,12 @@ pub enum KubeError {
         /// What the server said.
         message: String,
     },
+    /// Something about the service account that the target runs as.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// The host does not let the repository have it there.
+    #[error("the host does not let this repository have it, and nothing was done: {0}")]
+    Outside(String),
     /// Nothing in the cluster serves this kind.
     #[error(
         "the cluster has no kind {kind} in {api_version}: correct the name, or install its CustomResourceDefinition first, or put that into an app that this one comes `after`"
@@ -226,7 +233,9 @@ impl Blame for KubeError {
     fn fault(&self) -> Fault {
         match self {
             KubeError::Config(_) | KubeError::Unauthorized { .. } => Fault::Host,
+            KubeError::Account(error) => error.fault(),
             KubeError::UnknownKind { .. }
+            | KubeError::Outside(_)
             | KubeError::UnknownVersion { .. }
             | KubeError::NoNamespace { .. }
             | KubeError::Invalid { .. }
@@ -250,6 +259,17 @@ impl Blame for KubeError {
 }
 
 impl KubeError {
+    /// Whether it is about all that is asked there, and not about one object.
+    pub(super) fn is_of_all(&self) -> bool {
+        match self {
+            KubeError::Account(error) => error.is_of_all(),
+            other => matches!(
+                other,
+                KubeError::Away { .. } | KubeError::Unauthorized { .. }
+            ),
+        }
+    }
+
     /// What the client says, in these kinds. `secret` leaves out all that may hold an object's values.
     pub(super) fn of(place: &str, error: &kube::Error, secret: bool) -> KubeError {
         match error {

@@ -57,6 +57,9 @@ impl KubeTarget {
     ) -> Result<BTreeMap<ResourceId, Live>, KubeError> {
         let (mut batches, mut out) = self.batches(wanted, held).await?;
         self.mirrored(claim, &mut batches, &mut out).await;
+        if !batches.is_empty() {
+            self.has_account().await?;
+        }
         let looks: Vec<_> = batches
             .into_iter()
             .map(|batch| self.look(claim, batch))
@@ -79,7 +82,7 @@ impl KubeTarget {
         let mirror = watches.mirror();
         let mut kinds: Vec<Kind> = Vec::new();
         for Batch { resource, .. } in &*batches {
-            watches.begin(&self.client, &self.place, self.limits.page, resource);
+            watches.begin(&self.own, &self.place, self.limits.page, resource);
             kinds.push((resource.group.clone(), resource.kind.clone()));
         }
         // A watch that is slow to begin holds nothing up: what it does not answer is asked for.
@@ -184,7 +187,7 @@ impl KubeTarget {
         let Some(resource) = resource else {
             return Ok(BTreeSet::new());
         };
-        let api = kube::Api::<DynamicObject>::all_with(self.client.clone(), &resource);
+        let api = kube::Api::<DynamicObject>::all_with(self.own.clone(), &resource);
         let mut out = BTreeSet::new();
         let mut params = ListParams::default().limit(self.limits.page);
         for _ in 0..self.limits.pages {
@@ -225,7 +228,7 @@ impl KubeTarget {
             (asked.id, live)
         };
         match found {
-            Err(away @ (KubeError::Away { .. } | KubeError::Unauthorized { .. })) => Err(away),
+            Err(error) if error.is_of_all() => Err(error),
             found => Ok(batch.asked.into_iter().map(|a| live(a, &found)).collect()),
         }
     }
@@ -251,9 +254,7 @@ impl KubeTarget {
         let live = match self.metadata(resource, &asked.placed).await {
             Ok(None) => Live::Absent,
             Ok(Some(found)) => Live::Present(seen(claim, &asked.placed, &found.metadata)),
-            Err(away @ (KubeError::Away { .. } | KubeError::Unauthorized { .. })) => {
-                return Err(away);
-            }
+            Err(error) if error.is_of_all() => return Err(error),
             Err(error) => unknown(&error),
         };
         Ok((asked.id.clone(), live))

@@ -48,6 +48,7 @@ impl Run<'_> {
         let (Some(resource), Some(id)) = (resource, kinds.place(id)) else {
             return Err(unknown_kind(&kinds, id, None));
         };
+        self.target.may_touch(&id)?;
         let api = self.target.api(&resource, &id);
         let mut now = before.clone();
         for _ in 0..ATTEMPTS {
@@ -136,9 +137,11 @@ impl Run<'_> {
         let served = kinds.get(&id.group, &id.kind);
         let resource = served.and_then(|s| s.resource(&id.group, &id.kind, Some(version)));
         let placed = kinds.place(id);
-        resource
+        let (resource, placed) = resource
             .zip(placed)
-            .ok_or_else(|| unknown_kind(&kinds, id, Some(version)))
+            .ok_or_else(|| unknown_kind(&kinds, id, Some(version)))?;
+        self.target.may_touch(&placed)?;
+        Ok((resource, placed))
     }
 
     pub(super) async fn send(

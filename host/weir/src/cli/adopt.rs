@@ -8,7 +8,7 @@ use super::decide::{self, Confirm, DecideArgs};
 use super::diff::live;
 use super::histories::{Histories, RefArgs};
 use super::{Done, engine, output, render};
-use crate::config::{GlobalArgs, RepoArgs, TargetBinding};
+use crate::config::{AccountBinding, GlobalArgs, RepoArgs, TargetBinding, bindings};
 use crate::error::Error;
 use crate::prepare::prepare;
 
@@ -25,6 +25,10 @@ pub(super) struct AdoptArgs {
     /// manifest; may be given again
     #[arg(long = "target", required = true, value_name = "[NAME=]PLACE")]
     targets: Vec<TargetBinding>,
+    /// The cluster's service account that objects are read and written as [default: this host's own account]; after
+    /// NAME= for a target of the manifest; may be given again
+    #[arg(long = "as", value_name = "[NAME=]NAMESPACE/ACCOUNT")]
+    accounts: Vec<AccountBinding>,
     #[command(flatten)]
     decide: DecideArgs,
 }
@@ -39,7 +43,8 @@ pub(super) async fn adopt(global: &GlobalArgs, args: &AdoptArgs) -> Result<Done,
     let prepared = prepare(&host, &snapshot, &from, std::slice::from_ref(&args.app)).await?;
     render::failures(&prepared)?;
     let name = args.repo.reach()?.name;
-    let report = live::look(&prepared, &name, &args.targets, &places, Compare::Adopt).await?;
+    let targets = bindings(&args.targets, &args.accounts)?;
+    let report = live::look(&prepared, &name, &targets, &places, Compare::Adopt).await?;
     let mut objects = Vec::new();
     let mut text = String::new();
     for difference in &report.fields {

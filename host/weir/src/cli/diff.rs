@@ -13,7 +13,7 @@ use weir_core::tree::Snapshot;
 use super::histories::{Histories, RefArgs};
 use super::output::{self, Format};
 use super::{Done, engine, render};
-use crate::config::{GlobalArgs, RepoArgs, TargetBinding};
+use crate::config::{AccountBinding, GlobalArgs, RepoArgs, TargetBinding, bindings};
 use crate::error::Error;
 use crate::prepare::{Prepared, prepare};
 
@@ -42,6 +42,14 @@ pub(super) struct DiffArgs {
     /// manifest; may be given again
     #[arg(long = "target", value_name = "[NAME=]PLACE")]
     targets: Vec<TargetBinding>,
+    /// The cluster's service account that objects are read and written as [default: this host's own account]; after
+    /// NAME= for a target of the manifest; may be given again
+    #[arg(
+        long = "as",
+        value_name = "[NAME=]NAMESPACE/ACCOUNT",
+        requires = "live"
+    )]
+    accounts: Vec<AccountBinding>,
     /// Exit with 3 where there are differences
     #[arg(long)]
     exit_code: bool,
@@ -135,7 +143,8 @@ pub(super) async fn diff(global: &GlobalArgs, args: &DiffArgs) -> Result<Done, E
         },
         None => {
             let name = args.repo.reach()?.name;
-            live::look(&after, &name, &args.targets, &places, Compare::Sync).await?
+            let targets = bindings(&args.targets, &args.accounts)?;
+            live::look(&after, &name, &targets, &places, Compare::Sync).await?
         }
     };
     match args.output {

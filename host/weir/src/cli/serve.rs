@@ -11,7 +11,7 @@ use weir_core::status::State;
 
 use super::Done;
 use crate::config::file::{self, HostFile, PARALLEL};
-use crate::config::{GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name};
+use crate::config::{AccountBinding, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name};
 use crate::error::Error;
 use crate::follow::Ended;
 use crate::hosting::{self, Hosting};
@@ -39,6 +39,10 @@ pub(super) struct SyncArgs {
     /// manifest; may be given again
     #[arg(long = "target", required = true, value_name = "[NAME=]PLACE")]
     targets: Vec<TargetBinding>,
+    /// The cluster's service account that objects are read and written as [default: this host's own account]; after
+    /// NAME= for a target of the manifest; may be given again
+    #[arg(long = "as", value_name = "[NAME=]NAMESPACE/ACCOUNT")]
+    accounts: Vec<AccountBinding>,
     /// Wait until what was synced is healthy, at most so long: 5m where --wait says no time. A directory has no health
     #[arg(
         long,
@@ -63,6 +67,10 @@ pub(super) struct ServeArgs {
         value_name = "[NAME=]PLACE"
     )]
     targets: Vec<TargetBinding>,
+    /// The cluster's service account that objects are read and written as [default: this host's own account]; after
+    /// NAME= for a target of the manifest; may be given again
+    #[arg(long = "as", value_name = "[NAME=]NAMESPACE/ACCOUNT")]
+    accounts: Vec<AccountBinding>,
     /// How often the repository is asked; up to a tenth is added by chance. `weir refresh` and SIGHUP ask at once
     #[arg(long, default_value = "15s", value_name = "TIME")]
     interval: String,
@@ -73,14 +81,18 @@ pub(super) struct ServeArgs {
     /// and policy; `weir schema host` prints what may stand in it
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "repo", "name", "path", "manifest", "token_file", "username", "password_file", "ca_file", "client_cert",
-        "client_key", "proxy", "reference", "targets", "interval",
+        "client_key", "proxy", "reference", "targets", "accounts", "interval",
     ])]
     config: Option<PathBuf>,
 }
 
 /// Syncs once.
 pub(super) async fn sync(global: &GlobalArgs, args: &SyncArgs) -> Result<Done, Error> {
-    let settings = settings(&args.follow, &args.targets, Millis(60_000))?;
+    let settings = settings(
+        &args.follow,
+        (&args.targets, &args.accounts),
+        Millis(60_000),
+    )?;
     let wait = args.wait.as_deref().map(|text| text.parse::<Millis>());
     let wait = wait
         .transpose()
@@ -129,7 +141,11 @@ fn alone(args: &ServeArgs) -> Result<HostFile, Error> {
     Ok(HostFile {
         listen: None,
         parallel: PARALLEL,
-        repositories: vec![settings(&args.follow, &args.targets, interval)?],
+        repositories: vec![settings(
+            &args.follow,
+            (&args.targets, &args.accounts),
+            interval,
+        )?],
         externals: None,
     })
 }
@@ -137,11 +153,12 @@ fn alone(args: &ServeArgs) -> Result<HostFile, Error> {
 /// The repository of the flags, as meant.
 fn settings(
     args: &FollowArgs,
-    targets: &[TargetBinding],
+    (targets, accounts): (&[TargetBinding], &[AccountBinding]),
     interval: Millis,
 ) -> Result<RepositorySettings, Error> {
     Ok(RepositorySettings {
-        targets: bindings(targets)?,
+        targets: bindings(targets, accounts)?,
+        allow: None,
         reach: args.repo.reach()?,
         reference: ref_name(&args.reference)?,
         manifest: args.repo.manifest(),

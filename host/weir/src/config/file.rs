@@ -20,8 +20,9 @@ use weir_core::policy::Heal;
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
+use super::default_name;
 use super::externals::{self, RawExternals};
-use super::{TargetPlace, default_name};
+use super::tenancy::{RawAllow, RawTarget, given};
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
 use crate::repository::{Auth, ManifestAt, Policy, Reach, RepositorySettings};
@@ -109,9 +110,14 @@ struct RawRepository {
     heal: Heal,
     /// How much of an app may be deleted without `weir approve`.
     guard: Option<RawGuard>,
-    /// Where its apps land, by the manifest's names: `default: dir:PATH`, `kube:CONTEXT`.
-    #[schemars(with = "BTreeMap<String, String>")]
-    targets: BTreeMap<TargetName, Parsed<TargetPlace>>,
+    /// Where its apps land, by the manifest's names: `default: dir:PATH`, `kube:CONTEXT`, or a map with `place`, the
+    /// service account `as` which it is used, and what is allowed there.
+    #[schemars(with = "BTreeMap<String, RawTarget>")]
+    targets: BTreeMap<TargetName, RawTarget>,
+    /// What it may have at its targets. Left out: all.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawAllow")]
+    allow: Option<RawAllow>,
     /// What is shown to the Git host.
     #[serde(default)]
     auth: Option<RawAuth>,
@@ -207,7 +213,7 @@ pub(super) fn open(flag: &str, path: &Path) -> Result<(Vec<u8>, String, PathBuf)
     Ok((text, file, base))
 }
 
-fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, ManifestErrors> {
+pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, ManifestErrors> {
     let node = document(text, file)?;
     let raw = typed(&node, file)?;
     let mut errors = Errors::new(file);
@@ -337,7 +343,19 @@ fn repository(
         client_cert,
         proxy: raw.proxy.map(Secret::new),
     };
+    let name = &reach.name;
+    let said_by = format!("`allow` of repository {name}");
+    let allow = raw
+        .allow
+        .map(|allow| allow.meant(said_by, place.key("allow"), errors));
+    let at = place.key("targets");
     let targets = raw.targets.into_iter();
+    let targets = targets
+        .map(|(target, raw)| {
+            let bound = raw.meant(&target, name, at.key(target.as_str()), base, errors);
+            (target, bound)
+        })
+        .collect();
     let settings = RepositorySettings {
         reach,
         reference,
@@ -348,9 +366,8 @@ fn repository(
             heal: raw.heal,
             guard,
         },
-        targets: targets
-            .map(|(name, at)| (name, at.0.based_at(base)))
-            .collect(),
+        targets,
+        allow,
     };
     (errors.count() == before).then_some(settings)
 }

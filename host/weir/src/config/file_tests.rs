@@ -64,7 +64,7 @@ repositories:
         },
     };
     assert_eq!(shop.policy, policy);
-    let places: Vec<_> = shop.targets.values().map(ToString::to_string).collect();
+    let places: Vec<_> = shop.targets.values().map(|b| b.place.to_string()).collect();
     assert_eq!(
         places,
         [

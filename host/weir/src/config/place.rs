@@ -5,7 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use weir_cluster::kube::KubePlace;
+use weir_cluster::kube::{Account, KubePlace};
+use weir_core::allow::Allow;
 use weir_core::name::TargetName;
 
 use crate::error::Error;
@@ -66,6 +67,28 @@ impl FromStr for TargetPlace {
     }
 }
 
+/// What a target's name is bound to on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Bound {
+    /// Where it is.
+    pub(crate) place: TargetPlace,
+    /// The cluster's service account that objects are read and written as; `None` for the host's own.
+    pub(crate) account: Option<Account>,
+    /// What a repository may have there; `None` for all that its own rules allow.
+    pub(crate) allow: Option<Allow>,
+}
+
+impl Bound {
+    /// A place, used as the host's own account, where all may land.
+    pub(crate) fn to(place: TargetPlace) -> Bound {
+        Bound {
+            place,
+            account: None,
+            allow: None,
+        }
+    }
+}
+
 /// One of the manifest's targets and its place: `PLACE`, or `NAME=PLACE`.
 #[derive(Debug, Clone)]
 pub(crate) struct TargetBinding {
@@ -92,15 +115,56 @@ impl FromStr for TargetBinding {
     }
 }
 
-/// The targets that this host binds, by name.
+/// One of the manifest's targets and the service account that is used there: `NAMESPACE/NAME`, or
+/// `TARGET=NAMESPACE/NAME`.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountBinding {
+    /// The manifest's name for the target.
+    name: TargetName,
+    /// The account.
+    account: Account,
+}
+
+impl FromStr for AccountBinding {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let (name, account) = match s.split_once('=') {
+            Some((name, account)) => (name.parse().map_err(|e| format!("{e}"))?, account),
+            None => (TargetName::default_target(), s),
+        };
+        let account = account.parse();
+        let account = account
+            .map_err(|e: String| format!("{e}; before it, NAME= for a target of the manifest"))?;
+        Ok(AccountBinding { name, account })
+    }
+}
+
+/// The targets that this host binds, by name, and the accounts that are used there.
 pub(crate) fn bindings(
     given: &[TargetBinding],
-) -> Result<BTreeMap<TargetName, TargetPlace>, Error> {
+    accounts: &[AccountBinding],
+) -> Result<BTreeMap<TargetName, Bound>, Error> {
     let mut out = BTreeMap::new();
     for TargetBinding { name, place } in given {
-        if out.insert(name.clone(), place.clone()).is_some() {
+        if out.insert(name.clone(), Bound::to(place.clone())).is_some() {
             return Err(Error::Usage(format!("--target: {name} is bound twice")));
         }
+    }
+    for AccountBinding { name, account } in accounts {
+        let why = match out.get_mut(name) {
+            None => format!(
+                "no --target binds {name}: expected the name of one that is bound, as in NAME=NAMESPACE/ACCOUNT"
+            ),
+            Some(bound) if bound.account.is_some() => format!("{name} has an account already"),
+            Some(bound) if matches!(bound.place, TargetPlace::Dir(_)) => {
+                format!("{name} is a directory, which has no service accounts: leave it out")
+            }
+            Some(bound) => {
+                bound.account = Some(account.clone());
+                continue;
+            }
+        };
+        return Err(Error::Usage(format!("--as: {why}")));
     }
     Ok(out)
 }
@@ -171,6 +235,55 @@ mod tests {
             let error = bad.parse::<TargetBinding>().unwrap_err();
             let named = error.contains("kube:CONTEXT") || bad.starts_with("Prod");
             assert!(named, "{bad}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_account_is_used_at_the_target_that_it_names_and_nowhere_else() {
+        let bound = |targets: &[&str], accounts: &[&str]| {
+            let targets: Vec<TargetBinding> = targets.iter().map(|t| t.parse().unwrap()).collect();
+            let accounts: Result<Vec<AccountBinding>, String> =
+                accounts.iter().map(|a| a.parse()).collect();
+            let bound = bindings(&targets, &accounts?).map_err(|e| e.to_string())?;
+            let all = bound.into_iter().map(|(name, bound)| {
+                let account = bound.account.map(|a| a.to_string());
+                format!("{name} {} {}", bound.place, account.unwrap_or_default())
+            });
+            Ok::<_, String>(all.collect::<Vec<String>>())
+        };
+        assert_eq!(
+            bound(&["kube:", "eu=kube:eu"], &["shop/a"]).unwrap(),
+            ["default kube: shop/a", "eu kube:eu "]
+        );
+        assert_eq!(
+            bound(&["kube:", "eu=kube:eu"], &["eu=shop/b", "shop/a"]).unwrap(),
+            ["default kube: shop/a", "eu kube:eu shop/b"]
+        );
+        for (targets, accounts, expected) in [
+            (
+                &["eu=kube:eu"][..],
+                &["shop/a"][..],
+                "--as: no --target binds default: ",
+            ),
+            (&["kube:"], &["us=shop/a"], "--as: no --target binds us: "),
+            (
+                &["kube:"],
+                &["shop/a", "shop/b"],
+                "--as: default has an account already",
+            ),
+            (&["dir:x"], &["shop/a"], "--as: default is a directory"),
+            (&["kube:"], &[""], "NAMESPACE/NAME"),
+            (&["kube:"], &["default="], "NAMESPACE/NAME"),
+            (&["kube:"], &["deployer"], "NAMESPACE/NAME"),
+            (&["kube:"], &["=shop/a"], "target name"),
+            (
+                &["kube:"],
+                &["system:serviceaccount:shop:a"],
+                "NAMESPACE/NAME",
+            ),
+        ] {
+            let error = bound(targets, accounts).unwrap_err();
+            assert!(error.contains(expected), "{accounts:?}: {error}");
         }
     }
 

@@ -56,7 +56,7 @@ impl Syncer {
             return self.hold_deletes(run, leaving).await;
         }
         let target_name = known.target.unwrap_or_else(TargetName::default_target);
-        let looked = match self.target(&target_name) {
+        let looked = match self.target(&target_name).await {
             Ok(target) => self
                 .look(&mut run, prepared, &target, &[], None)
                 .await

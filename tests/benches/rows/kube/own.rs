@@ -47,6 +47,7 @@ impl Own {
             place: KubePlace::Current,
             kubeconfig: vec![kubeconfig.to_owned()],
             in_cluster: false,
+            account: None,
         };
         let opened = runtime.block_on(KubeTarget::open(&access, KubeLimits::HOST))?;
         Ok(Own {

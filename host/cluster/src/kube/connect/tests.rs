@@ -45,6 +45,7 @@ fn at(place: KubePlace, kubeconfig: Vec<PathBuf>) -> KubeAccess {
         place,
         kubeconfig,
         in_cluster: false,
+        account: None,
     }
 }
 
@@ -76,7 +77,7 @@ async fn server(access: &KubeAccess) -> Result<String, KubeError> {
 
 /// Why a place leads nowhere, in the one kind that all of it is.
 async fn refused(access: &KubeAccess) -> String {
-    let Err(error) = client(access, KubeLimits::HOST).await else {
+    let Err(error) = clients(access, KubeLimits::HOST).await else {
         panic!("{access} was accepted");
     };
     assert!(matches!(error, KubeError::Config(_)), "{error:?}");
@@ -105,7 +106,7 @@ async fn the_current_context_is_used_unless_another_one_is_named() {
     ] {
         let access = home.with(place, TWO);
         assert_eq!(server(&access).await.unwrap(), expected, "{access}");
-        client(&access, KubeLimits::HOST).await.unwrap();
+        clients(&access, KubeLimits::HOST).await.unwrap();
     }
 }
 
@@ -240,7 +241,7 @@ async fn a_user_whose_credentials_come_from_a_program_is_named_with_what_to_do_i
         "contexts:\n",
         "- { name: eks, user: { exec: { command: aws } } }\ncontexts:\n",
     );
-    client(&home.with(KubePlace::Current, &text), KubeLimits::HOST)
+    clients(&home.with(KubePlace::Current, &text), KubeLimits::HOST)
         .await
         .unwrap();
 }
@@ -265,7 +266,7 @@ async fn a_user_or_a_cluster_that_is_not_there_is_named() {
         "{error}"
     );
     let anonymous = TWO.replace(", user: ann", "");
-    client(&home.with(KubePlace::Current, &anonymous), KubeLimits::HOST)
+    clients(&home.with(KubePlace::Current, &anonymous), KubeLimits::HOST)
         .await
         .unwrap();
 }

@@ -9,7 +9,7 @@ use weir_cluster::dir::DirTarget;
 use weir_cluster::kube::{Change, Compare, Compared, KubeTarget};
 use weir_core::live::Uid;
 use weir_core::manifest::App;
-use weir_core::name::{AppName, RepositoryName};
+use weir_core::name::{AppName, RepositoryName, TargetName};
 use weir_core::object::{Object, Origin, ResourceId};
 use weir_core::owner::Claim;
 use weir_core::render::{Document, parse};
@@ -18,7 +18,7 @@ use weir_core::yaml::Budget;
 use weir_ledger::{Ledger, LedgerLimits};
 
 use super::{Report, Side, compare, line};
-use crate::config::{Places, TargetBinding, bindings};
+use crate::config::{Bound, Places};
 use crate::error::Error;
 use crate::open;
 use crate::prepare::Prepared;
@@ -75,14 +75,14 @@ struct Known {
 pub(in crate::cli) async fn look(
     wanted: &Prepared,
     repository: &RepositoryName,
-    targets: &[TargetBinding],
+    targets: &BTreeMap<TargetName, Bound>,
     places: &Places,
     with: Compare,
 ) -> Result<Report, Error> {
     let known = known(repository, places).await?;
     let mut open = BTreeMap::new();
-    for (name, place) in bindings(targets)? {
-        open.insert(name, open::target(&place, places).await?);
+    for (name, bound) in targets {
+        open.insert(name, open::target(bound, places).await?);
     }
     let (mut before, mut after, mut fields) = (Side::new(), Side::new(), Vec::new());
     for app in wanted.apps.values() {
