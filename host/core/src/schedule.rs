@@ -2,7 +2,8 @@
 //! chance are told to it.
 //!
 //! Held by the tests below: never two runs of one app; a request during a run causes exactly one more;
-//! the latest commit wins; backoff has jitter and a ceiling; stopping starts nothing new.
+//! the latest commit wins; backoff has jitter and a ceiling; stopping starts nothing new; an app begins when
+//! those that it comes after are synced at this commit and were healthy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,9 @@ use crate::digest::CommitId;
 use crate::fault::Retry;
 use crate::name::AppName;
 use crate::object::ResourceId;
+
+mod settle;
+use settle::Settle;
 
 /// A point in time, in milliseconds since the host started.
 pub type Now = u64;
@@ -42,8 +46,12 @@ pub struct Settings {
 pub struct Node {
     /// The app.
     pub app: AppName,
-    /// Apps that must be synced at this commit first.
+    /// Apps that must be synced at this commit, and healthy where they are waited for, first.
     pub after: Vec<AppName>,
+    /// Apps that must be synced at this commit first, healthy or not.
+    pub behind: Vec<AppName>,
+    /// How long it may take to become healthy, in milliseconds, where it is waited for.
+    pub settle: Option<u64>,
 }
 
 /// What can happen.
@@ -61,6 +69,8 @@ pub enum Event {
     Drifted(AppName, BTreeSet<ResourceId>),
     /// An app's run ended.
     Synced(AppName, CommitId, Result<(), Retry>),
+    /// What an app has at its target is healthy, as it was synced at this commit.
+    Settled(AppName, CommitId),
     /// The host is asked to stop.
     Stopping,
 }
@@ -74,6 +84,10 @@ pub enum Command {
     Prepare(CommitId),
     /// Bring this app to this commit.
     Sync(AppName, CommitId),
+    /// Look after an app that was just synced at this commit, until it is healthy.
+    Settle(AppName, CommitId),
+    /// An app was not healthy within its time: say so. It is looked after as before.
+    Late(AppName, CommitId),
     /// Nothing runs any more, and nothing will.
     Stopped,
 }
@@ -107,8 +121,12 @@ struct Work {
 struct AppWork {
     work: Work,
     after: Vec<AppName>,
+    behind: Vec<AppName>,
     listed: bool,
     synced: Option<CommitId>,
+    /// How long it may take to become healthy, where it is waited for.
+    within: Option<u64>,
+    settle: Settle,
     /// Its objects that drifted of late: how often in a row, and when last.
     drifts: BTreeMap<ResourceId, (u32, Now)>,
 }
@@ -156,9 +174,14 @@ impl Schedule {
         let all = [&self.fetch, &self.prepare]
             .into_iter()
             .chain(self.apps.values().map(|a| &a.work));
-        all.filter(|w| w.wanted && !w.running && w.not_before > now)
-            .map(|w| w.not_before)
-            .min()
+        let due = all
+            .filter(|w| w.wanted && !w.running && w.not_before > now)
+            .map(|w| w.not_before);
+        let late = self.apps.values().filter_map(|app| match app.settle {
+            Settle::Waiting(until) => Some(until),
+            _ => None,
+        });
+        due.chain(late).min()
     }
 
     /// Whether a run of this app is under way.
@@ -179,6 +202,7 @@ impl Schedule {
             Event::Prepared(commit, result) => self.prepared(now, commit, result),
             Event::Drifted(app, objects) => self.drifted(now, &app, objects),
             Event::Synced(app, commit, result) => self.synced(now, &app, commit, result),
+            Event::Settled(app, commit) => self.settled(&app, commit),
             Event::Stopping => self.stopping = true,
         }
         self.commands(now)
@@ -243,11 +267,15 @@ impl Schedule {
         for app in self.apps.values_mut() {
             app.listed = false;
             app.work.wanted = false;
+            // A newer commit is waited for, not an older one.
+            app.settle = Settle::Open;
         }
         for node in nodes {
             let app = self.apps.entry(node.app).or_default();
             app.listed = true;
             app.after = node.after;
+            app.behind = node.behind;
+            app.within = node.settle;
             app.work.failures = 0;
             app.work.want(now);
         }
@@ -302,8 +330,14 @@ impl Schedule {
             Ok(()) => {
                 app.synced = Some(commit);
                 app.work.failures = 0;
+                if app.settle == Settle::Open && self.prepared == Some(commit) {
+                    app.settle = Settle::Due;
+                }
             }
-            Err(_) => app.synced = None,
+            Err(_) => {
+                app.synced = None;
+                app.settle = Settle::Open;
+            }
         }
         if let (Some(wait), false) = (wait, app.work.wanted) {
             app.work.want(now + wait);
@@ -331,6 +365,9 @@ impl Schedule {
             self.prepare.start();
             out.push(Command::Prepare(head));
         }
+        if let Some(commit) = self.prepared {
+            self.settle(now, commit, &mut out);
+        }
         // A newer commit is on its way: what is not started yet waits for it.
         if let (Some(commit), false) = (self.prepared, self.prepare.running) {
             self.start_apps(now, commit, &mut out);
@@ -345,7 +382,8 @@ impl Schedule {
             .apps
             .iter()
             .filter(|(_, app)| app.listed && app.work.is_due(now))
-            .filter(|(_, app)| app.after.iter().all(|dep| self.is_synced(dep, commit)))
+            .filter(|(_, app)| app.behind.iter().all(|dep| self.is_synced(dep, commit)))
+            .filter(|(_, app)| app.after.iter().all(|dep| self.is_settled(dep, commit)))
             .map(|(name, _)| name.clone())
             .take(free)
             .collect();

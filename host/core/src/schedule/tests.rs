@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod settle;
+
 const SETTINGS: Settings = Settings {
     interval: 1000,
     parallel: 4,
@@ -19,6 +21,8 @@ fn node(name: &str, after: &[&str]) -> Node {
     Node {
         app: app(name),
         after: after.iter().map(|n| app(n)).collect(),
+        behind: Vec::new(),
+        settle: None,
     }
 }
 fn sync(name: &str, n: u8) -> Command {
