@@ -6,6 +6,7 @@
 //!   apply has no create-only form: that nothing was there is known from the look before.
 //! - An object that nobody touched since we wrote it costs no request: its managed fields say so.
 
+mod assess;
 mod body;
 mod compare;
 mod connect;

@@ -30,6 +30,7 @@ pub mod redact;
 pub mod render;
 pub mod schedule;
 pub mod scope;
+pub mod settle;
 pub mod stake;
 pub mod status;
 pub mod tree;

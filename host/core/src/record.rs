@@ -8,6 +8,7 @@ use crate::digest::{CommitId, Digest};
 use crate::fault::Fault;
 use crate::name::{AppName, PluginName, TargetName};
 use crate::plan::Counts;
+use crate::settle::Settled;
 use crate::stake::{Outcome, Stake};
 
 /// How the followed ref moved.
@@ -84,6 +85,8 @@ pub enum Event {
     Staked(Stake),
     /// Changes were tried.
     Synced(SyncRecord),
+    /// What was synced is so healthy now.
+    Settled(Settled),
     /// An app could not be rendered or observed: the last good state stays.
     Failed {
         /// The commit.

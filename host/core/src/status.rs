@@ -9,6 +9,7 @@ use crate::inventory::Inventory;
 use crate::live::Written;
 use crate::name::{AppName, TargetName};
 use crate::record::{CommitRecord, Event, Problem, Record, SyncRecord};
+use crate::settle::Settled;
 use crate::stake::{Ended, Stake};
 
 /// How an app stands.
@@ -55,6 +56,9 @@ pub struct AppStatus {
     pub prune_on_removal: bool,
     /// What stands in the way.
     pub problem: Option<Problem>,
+    /// How healthy what was synced last was, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
     /// Since when it stands so, in seconds since 1970.
     pub since: i64,
 }
@@ -89,6 +93,7 @@ impl Status {
                 self.problem = None;
                 self.app(app).fold_sync(at, sync);
             }
+            (Some(app), Event::Settled(settled)) => self.app(app).fold_settled(at, settled),
             (Some(app), Event::Failed { problem, .. }) => {
                 let status = self.app(app);
                 status.become_state(at, State::Failed);
@@ -138,6 +143,24 @@ impl Status {
 }
 
 impl AppStatus {
+    /// How it stands, and what stands in the way: an app that is synced and took too long to become healthy has failed,
+    /// too.
+    pub fn standing(&self) -> (State, Option<&Problem>) {
+        let late = self.settled.as_ref().and_then(|s| s.problem.as_ref());
+        match (self.state, late) {
+            (State::Synced, Some(late)) => (State::Failed, Some(late)),
+            (state, _) => (state, self.problem.as_ref()),
+        }
+    }
+
+    fn fold_settled(&mut self, at: i64, settled: &Settled) {
+        let late = |s: &Settled| s.problem.is_some();
+        if self.settled.as_ref().is_some_and(late) != late(settled) {
+            self.since = at;
+        }
+        self.settled = Some(settled.clone());
+    }
+
     fn become_state(&mut self, at: i64, state: State) {
         if self.state != state {
             self.state = state;
@@ -173,5 +196,7 @@ impl AppStatus {
             self.commit = sync.commit;
             self.output = Some(sync.output);
         }
+        // Of what is there now nothing is known yet.
+        self.settled = self.settled.take().filter(|s| s.output == sync.output);
     }
 }

@@ -10,8 +10,9 @@ use tracing::Instrument as _;
 use weir_api::Refreshed;
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame as _, Retry};
-use weir_core::health::Summary;
+use weir_core::health::{Health, Summary};
 use weir_core::name::AppName;
+use weir_core::object::ResourceId;
 use weir_core::record::{CommitRecord, Event as Kept, Movement, Problem, Record};
 use weir_core::schedule::{Command, Event, Node, Now, Schedule, Settings};
 use weir_core::status::State;
@@ -28,7 +29,9 @@ use crate::tell::Teller;
 use crate::turns::Turns;
 
 mod settle;
+mod wait;
 mod work;
+use wait::Settling;
 use work::nodes;
 
 /// How long a stop waits for what is in flight.
@@ -96,6 +99,8 @@ pub(crate) struct Ended {
     pub(crate) problem: Option<Error>,
     /// How healthy each app is, where its target watches that.
     pub(crate) health: BTreeMap<AppName, Summary>,
+    /// Apps that are synced, were not healthy within their time and still are not: what is missing.
+    pub(crate) late: BTreeMap<AppName, Problem>,
 }
 
 /// What a task tells the loop.
@@ -105,6 +110,8 @@ enum Done {
     Prepare(CommitId, Box<Result<Arc<Prepared>, Error>>),
     /// `None`: the host stops, and its turn had not come.
     Sync(AppName, CommitId, Option<Box<Result<Report, Error>>>),
+    /// How healthy each object is of an app that is waited for. Nothing in flight ends with it.
+    Assessed(AppName, CommitId, BTreeMap<ResourceId, Health>),
 }
 
 /// The loop's own state: one owner, no lock.
@@ -118,6 +125,7 @@ struct Loop<'a> {
     in_flight: usize,
     opened: Option<Arc<Opened>>,
     prepared: Option<Arc<Prepared>>,
+    settling: Settling,
     ended: Ended,
 }
 
@@ -138,11 +146,13 @@ pub(crate) async fn follow(
         stop: Arc::new(AtomicBool::new(false)),
         in_flight: 0,
         prepared: None,
+        settling: Settling::default(),
         ended: Ended::default(),
     };
-    let mut going = it.on(Event::Tick);
+    let mut going = it.on(Event::Tick).await;
     let mut stop_by: Option<tokio::time::Instant> = None;
     while going {
+        it.keep_lasting().await;
         let wake = it.wake();
         let noticing = it.follow.clone();
         let event = tokio::select! {
@@ -159,7 +169,7 @@ pub(crate) async fn follow(
                 }
             },
             noticed = noticing.opening.noticed(), if stop_by.is_none() => {
-                going = it.noticed(noticed);
+                going = it.noticed(noticed).await;
                 continue;
             }
             () = tokio::time::sleep(wake), if stop_by.is_none() => Event::Tick,
@@ -168,13 +178,15 @@ pub(crate) async fn follow(
                 break;
             }
         };
-        going = it.on(event);
-        if it.follow.round != Round::Forever && it.in_flight == 0 {
+        going = it.on(event).await;
+        let idle = it.in_flight == 0 && !it.schedule.is_settling();
+        if it.follow.round != Round::Forever && idle {
             break;
         }
     }
     if let Round::UntilHealthy(wait) = it.follow.round {
         it.settle(wait, &mut signals).await;
+        it.keep_all().await;
     }
     it.finish()
 }
@@ -193,19 +205,27 @@ impl Loop<'_> {
     fn wake(&self) -> Duration {
         let now = self.now();
         let at = self.schedule.wake_at(now).unwrap_or(now + 60_000);
-        Duration::from_millis(at.saturating_sub(now).max(1))
+        let scheduled = Duration::from_millis(at.saturating_sub(now).max(1));
+        scheduled.min(self.settling.wake())
     }
 
     /// One event through the schedule; false when nothing will happen any more.
-    fn on(&mut self, event: Event) -> bool {
-        let now = self.now();
-        for command in self.schedule.on(now, event) {
-            match command {
-                Command::Fetch => self.fetch(),
-                Command::Prepare(commit) => self.prepare(commit),
-                Command::Sync(app, commit) => self.sync(app, commit),
-                Command::Stopped => return false,
+    async fn on(&mut self, event: Event) -> bool {
+        let mut next = Some(event);
+        let mut known = Vec::new();
+        while let Some(event) = next {
+            for command in self.schedule.on(self.now(), event) {
+                match command {
+                    Command::Fetch => self.fetch(),
+                    Command::Prepare(commit) => self.prepare(commit),
+                    Command::Sync(app, commit) => self.sync(app, commit),
+                    // What is known to be healthy is told at once.
+                    Command::Settle(app, commit) => known.extend(self.look_after(app, commit)),
+                    Command::Late(app, _) => self.late(&app).await,
+                    Command::Stopped => return false,
+                }
             }
+            next = known.pop();
         }
         true
     }
@@ -259,8 +279,11 @@ impl Loop<'_> {
 
     /// A task's end as the schedule's event; all that people and the ledger should know is told here.
     async fn take(&mut self, done: Done) -> Event {
-        self.in_flight -= 1;
+        if !matches!(done, Done::Assessed(..)) {
+            self.in_flight -= 1;
+        }
         match done {
+            Done::Assessed(app, commit, health) => self.assessed(app, commit, health).await,
             Done::Fetch(opened, result) => {
                 self.opened = opened;
                 Event::Fetched(self.fetched(result).await)
@@ -336,6 +359,9 @@ impl Loop<'_> {
         match result {
             Ok(prepared) => {
                 self.teller.prepared(&prepared);
+                // A newer commit is waited for, not an older one.
+                self.settling.end_all();
+                self.ended.late.clear();
                 let nodes = nodes(&opened.syncer, &prepared);
                 self.prepared = Some(prepared);
                 Ok(nodes)

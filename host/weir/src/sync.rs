@@ -23,6 +23,7 @@ use crate::prepare::{Prepared, PreparedApp, Rendered};
 
 mod leave;
 mod outcome;
+mod settle;
 use outcome::{failed, recount, refusal, soonest, step_of};
 
 /// Brings apps to their targets.

@@ -1,5 +1,6 @@
 //! `weir history`: what happened, newest first, as the audit log has it.
 
+use weir_core::health::Health;
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::record::{Event, Movement};
 use weir_ledger::Entry;
@@ -80,6 +81,16 @@ fn row(entry: &Entry) -> Vec<String> {
                 format!("{}; failed: {}", s.counts, first_line(&p.message)),
             ),
             None => ("synced", s.commit, s.counts.to_string()),
+        },
+        Event::Settled(s) => match (&s.problem, s.health.health()) {
+            (Some(p), _) => ("unsettled", s.commit, first_line(&p.message).to_owned()),
+            (None, Health::Healthy) => (
+                "settled",
+                s.commit,
+                format!("healthy: all {} objects", s.health.total()),
+            ),
+            (None, health) if health.is_ready() => ("settled", s.commit, health.to_string()),
+            (None, health) => ("unsettled", s.commit, health.to_string()),
         },
         Event::Failed { commit, problem } => {
             ("failed", *commit, first_line(&problem.message).to_owned())

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use weir_core::digest::CommitId;
+use weir_core::grant::Millis;
+use weir_core::manifest::{App, SETTLE_WITHIN};
 use weir_core::name::AppName;
 use weir_core::schedule::Node;
 use weir_source::Fetched;
@@ -87,6 +89,14 @@ fn say_unbound(syncer: &Syncer, prepared: &mut Prepared) -> Result<(), Error> {
     Ok(())
 }
 
+/// How long an app may take to become healthy, where it is waited for: others come after it, or it says so.
+pub(super) fn within(app: &App, waited: bool) -> Option<Millis> {
+    match app.settle {
+        Some(settle) => Some(settle.within),
+        None => waited.then_some(SETTLE_WITHIN),
+    }
+}
+
 /// The apps that this host syncs, and those that the ledger knows and the manifest no longer has. The
 /// latter go last: what moves from them to another app is taken first.
 pub(super) fn nodes(syncer: &Syncer, prepared: &Prepared) -> Vec<Node> {
@@ -97,6 +107,12 @@ pub(super) fn nodes(syncer: &Syncer, prepared: &Prepared) -> Vec<Node> {
             .is_some_and(|a| syncer.binds(&a.app.target))
     };
     let mut nodes: Vec<Node> = Vec::new();
+    let waited: BTreeSet<&AppName> = prepared
+        .apps
+        .iter()
+        .filter(|(name, _)| bound(name))
+        .flat_map(|(_, app)| &app.app.after)
+        .collect();
     for (name, app) in prepared.apps.iter().filter(|(name, _)| bound(name)) {
         let after = app
             .app
@@ -108,6 +124,8 @@ pub(super) fn nodes(syncer: &Syncer, prepared: &Prepared) -> Vec<Node> {
         nodes.push(Node {
             app: name.clone(),
             after,
+            behind: Vec::new(),
+            settle: within(&app.app, waited.contains(name)).map(|within| within.0),
         });
     }
     let gone: Vec<AppName> = syncer.journal().status(|s| {
@@ -127,12 +145,17 @@ pub(super) fn nodes(syncer: &Syncer, prepared: &Prepared) -> Vec<Node> {
         });
         let takes =
             |ids: &Option<BTreeSet<_>>| ids.as_ref().is_some_and(|ids| !ids.is_disjoint(&held));
-        let after = wanted
+        let behind = wanted
             .iter()
             .filter(|(name, ids)| bound(name) && takes(ids))
             .map(|(name, _)| name.clone())
             .collect();
-        nodes.push(Node { app, after });
+        nodes.push(Node {
+            app,
+            after: Vec::new(),
+            behind,
+            settle: None,
+        });
     }
     nodes
 }

@@ -167,8 +167,14 @@ impl Told {
                     prop_assert_eq!(*of, commit(self.current));
                     let node = self.nodes.iter().find(|n| n.app == *name).unwrap();
                     for before in &node.after {
-                        prop_assert!(self.synced.contains(before), "{name}: {before} is not synced");
-                        prop_assert!(self.healthy.contains(before), "{name}: {before} was not healthy");
+                        prop_assert!(
+                            self.synced.contains(before),
+                            "{name}: {before} is not synced"
+                        );
+                        prop_assert!(
+                            self.healthy.contains(before),
+                            "{name}: {before} was not healthy"
+                        );
                     }
                     self.began += usize::from(!node.after.is_empty());
                     prop_assert!(self.running.iter().all(|(other, _)| other != name));
@@ -197,7 +203,8 @@ impl Told {
             self.synced.insert(name.clone());
         }
         let result = if ok { Ok(()) } else { Err(Retry::Backoff) };
-        self.on(now, Event::Synced(name, commit(of), result)).map(drop)
+        self.on(now, Event::Synced(name, commit(of), result))
+            .map(drop)
     }
 
     fn next_commit(&mut self, now: Now) -> Result<(), TestCaseError> {

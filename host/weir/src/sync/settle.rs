@@ -1,0 +1,103 @@
+//! How healthy an app is at its target, and what the ledger keeps of that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use weir_core::health::{Health, Summary};
+use weir_core::name::AppName;
+use weir_core::object::ResourceId;
+use weir_core::record::{Event, Problem};
+use weir_core::settle::Settled;
+use weir_core::stake::Ended;
+use weir_core::status::{AppStatus, State};
+
+use super::{Report, Syncer};
+use crate::error::Error;
+
+impl Report {
+    /// Whether an object was written or deleted.
+    pub(crate) fn changed(&self) -> bool {
+        self.outcomes.iter().any(|o| {
+            matches!(
+                o.ended,
+                Ended::Created(_) | Ended::Updated(_) | Ended::Pruned
+            )
+        })
+    }
+}
+
+impl Syncer {
+    /// Whether what an app has can be healthy or not: in a cluster it can, in a directory it is there, and that is all.
+    pub(crate) fn has_health(&self, app: &AppName) -> bool {
+        self.journal.status(|s| {
+            let target = s.apps.get(app).and_then(|a| a.target.as_ref());
+            let target = target.and_then(|name| self.targets.get(name));
+            matches!(target, Some(weir_cluster::Target::Kube(_)))
+        })
+    }
+
+    /// How healthy each object of an app is, asked where nothing watches it; `None` where its target has no health.
+    pub(crate) async fn assess(&self, app: &AppName) -> Option<BTreeMap<ResourceId, Health>> {
+        let (target, held) = self.journal.status(|s| {
+            let known = s.apps.get(app)?;
+            let target = self.targets.get(known.target.as_ref()?)?;
+            let held: BTreeSet<_> = known.inventory.iter().map(|(id, _)| id.clone()).collect();
+            Some((target.clone(), held))
+        })?;
+        target.assess(&self.journal.claim(app), &held).await
+    }
+
+    /// The objects of an app, none of which was looked at.
+    pub(crate) fn not_seen(&self, app: &AppName) -> BTreeMap<ResourceId, Health> {
+        let unseen = |id: &ResourceId| {
+            let why = "it was not looked at yet".to_owned();
+            (id.clone(), Health::Progressing(why))
+        };
+        self.journal.status(|s| {
+            let known = s.apps.get(app).map(|a| a.inventory.iter());
+            known
+                .into_iter()
+                .flatten()
+                .map(|(id, _)| unseen(id))
+                .collect()
+        })
+    }
+
+    /// Whether the ledger says that what is synced now was healthy.
+    pub(crate) fn was_healthy(&self, app: &AppName) -> bool {
+        let ready = |a: &AppStatus| {
+            let settled = a.settled.as_ref();
+            settled.is_some_and(|s| s.is_ready_at(a.output))
+        };
+        self.journal.status(|s| s.apps.get(app).is_some_and(ready))
+    }
+
+    /// Keeps how healthy a synced app is, with what took too long. What the ledger has in as many words is not said
+    /// again; whether it was news.
+    pub(crate) async fn keep_health(
+        &self,
+        app: &AppName,
+        health: Summary,
+        late: Option<Problem>,
+    ) -> Result<bool, Error> {
+        let settled = self.journal.status(|s| {
+            let known = s.apps.get(app).filter(|a| a.state == State::Synced)?;
+            let before = known.settled.as_ref();
+            let settled = Settled {
+                commit: known.commit,
+                output: known.output?,
+                problem: match health.health().is_ready() {
+                    true => None,
+                    false => late.or_else(|| before?.problem.clone()),
+                },
+                health,
+            };
+            let same = before.is_some_and(|before| before.is_like(&settled));
+            (!same).then_some(settled)
+        });
+        let Some(settled) = settled else {
+            return Ok(false);
+        };
+        self.keep(app, Event::Settled(settled)).await?;
+        Ok(true)
+    }
+}
