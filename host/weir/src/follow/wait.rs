@@ -211,7 +211,7 @@ impl Loop<'_> {
         for app in due {
             if self.schedule.is_running(&app) {
                 // What it is healthy with is being changed: later.
-                self.settling.due.insert(app, now + LASTS);
+                self.settling.due.insert(app, now + PAUSES.1);
                 continue;
             }
             self.settling.due.remove(&app);
