@@ -17,6 +17,7 @@ pub mod fault;
 pub mod fields;
 pub mod grant;
 pub mod health;
+pub mod hook;
 pub mod inventory;
 pub mod live;
 pub mod lock;

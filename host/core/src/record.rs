@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::{CommitId, Digest};
 use crate::fault::Fault;
+use crate::hook::HookRecord;
 use crate::name::{AppName, PluginName, TargetName};
 use crate::plan::Counts;
 use crate::settle::Settled;
@@ -85,6 +86,8 @@ pub enum Event {
     Staked(Stake),
     /// Changes were tried.
     Synced(SyncRecord),
+    /// A hook is so far.
+    Hook(HookRecord),
     /// What was synced is so healthy now.
     Settled(Settled),
     /// An app could not be rendered or observed: the last good state stays.

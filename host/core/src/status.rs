@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{CommitId, Digest};
+use crate::hook::{HookRecord, Progress, Runs};
 use crate::inventory::Inventory;
 use crate::live::Written;
 use crate::name::{AppName, TargetName};
@@ -56,6 +57,9 @@ pub struct AppStatus {
     pub prune_on_removal: bool,
     /// What stands in the way.
     pub problem: Option<Problem>,
+    /// The last run of each of its hooks.
+    #[serde(default, skip_serializing_if = "Runs::is_empty")]
+    pub hooks: Runs,
     /// How healthy what was synced last was, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<Settled>,
@@ -93,6 +97,7 @@ impl Status {
                 self.problem = None;
                 self.app(app).fold_sync(at, sync);
             }
+            (Some(app), Event::Hook(hook)) => self.fold_hook(app, hook),
             (Some(app), Event::Settled(settled)) => self.app(app).fold_settled(at, settled),
             (Some(app), Event::Failed { problem, .. }) => {
                 let status = self.app(app);
@@ -110,6 +115,25 @@ impl Status {
             }
             (None, _) => {}
         }
+    }
+
+    /// A hook's object is in the inventory while it is there.
+    fn fold_hook(&mut self, app: &AppName, hook: &HookRecord) {
+        if let Progress::Staked(Some(from)) = &hook.progress
+            && let Some(other) = self.apps.get_mut(from)
+        {
+            other.inventory.release(&hook.id);
+            other.hooks.forget(&hook.id);
+        }
+        let status = self.app(app);
+        let id = hook.id.clone();
+        match &hook.progress {
+            Progress::Staked(_) => status.inventory.stake(id, hook.content),
+            Progress::Started(written) => status.inventory.confirm(id, written.clone()),
+            Progress::Gone => drop(status.inventory.release(&id)),
+            Progress::Succeeded | Progress::Failed(_) => {}
+        }
+        status.hooks.fold(hook);
     }
 
     fn app(&mut self, app: &AppName) -> &mut AppStatus {
@@ -177,6 +201,7 @@ impl AppStatus {
                 }
                 Ended::Pruned | Ended::Forgotten => {
                     self.inventory.release(&id);
+                    self.hooks.forget(&id);
                 }
                 Ended::Failed(_) | Ended::Skipped => {}
             }

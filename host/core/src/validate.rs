@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
+use crate::hook;
 use crate::name::PluginName;
 use crate::object::{Object, Origin, ResourceId};
 use crate::plan;
@@ -195,6 +196,9 @@ pub fn admit(
                 plan::WAVE_ANNOTATION
             );
             own("bad-wave", Some(object), message);
+        }
+        if let Err(message) = hook::read(object) {
+            own("bad-hook", Some(object), message);
         }
         if let Some(first) = seen.insert(object.id(), object) {
             let message = format!(
