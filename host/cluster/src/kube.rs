@@ -11,6 +11,7 @@ mod body;
 mod compare;
 mod connect;
 mod error;
+mod hooks;
 mod kinds;
 mod look;
 mod mirror;

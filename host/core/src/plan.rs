@@ -13,6 +13,7 @@ use crate::name::AppName;
 use crate::object::{Object, ResourceId};
 
 mod order;
+mod parts;
 pub use order::{Turn, WAVE_ANNOTATION, asked, wave};
 
 /// How another app holds an object.
@@ -135,6 +136,8 @@ pub type Wave = Vec<Step>;
 pub struct Plan {
     apply: Vec<Wave>,
     prune: Vec<Wave>,
+    /// How many of the waves to apply are below 0: those go before the hooks that go before the others.
+    early: usize,
     taken: BTreeMap<ResourceId, AppName>,
     found: BTreeMap<ResourceId, Digest>,
     refused: Vec<(ResourceId, Refusal)>,
@@ -266,6 +269,7 @@ pub fn plan(
             plan.taken.insert(id.clone(), held.app.clone());
         }
     }
+    plan.early = apply.keys().filter(|turn| turn.is_early()).count();
     plan.apply = apply.into_values().collect();
     // A prune needs a complete apply: with one object refused, nothing is deleted.
     if plan.refused.is_empty() {

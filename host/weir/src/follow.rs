@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::Instrument as _;
 use weir_api::Refreshed;
 use weir_core::digest::CommitId;
@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::open::{Opened, Opening};
 use crate::prepare::{Host, Prepared};
-use crate::sync::Report;
+use crate::sync::{Pace, Report};
 use crate::tell::Teller;
 use crate::turns::Turns;
 
@@ -125,6 +125,8 @@ struct Loop<'a> {
     in_flight: usize,
     opened: Option<Arc<Opened>>,
     prepared: Option<Arc<Prepared>>,
+    /// The commit that was prepared last; nothing when it stops. Runs that wait for hooks hear it.
+    newest: watch::Sender<Option<CommitId>>,
     settling: Settling,
     ended: Ended,
 }
@@ -146,6 +148,7 @@ pub(crate) async fn follow(
         stop: Arc::new(AtomicBool::new(false)),
         in_flight: 0,
         prepared: None,
+        newest: watch::Sender::new(None),
         settling: Settling::default(),
         ended: Ended::default(),
     };
@@ -165,6 +168,7 @@ pub(crate) async fn follow(
                 Some(Signal::Stop) | None => {
                     stop_by = Some(tokio::time::Instant::now() + STOP_WAIT);
                     it.stop.store(true, Ordering::Relaxed);
+                    it.newest.send_replace(None);
                     Event::Stopping
                 }
             },
@@ -264,13 +268,14 @@ impl Loop<'_> {
 
     fn sync(&mut self, app: AppName, commit: CommitId) {
         let (opened, prepared) = (self.opened.clone(), self.prepared.clone());
-        let turns = self.follow.queues.syncs.clone();
+        let (turns, newest) = (self.follow.queues.syncs.clone(), self.newest.subscribe());
         self.spawn(async move {
-            let Some(_turn) = turns.take().await else {
+            let Some(turn) = turns.take().await else {
                 return Done::Sync(app, commit, None);
             };
+            let pace = Pace::new(turns, turn, newest);
             let result = match (opened, prepared) {
-                (Some(opened), Some(prepared)) => opened.syncer.sync(&prepared, &app).await,
+                (Some(opened), Some(prepared)) => opened.syncer.sync(&prepared, &app, pace).await,
                 _ => Err(Error::host("plan", "nothing is prepared")),
             };
             Done::Sync(app, commit, Some(Box::new(result)))
@@ -361,6 +366,7 @@ impl Loop<'_> {
                 self.teller.prepared(&prepared);
                 // A newer commit is waited for, not an older one.
                 self.settling.end_all();
+                self.newest.send_replace(prepared.commit);
                 self.ended.late.clear();
                 let nodes = nodes(&opened.syncer, &prepared);
                 self.prepared = Some(prepared);

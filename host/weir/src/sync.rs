@@ -9,6 +9,7 @@ use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_core::health::Summary;
 use weir_core::inventory::Inventory;
+use weir_core::manifest::SETTLE_WITHIN;
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Counts, Others, Plan, plan};
@@ -21,9 +22,12 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::prepare::{Prepared, PreparedApp, Rendered};
 
+mod hooks;
 mod leave;
 mod outcome;
 mod settle;
+use hooks::Hooks;
+pub(crate) use hooks::Pace;
 use outcome::{failed, recount, refusal, soonest, step_of};
 
 /// Brings apps to their targets.
@@ -61,6 +65,8 @@ struct Run<'a> {
     commit: Option<CommitId>,
     micros: BTreeMap<String, u64>,
     lap: Instant,
+    hooks: Hooks,
+    pace: Pace,
 }
 
 impl Syncer {
@@ -92,8 +98,16 @@ impl Syncer {
     ///
     /// # Errors
     /// When the ledger cannot keep what happened; all else is in the report.
-    pub(crate) async fn sync(&self, prepared: &Prepared, app: &AppName) -> Result<Report, Error> {
+    pub(crate) async fn sync(
+        &self,
+        prepared: &Prepared,
+        app: &AppName,
+        pace: Pace,
+    ) -> Result<Report, Error> {
+        let settle = prepared.apps.get(app).and_then(|a| a.app.settle);
         let run = Run {
+            hooks: Hooks::none(settle.map_or(SETTLE_WITHIN, |settle| settle.within)),
+            pace,
             app,
             commit: prepared.commit,
             micros: BTreeMap::new(),
@@ -136,13 +150,17 @@ impl Syncer {
             Ok(target) => target,
             Err(e) => return self.fail(run, &e).await,
         };
-        let objects = rendered.validated.objects();
         let output = rendered.validated.output();
-        let plan = match self.look(&mut run, prepared, &target, objects).await {
+        let objects;
+        (run.hooks, objects) = Hooks::of(&target, rendered.validated.objects(), run.hooks.within());
+        let plan = match self.look(&mut run, prepared, &target, &objects).await {
             Ok(plan) => plan,
             Err(e) => return self.fail(run, &e).await,
         };
-        let refused = refusal(run.app, &plan);
+        let (plan, refused, due) = match self.with_hooks(&run, &target, plan, output).await? {
+            Ok(decided) => decided,
+            Err(e) => return self.fail(run, &e).await,
+        };
         let unchanged = self.journal.status(|s| {
             s.apps.get(run.app).is_some_and(|a| {
                 let same = a.commit == run.commit && a.output == Some(output);
@@ -151,7 +169,7 @@ impl Syncer {
             })
         });
         let mut counts = plan.counts();
-        if plan.is_empty() && unchanged {
+        if plan.is_empty() && unchanged && !due {
             let state = if refused.is_some() {
                 State::Failed
             } else {
@@ -161,19 +179,25 @@ impl Syncer {
             let problem = refused.map(|r| r.problem);
             return Ok(run.report(vec![], counts, state, problem, retry, false));
         }
-        let applied = if plan.is_empty() {
-            Vec::new()
+        let (applied, stopped) = if due {
+            let all = self.change_around_hooks(&mut run, target_name, &target, plan, output);
+            match all.await? {
+                Ok(around) => around,
+                Err(e) => return self.fail(run, &e).await,
+            }
+        } else if plan.is_empty() {
+            (Vec::new(), None)
         } else {
             match self
                 .change(&mut run, target_name, &target, plan, output)
                 .await?
             {
-                Ok(applied) => applied.outcomes,
+                Ok(applied) => (applied.outcomes, None),
                 Err(e) => return self.fail(run, &e).await,
             }
         };
         counts = recount(counts, &applied);
-        let failure = failed(run.app, &applied);
+        let failure = failed(run.app, &applied).or(stopped);
         let retry = soonest([&refused, &failure].into_iter().flatten().map(|o| o.retry));
         let problem = refused.or(failure).map(|o| o.problem);
         let record = SyncRecord {
@@ -227,6 +251,12 @@ impl Syncer {
         let live = target.observe(&claim, desired, &held).await;
         let live = live.map_err(|e| Error::stage("observe", &e))?;
         run.done("observe");
+        run.hooks.looked(&held, &live, &others);
+        let mut inventory = inventory;
+        // Hooks have a way of their own.
+        for id in run.hooks.ids() {
+            inventory.release(id);
+        }
         let plan = plan(desired, &inventory, &live, &others);
         run.done("plan");
         Ok(plan)

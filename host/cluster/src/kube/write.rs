@@ -154,7 +154,10 @@ impl Run<'_> {
     }
 
     /// Where an object goes.
-    async fn place(&self, object: &Object) -> Result<(ApiResource, ResourceId), KubeError> {
+    pub(super) async fn place(
+        &self,
+        object: &Object,
+    ) -> Result<(ApiResource, ResourceId), KubeError> {
         let (id, version) = (object.id(), version_of(object));
         let kinds = self.target.kinds().await?;
         let served = kinds.get(&id.group, &id.kind);

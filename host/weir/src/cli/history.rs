@@ -1,6 +1,7 @@
 //! `weir history`: what happened, newest first, as the audit log has it.
 
 use weir_core::health::Health;
+use weir_core::hook::{HookRecord, Progress};
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::record::{Event, Movement};
 use weir_ledger::Entry;
@@ -82,6 +83,7 @@ fn row(entry: &Entry) -> Vec<String> {
             ),
             None => ("synced", s.commit, s.counts.to_string()),
         },
+        Event::Hook(h) => ("hook", None, hook(h)),
         Event::Settled(s) => match (&s.problem, s.health.health()) {
             (Some(p), _) => ("unsettled", s.commit, first_line(&p.message).to_owned()),
             (None, Health::Healthy) => (
@@ -107,6 +109,18 @@ fn row(entry: &Entry) -> Vec<String> {
         commit,
         what,
     ]
+}
+
+/// A hook and how far it is.
+fn hook(record: &HookRecord) -> String {
+    let (id, phase) = (&record.id, record.phase.as_str());
+    match &record.progress {
+        Progress::Staked(_) => format!("{id} ({phase}): is about to start"),
+        Progress::Started(_) => format!("{id} ({phase}): started"),
+        Progress::Succeeded => format!("{id} ({phase}): succeeded"),
+        Progress::Failed(why) => format!("{id} ({phase}): failed: {}", first_line(why)),
+        Progress::Gone => format!("{id} ({phase}): its object is gone"),
+    }
 }
 
 fn first_line(text: &str) -> &str {

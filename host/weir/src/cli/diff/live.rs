@@ -7,6 +7,8 @@ use serde::Serialize;
 use weir_cluster::Target;
 use weir_cluster::dir::DirTarget;
 use weir_cluster::kube::{Change, Compared, KubeTarget};
+use weir_core::digest::Digest;
+use weir_core::hook::{self, Hook};
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::object::{Object, Origin, ResourceId};
 use weir_core::owner::Claim;
@@ -89,7 +91,11 @@ pub(super) async fn look(
             }
             Target::Kube(kube) => {
                 let app = (name, repository);
-                fields.extend(differences(kube, app, objects, known.as_ref()).await?);
+                let (hooks, objects) = hook::split(objects);
+                let known = known.as_ref();
+                let found = differences(kube, app, &objects, &hooks, known).await?;
+                fields.extend(found);
+                fields.extend(to_run(name, &hooks, rendered.validated.output(), known));
             }
         }
     }
@@ -115,11 +121,31 @@ async fn known(repository: &RepositoryName, places: &Places) -> Result<Option<Kn
     }))
 }
 
+/// The hooks that a sync would run. What they are made of is not compared: each run makes a new one.
+fn to_run(app: &AppName, hooks: &[Hook], output: Digest, known: Option<&Known>) -> Vec<Difference> {
+    let status = known.and_then(|known| known.status.apps.get(app));
+    let ended = |hook: &Hook| {
+        status.is_some_and(|a| a.hooks.ended(hook.object.id(), output) == Some(Ok(())))
+    };
+    let due = hooks.iter().filter(|hook| !ended(hook));
+    due.map(|hook| Difference {
+        app: app.clone(),
+        compared: Compared {
+            object: hook.object.id().clone(),
+            change: Change::Created,
+            fields: Vec::new(),
+            problem: None,
+        },
+    })
+    .collect()
+}
+
 /// What differs of one app in a cluster.
 async fn differences(
     kube: &KubeTarget,
     (app, repository): (&AppName, &RepositoryName),
     objects: &[Object],
+    hooks: &[Hook],
     known: Option<&Known>,
 ) -> Result<Vec<Difference>, Error> {
     let claim = Claim {
@@ -130,8 +156,10 @@ async fn differences(
     let held = known.map(|known| {
         let status = known.status.apps.get(app);
         let inventory = status.into_iter().flat_map(|a| a.inventory.iter());
+        let is_hook = |id: &ResourceId| hooks.iter().any(|hook| hook.object.id() == id);
         inventory
             .map(|(id, _)| id.clone())
+            .filter(|id| !is_hook(id))
             .collect::<BTreeSet<ResourceId>>()
     });
     let compared = kube.compare(&claim, objects, held.as_ref()).await;
