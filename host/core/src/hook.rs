@@ -123,6 +123,11 @@ fn annotation<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
     object.body()["metadata"]["annotations"][name].as_str()
 }
 
+/// Whether an object says that it is a hook.
+pub fn is_marked(object: &Object) -> bool {
+    annotation(object, ANNOTATION).is_some()
+}
+
 /// An object as a hook; `None` where it is none. One of a kind that does not run to an end, such as a ConfigMap that a
 /// hook uses, is an ordinary object in an early or late wave.
 ///

@@ -28,7 +28,7 @@ mod outcome;
 mod settle;
 use hooks::Hooks;
 pub(crate) use hooks::Pace;
-use outcome::{failed, recount, refusal, soonest, step_of};
+use outcome::{failed, recount, soonest, step_of};
 
 /// Brings apps to their targets.
 pub(crate) struct Syncer {
