@@ -4,7 +4,7 @@
 use serde_json::Value;
 use weir_tests::Serving;
 use weir_tests::control_plane::{ControlPlane, wait};
-use weir_tests::scene::{SOON, Scene, map};
+use weir_tests::scene::{SOON, Scene};
 
 /// Longer than the test: nothing is looked at because a poll says so.
 const NEVER: &str = "1h";
