@@ -248,7 +248,8 @@ impl Syncer {
         });
         let held: BTreeSet<ResourceId> = inventory.iter().map(|(id, _)| id.clone()).collect();
         let claim = self.journal.claim(run.app);
-        let live = target.observe(&claim, desired, &held).await;
+        let asked = held.iter().chain(run.hooks.ids()).cloned().collect();
+        let live = target.observe(&claim, desired, &asked).await;
         let live = live.map_err(|e| Error::stage("observe", &e))?;
         run.done("observe");
         run.hooks.looked(&held, &live, &others);
