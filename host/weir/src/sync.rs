@@ -181,7 +181,8 @@ impl Syncer {
         }
         let (applied, stopped) = if due {
             let all = self.change_around_hooks(&mut run, target_name, &target, plan, output);
-            match all.await? {
+            // On the heap: it is large, and most runs have no hooks.
+            match Box::pin(all).await? {
                 Ok(around) => around,
                 Err(e) => return self.fail(run, &e).await,
             }

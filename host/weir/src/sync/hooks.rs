@@ -129,7 +129,7 @@ impl Syncer {
         if run.hooks.list.is_empty() {
             return Ok(Ok((plan, refused, false)));
         }
-        self.tidy_hooks(run, target, output).await?;
+        Box::pin(self.tidy_hooks(run, target, output)).await?;
         if let Some(e) = self.hook_failed(run, target, output, Phase::Pre).await {
             return Ok(Err(e));
         }
@@ -301,7 +301,8 @@ impl Syncer {
         output: Digest,
     ) -> Result<Option<Obstacle>, Error> {
         for hook in run.hooks.phase(phase) {
-            let Err(e) = self.run_hook(run, kube, &hook, output).await? else {
+            let ran = Box::pin(self.run_hook(run, kube, &hook, output));
+            let Err(e) = ran.await? else {
                 continue;
             };
             return Ok(Some(Obstacle {
