@@ -2,9 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use serde_json::Value;
-use weir_tests::Serving;
 use weir_tests::control_plane::{AuditEntry, ControlPlane, Mark, wait};
 use weir_tests::scene::{SOON, Scene, map};
+use weir_tests::{Repo, Serving, Weir};
 
 /// Longer than the test: nothing is looked at because a poll says so.
 const NEVER: &str = "1h";
@@ -85,6 +85,13 @@ fn records(scene: &Scene<'_>) -> Vec<Value> {
     all[0]["records"].as_array().unwrap().clone()
 }
 
+/// What `weir diff --live` shows.
+fn differences(scene: &Scene<'_>) -> String {
+    let url = scene.server.url("work");
+    let words = ["diff", "--live", "--repo", &url, "--target", "kube:"];
+    scene.weir.run(words).unwrap().success().unwrap()
+}
+
 /// How many objects the ledger says that the app has.
 fn held(scene: &Scene<'_>) -> Value {
     let text = scene.weir.run(["apps", "-o", "json"]).unwrap();
@@ -107,6 +114,7 @@ fn a_pre_hook_runs_before_the_apps_own_objects_a_post_hook_after_and_each_once_f
         .unwrap();
     let pre = job("migrate", "pre", "", "", &gate(&scene));
     scene.push("web/pre.yaml", &pre).unwrap();
+    assert!(differences(&scene).contains("created Job.batch"));
     let mut sync = start(&scene, "sync");
     sync.wait_for_text("migrate started (pre)", SOON).unwrap();
     assert!(scene.map("used").is_ok(), "what the hook uses is there");
@@ -142,6 +150,7 @@ fn a_pre_hook_runs_before_the_apps_own_objects_a_post_hook_after_and_each_once_f
     assert_eq!(writes_of(mark), Vec::<String>::new());
     assert_eq!(records(&scene).len(), kept);
 
+    assert_eq!(differences(&scene), "", "what ran is no difference");
     let jobs =
         |scene: &Scene<'_>| ["migrate", "notify"].map(|name| uid(scene, "job", name).unwrap());
     let before = jobs(&scene);
@@ -424,4 +433,54 @@ fn what_somebody_else_made_is_no_hook_of_ours() {
     );
     assert_eq!(uid(&scene, "pod", "check"), before);
     assert!(scene.map("a").is_err());
+}
+
+#[test]
+fn in_a_directory_a_hook_is_a_file_like_all_others() {
+    let mut repo = Repo::empty().unwrap();
+    let manifest = "version: 1\napps: [{ name: web, path: web, target: { namespace: shop } }]\n";
+    repo.write("weir.yaml", manifest).unwrap();
+    repo.write("web/pre.yaml", job("migrate", "pre", "", "", OPEN))
+        .unwrap();
+    repo.write("web/a.yaml", map("a", "one")).unwrap();
+    repo.commit("first").unwrap();
+    let weir = Weir::new().unwrap();
+    let (path, live) = (repo.path(), weir.path("live"));
+    let target = format!("dir:{}", live.display());
+    let words = [
+        "sync",
+        "--repo",
+        path.to_str().unwrap(),
+        "--target",
+        &target,
+    ];
+    weir.run(words).unwrap().success().unwrap();
+    assert!(live.join("shop/job.batch/migrate.yaml").is_file());
+    assert!(live.join("shop/configmap/a.yaml").is_file());
+}
+
+#[test]
+fn a_hook_moves_with_the_other_objects_of_an_app_that_is_renamed() {
+    let mut scene = scene();
+    let post = job("notify", "post", "", "", OPEN);
+    scene.push("web/post.yaml", &post).unwrap();
+    scene.synced().unwrap();
+    let before = uid(&scene, "job", "notify").unwrap();
+    let manifest = format!(
+        "version: 1\napps: [{{ name: shop, path: web, target: {{ namespace: {} }} }}]\n",
+        scene.namespace
+    );
+    scene.push("weir.yaml", &manifest).unwrap();
+    scene.synced().unwrap();
+    // Another app runs it anew.
+    assert_ne!(uid(&scene, "job", "notify").unwrap(), before);
+    let text = scene.weir.run(["apps", "-o", "json"]).unwrap();
+    let all: Value = serde_json::from_str(&text.success().unwrap()).unwrap();
+    let apps = all[0]["apps"].as_array().unwrap();
+    assert_eq!(
+        (apps.len(), &apps[0]["objects"]),
+        (1, &Value::from(2)),
+        "{apps:?}"
+    );
+    scene.synced().unwrap();
 }
