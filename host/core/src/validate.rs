@@ -295,6 +295,21 @@ mod tests {
     }
 
     #[test]
+    fn a_hook_of_an_unknown_phase_is_refused_with_its_place() {
+        let mut body = object("a", "x.yaml").body().clone();
+        body["metadata"]["annotations"] = json!({hook::ANNOTATION: "pre-install"});
+        let origin = object("a", "x.yaml").origin().clone();
+        let wrong = Object::new(body, origin).unwrap();
+        let text = admit(vec![wrong], vec![], OutputLimits::HOST)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("x.yaml:1") && text.contains("\"pre-install\" is neither pre nor post"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn limits_are_named() {
         let limits = OutputLimits {
             objects: 1,

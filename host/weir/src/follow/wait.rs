@@ -30,6 +30,8 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// How long an app has to be unhealthy until the ledger keeps it: a rollout is no news, and what goes up and down all
 /// the time must not fill the disk.
 const LASTS: Duration = Duration::from_secs(60);
+/// How long it has to be healthy: what many apps become at once is kept at once.
+const READY_LASTS: Duration = Duration::from_secs(1);
 
 /// The apps that are waited for, and those whose health the ledger is still to hear of.
 #[derive(Default)]
@@ -80,7 +82,9 @@ impl Settling {
         }
         match now {
             None => self.due.remove(app),
-            Some(now) if now.is_ready() => self.due.insert(app.clone(), Instant::now()),
+            Some(now) if now.is_ready() => {
+                self.due.insert(app.clone(), Instant::now() + READY_LASTS)
+            }
             Some(_) => self.due.insert(app.clone(), Instant::now() + LASTS),
         };
     }
@@ -178,7 +182,7 @@ impl Loop<'_> {
         if said {
             self.teller.health(&app, Some(&summary));
         }
-        self.keep_health(&app, summary, None).await;
+        self.keep_health(vec![(app.clone(), summary, None)]).await;
         Event::Settled(app, commit)
     }
 
@@ -193,7 +197,8 @@ impl Loop<'_> {
         let summary = Summary::of(&one.health);
         self.settling.say();
         self.ended.late.insert(app.clone(), problem.clone());
-        if self.keep_health(app, summary, Some(problem.clone())).await {
+        let late = vec![(app.clone(), summary, Some(problem.clone()))];
+        if self.keep_health(late).await {
             tracing::error!(%app, stage = %problem.stage, fault = problem.fault.as_str(), "failed: {}", problem.message);
         }
     }
@@ -208,6 +213,7 @@ impl Loop<'_> {
             .filter(|(_, at)| **at <= now)
             .map(|(app, _)| app.clone())
             .collect();
+        let mut all = Vec::new();
         for app in due {
             if self.schedule.is_running(&app) {
                 // What it is healthy with is being changed: later.
@@ -216,31 +222,32 @@ impl Loop<'_> {
             }
             self.settling.due.remove(&app);
             if let Some(health) = self.ended.health.get(&app).cloned() {
-                self.keep_health(&app, health, None).await;
+                all.push((app, health, None));
             }
         }
+        self.keep_health(all).await;
     }
 
     /// Keeps how healthy each app is now.
     pub(super) async fn keep_all(&mut self) {
-        for (app, health) in self.ended.health.clone() {
-            self.keep_health(&app, health, None).await;
-        }
+        let all = self.ended.health.clone().into_iter();
+        self.keep_health(all.map(|(app, health)| (app, health, None)).collect())
+            .await;
     }
 
     /// Whether it was news.
-    async fn keep_health(&mut self, app: &AppName, health: Summary, late: Option<Problem>) -> bool {
+    async fn keep_health(&mut self, all: Vec<(AppName, Summary, Option<Problem>)>) -> bool {
         let Some(opened) = self.opened.clone() else {
             return false;
         };
-        match opened.syncer.keep_health(app, health, late).await {
+        match opened.syncer.keep_health(all).await {
             Ok(false) => false,
             Ok(true) => {
                 self.teller.assessed(self.follow.opening.known());
                 true
             }
             Err(e) => {
-                tracing::error!(%app, "{e}");
+                tracing::error!("{e}");
                 self.ended.problem = Some(e);
                 true
             }

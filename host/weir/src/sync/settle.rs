@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use weir_core::health::{Health, Summary};
 use weir_core::name::AppName;
 use weir_core::object::ResourceId;
-use weir_core::record::{Event, Problem};
+use weir_core::record::{Event, Problem, Record};
 use weir_core::settle::Settled;
 use weir_core::stake::Ended;
 use weir_core::status::{AppStatus, State};
@@ -71,16 +71,24 @@ impl Syncer {
         self.journal.status(|s| s.apps.get(app).is_some_and(ready))
     }
 
-    /// Keeps how healthy a synced app is, with what took too long. What the ledger has in as many words is not said
-    /// again; whether it was news.
+    /// Keeps how healthy synced apps are, with what took too long, in one append. What the ledger has in as many words
+    /// is not said again; whether any of it was news.
     pub(crate) async fn keep_health(
         &self,
-        app: &AppName,
-        health: Summary,
-        late: Option<Problem>,
+        all: Vec<(AppName, Summary, Option<Problem>)>,
     ) -> Result<bool, Error> {
+        let news = |(app, health, late)| self.news(app, health, late);
+        let records: Vec<Record> = all.into_iter().filter_map(news).collect();
+        if records.is_empty() {
+            return Ok(false);
+        }
+        self.journal.append(records).await?;
+        Ok(true)
+    }
+
+    fn news(&self, app: AppName, health: Summary, late: Option<Problem>) -> Option<Record> {
         let settled = self.journal.status(|s| {
-            let known = s.apps.get(app).filter(|a| a.state == State::Synced)?;
+            let known = s.apps.get(&app).filter(|a| a.state == State::Synced)?;
             let before = known.settled.as_ref();
             let settled = Settled {
                 commit: known.commit,
@@ -93,11 +101,10 @@ impl Syncer {
             };
             let same = before.is_some_and(|before| before.is_like(&settled));
             (!same).then_some(settled)
-        });
-        let Some(settled) = settled else {
-            return Ok(false);
-        };
-        self.keep(app, Event::Settled(settled)).await?;
-        Ok(true)
+        })?;
+        Some(Record {
+            app: Some(app),
+            event: Event::Settled(settled),
+        })
     }
 }
