@@ -8,6 +8,7 @@ use weir_tests::weir::text;
 
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-settings\n  namespace: {{ .Release.Namespace }}\ndata:\n  colour: {{ .Values.colour }}\n";
 const HOOK: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}-before\n  annotations: {helm.sh/hook: pre-install, helm.sh/hook-weight: \"3\"}\n";
+const JOB: &str = "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {{ .Release.Name }}-migrate\n  annotations: {helm.sh/hook: \"pre-install,pre-upgrade\"}\nspec:\n  template:\n    spec: { restartPolicy: Never, containers: [{ name: run, image: 'registry.test/run:1' }] }\n";
 
 #[test]
 fn an_app_of_a_chart_from_a_registry_is_synced_and_the_registry_is_asked_once() {
@@ -18,6 +19,7 @@ fn an_app_of_a_chart_from_a_registry_is_synced_and_the_registry_is_asked_once() 
         ("values.yaml", "colour: none\n"),
         ("templates/settings.yaml", MAP),
         ("templates/before.yaml", HOOK),
+        ("templates/migrate.yaml", JOB),
     ];
     let chart = archive("shop", "1.4.0", &files).unwrap();
     registry.push_chart("charts/shop", "1.4.0", &chart).unwrap();
@@ -45,6 +47,13 @@ fn an_app_of_a_chart_from_a_registry_is_synced_and_the_registry_is_asked_once() 
     let annotations = &before["metadata"]["annotations"];
     assert_eq!(annotations["weir.dev/hook"], "pre");
     assert_eq!(annotations["weir.dev/hook-weight"], "3");
+    let ran = [
+        "get",
+        "job",
+        "web-migrate",
+        "--output=jsonpath={.status.succeeded}",
+    ];
+    assert_eq!(scene.edit(&ran).unwrap(), "1");
 
     drop(registry);
     scene.push("web/prod.yaml", "colour: green\n").unwrap();

@@ -8,11 +8,13 @@
 
 mod account;
 mod adopt;
+mod assess;
 mod body;
 mod compare;
 mod connect;
 mod error;
 mod hang;
+mod hooks;
 mod kinds;
 mod look;
 mod managed;

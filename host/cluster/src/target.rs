@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_core::allow::Outside;
-use weir_core::health::Summary;
+use weir_core::health::{Health, Summary};
 use weir_core::live::Live;
 use weir_core::object::{Object, ResourceId};
 use weir_core::owner::Claim;
@@ -102,6 +102,19 @@ impl Target {
         match self {
             Target::Dir(_) => None,
             Target::Kube(kube) => kube.health(held),
+        }
+    }
+
+    /// How healthy each of these objects of an app is, asked where no watch says it; `None` for a directory, which has no
+    /// health.
+    pub async fn assess(
+        &self,
+        claim: &Claim,
+        held: &BTreeSet<ResourceId>,
+    ) -> Option<BTreeMap<ResourceId, Health>> {
+        match self {
+            Target::Dir(_) => None,
+            Target::Kube(kube) => Some(kube.assess(claim, held).await),
         }
     }
 

@@ -101,7 +101,7 @@ impl Health {
     }
 
     /// How bad it is, from 0.
-    fn rank(&self) -> u8 {
+    pub(crate) fn rank(&self) -> u8 {
         match self {
             Health::Healthy => 0,
             Health::Suspended(_) => 1,

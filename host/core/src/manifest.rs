@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::external::Reference;
 use crate::fault::{Blame, Fault, Retry};
-use crate::grant::LimitsPatch;
+use crate::grant::{LimitsPatch, Millis};
 use crate::name::{AppName, Namespace, PluginName, RepoPath, TargetName};
 use crate::policy::Policy;
 use crate::tree::Tree;
@@ -45,6 +45,8 @@ pub const MANIFEST_FILE: &str = "weir.yaml";
 pub const MAX_APPS: usize = 10_000;
 /// How many errors are reported at once.
 pub const MAX_ERRORS: usize = 20;
+/// How long an app may take to become healthy where it does not say it.
+pub const SETTLE_WITHIN: Millis = Millis(600_000);
 
 /// What a repository asks for, resolved against its tree.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -110,6 +112,9 @@ pub struct App {
     pub namespace: Option<Namespace>,
     /// The apps that have to be healthy before this one, by name.
     pub after: Vec<AppName>,
+    /// How long it may take to become healthy, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Settle>,
     /// What happens to its objects when it leaves the manifest.
     pub remove: Removal,
     /// How its objects are kept where others change them.
@@ -128,6 +133,13 @@ pub struct PluginCall {
     pub plugin: PluginName,
     /// What it is told: the manifest's configuration with the target's merged over it.
     pub config: Map<String, Value>,
+}
+
+/// How an app that was synced is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Settle {
+    /// How long it may take to become healthy.
+    pub within: Millis,
 }
 
 /// What happens to an app's objects when it leaves the manifest.
@@ -220,6 +232,7 @@ impl Manifest {
             target: target.clone(),
             namespace: None,
             after: Vec::new(),
+            settle: None,
             remove: Removal::Hold,
             policy: Policy::default(),
             mark,

@@ -18,6 +18,7 @@ use crate::policy::Policy;
 mod heal;
 mod order;
 mod others;
+mod parts;
 pub use order::{PRUNE_ANNOTATION, Turn, WAVE_ANNOTATION, asked, may_prune, wave};
 pub use others::{ByObject, Desired, Neighbours};
 
@@ -158,6 +159,8 @@ pub type Wave = Vec<Step>;
 pub struct Plan {
     apply: Vec<Wave>,
     prune: Vec<Wave>,
+    /// How many of the waves to apply are below 0: those go before the hooks that go before the others.
+    early: usize,
     taken: BTreeMap<ResourceId, AppName>,
     found: BTreeMap<ResourceId, Digest>,
     refused: Vec<(ResourceId, Refusal)>,
@@ -309,6 +312,7 @@ pub fn plan(
             plan.taken.insert(id.clone(), held.app.clone());
         }
     }
+    plan.early = apply.keys().filter(|turn| turn.is_early()).count();
     plan.apply = apply.into_values().collect();
     // A prune needs a complete apply: with one object refused, nothing is deleted.
     // What was just taken over is looked at by a person first.

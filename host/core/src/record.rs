@@ -8,9 +8,11 @@ use crate::decision::Decision;
 use crate::digest::{CommitId, Digest};
 use crate::fault::Fault;
 use crate::guard::Hold;
+use crate::hook::HookRecord;
 use crate::name::{AppName, PluginName, TargetName};
 use crate::object::ResourceId;
 use crate::plan::Counts;
+use crate::settle::Settled;
 use crate::stake::{Outcome, Stake};
 
 /// How the followed ref moved.
@@ -93,6 +95,10 @@ pub enum Event {
     Staked(Stake),
     /// Changes were tried.
     Synced(SyncRecord),
+    /// A hook is so far.
+    Hook(HookRecord),
+    /// What was synced is so healthy now.
+    Settled(Settled),
     /// An app could not be rendered or observed: the last good state stays.
     Failed {
         /// The commit.

@@ -2,7 +2,8 @@
 //! chance are told to it.
 //!
 //! Held by the tests below: never two runs of one app; a request during a run causes exactly one more;
-//! the latest commit wins; backoff has jitter and a ceiling; stopping starts nothing new.
+//! the latest commit wins; backoff has jitter and a ceiling; stopping starts nothing new; an app begins when
+//! those that it comes after are synced at this commit and were healthy.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +15,9 @@ use crate::turns::Lane;
 
 mod waits;
 use waits::Waits;
+
+mod settle;
+use settle::Settle;
 
 /// A point in time, in milliseconds since the host started.
 pub type Now = u64;
@@ -47,8 +51,12 @@ pub struct Settings {
 pub struct Node {
     /// The app.
     pub app: AppName,
-    /// Apps that must be synced at this commit first.
+    /// Apps that must be synced at this commit, and healthy where they are waited for, first.
     pub after: Vec<AppName>,
+    /// Apps that must be synced at this commit first, healthy or not.
+    pub behind: Vec<AppName>,
+    /// How long it may take to become healthy, in milliseconds, where it is waited for.
+    pub settle: Option<u64>,
     /// Where it lands.
     pub lane: Lane,
 }
@@ -70,6 +78,8 @@ pub enum Event {
     Decided(AppName),
     /// An app's run ended.
     Synced(AppName, CommitId, Result<(), Retry>),
+    /// What an app has at its target is healthy, as it was synced at this commit.
+    Settled(AppName, CommitId),
     /// The host is asked to stop.
     Stopping,
 }
@@ -83,6 +93,10 @@ pub enum Command {
     Prepare(CommitId),
     /// Bring this app to this commit.
     Sync(AppName, CommitId),
+    /// Look after an app that was just synced at this commit, until it is healthy.
+    Settle(AppName, CommitId),
+    /// An app was not healthy within its time: say so. It is looked after as before.
+    Late(AppName, CommitId),
     /// Nothing runs any more, and nothing will.
     Stopped,
 }
@@ -105,6 +119,8 @@ pub struct Schedule {
     waits: Waits,
     /// The apps that come after each app.
     followers: BTreeMap<AppName, Vec<AppName>>,
+    /// The apps on their way to being healthy.
+    unsettled: BTreeSet<AppName>,
 }
 
 /// One kind of work: whether it runs, whether it is wanted (again), when it may start, how often it failed.
@@ -120,9 +136,13 @@ struct Work {
 struct AppWork {
     work: Work,
     after: Vec<AppName>,
+    behind: Vec<AppName>,
     lane: Option<Lane>,
     listed: bool,
     synced: Option<CommitId>,
+    /// How long it may take to become healthy, where it is waited for.
+    within: Option<u64>,
+    settle: Settle,
     /// Its objects that drifted of late: how often in a row, and when last.
     drifts: BTreeMap<ResourceId, (u32, Now)>,
 }
@@ -160,6 +180,7 @@ impl Schedule {
             apps: BTreeMap::new(),
             waits: Waits::default(),
             followers: BTreeMap::new(),
+            unsettled: BTreeSet::new(),
         }
     }
 
@@ -170,9 +191,11 @@ impl Schedule {
             return None;
         }
         let all = [&self.fetch, &self.prepare].into_iter();
+        let late = self.unsettled.iter().filter_map(|name| self.late_at(name));
         all.filter(|w| w.wanted && !w.running && w.not_before > now)
             .map(|w| w.not_before)
             .chain(self.waits.next(now))
+            .chain(late)
             .min()
     }
 
@@ -200,6 +223,7 @@ impl Schedule {
             Event::Drifted(app, objects) => self.drifted(now, &app, objects),
             Event::Decided(app) => self.decided(now, &app),
             Event::Synced(app, commit, result) => self.synced(now, &app, commit, result),
+            Event::Settled(app, commit) => self.settled(&app, commit),
             Event::Stopping => self.stopping = true,
         }
         self.commands(now)
@@ -265,10 +289,13 @@ impl Schedule {
         for app in self.apps.values_mut() {
             app.listed = false;
             app.work.wanted = false;
+            // A newer commit is waited for, not an older one.
+            app.settle = Settle::Open;
         }
         self.followers.clear();
+        self.unsettled.clear();
         for node in nodes {
-            for before in &node.after {
+            for before in node.after.iter().chain(&node.behind) {
                 let followers = self.followers.entry(before.clone()).or_default();
                 followers.push(node.app.clone());
             }
@@ -276,6 +303,8 @@ impl Schedule {
             app.listed = true;
             app.after = node.after;
             app.lane = Some(node.lane);
+            app.behind = node.behind;
+            app.within = node.settle;
             app.work.failures = 0;
             app.work.want(now);
         }
@@ -318,6 +347,7 @@ impl Schedule {
             app.work.failures = 0;
             app.work.want(now);
         }
+        self.place(name);
     }
 
     fn synced(&mut self, now: Now, name: &AppName, commit: CommitId, result: Result<(), Retry>) {
@@ -341,8 +371,16 @@ impl Schedule {
             Ok(()) => {
                 app.synced = Some(commit);
                 app.work.failures = 0;
+                if app.settle == Settle::Open && self.prepared == Some(commit) {
+                    app.settle = Settle::Due;
+                    self.unsettled.insert(name.clone());
+                }
             }
-            Err(_) => app.synced = None,
+            Err(_) => {
+                app.synced = None;
+                app.settle = Settle::Open;
+                self.unsettled.remove(name);
+            }
         }
         if let (Some(wait), false) = (wait, app.work.wanted) {
             app.work.want(now + wait);
@@ -405,6 +443,9 @@ impl Schedule {
             self.prepare.start();
             out.push(Command::Prepare(head));
         }
+        if let Some(commit) = self.prepared {
+            self.settle(now, commit, &mut out);
+        }
         // A newer commit is on its way: what is not started yet waits for it.
         if let (Some(commit), false) = (self.prepared, self.prepare.running) {
             self.start_apps(now, commit, &mut out);
@@ -415,8 +456,11 @@ impl Schedule {
     fn start_apps(&mut self, now: Now, commit: CommitId, out: &mut Vec<Command>) {
         let mut waits = std::mem::take(&mut self.waits);
         let ready = waits.begin(now, self.settings.parallel.max(1), |name| {
-            let app = self.apps.get(name);
-            app.is_some_and(|app| app.after.iter().all(|dep| self.is_synced(dep, commit)))
+            let Some(app) = self.apps.get(name) else {
+                return false;
+            };
+            app.behind.iter().all(|dep| self.is_synced(dep, commit))
+                && app.after.iter().all(|dep| self.is_settled(dep, commit))
         });
         self.waits = waits;
         for name in ready {

@@ -100,6 +100,14 @@ impl<P> Staked<P> {
     }
 }
 
+impl Staked<Plan> {
+    /// The same stake in the parts between which hooks run: what is below wave 0, the rest, the prunes.
+    pub fn parts(self) -> [Staked<Plan>; 3] {
+        let stake = self.stake;
+        self.inner.parts().map(|inner| Staked { inner, stake })
+    }
+}
+
 /// Stakes a plan. Refused objects are no part of it.
 ///
 /// # Errors

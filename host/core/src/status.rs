@@ -8,11 +8,13 @@ use crate::decision::{Adoption, Choice, Decision};
 use crate::digest::{CommitId, Digest};
 use crate::guard::{Approval, Hold};
 use crate::heals::Heals;
+use crate::hook::{HookRecord, Progress, Runs};
 use crate::inventory::Inventory;
 use crate::live::Written;
 use crate::name::{AppName, TargetName};
 use crate::object::ResourceId;
 use crate::record::{CommitRecord, Event, Problem, Record, SyncRecord};
+use crate::settle::Settled;
 use crate::stake::{Ended, Stake};
 
 /// How an app stands.
@@ -80,6 +82,12 @@ pub struct AppStatus {
     /// What somebody changed, and is left so.
     #[serde(default)]
     pub drifted: Vec<ResourceId>,
+    /// The last run of each of its hooks.
+    #[serde(default, skip_serializing_if = "Runs::is_empty")]
+    pub hooks: Runs,
+    /// How healthy what was synced last was, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<Settled>,
     /// Since when it stands so, in seconds since 1970.
     pub since: i64,
 }
@@ -114,6 +122,8 @@ impl Status {
                 self.problem = None;
                 self.app(app).fold_sync(at, sync);
             }
+            (Some(app), Event::Hook(hook)) => self.fold_hook(app, hook),
+            (Some(app), Event::Settled(settled)) => self.app(app).fold_settled(at, settled),
             (Some(app), Event::Failed { problem, .. }) => {
                 let status = self.app(app);
                 status.become_state(at, State::Failed);
@@ -133,6 +143,25 @@ impl Status {
             (Some(app), Event::Decided(decision)) => self.app(app).fold_decision(decision),
             (None, _) => {}
         }
+    }
+
+    /// A hook's object is in the inventory while it is there.
+    fn fold_hook(&mut self, app: &AppName, hook: &HookRecord) {
+        if let Progress::Staked(Some(from)) = &hook.progress
+            && let Some(other) = self.apps.get_mut(from)
+        {
+            other.inventory.release(&hook.id);
+            other.hooks.forget(&hook.id);
+        }
+        let status = self.app(app);
+        let id = hook.id.clone();
+        match &hook.progress {
+            Progress::Staked(_) => status.inventory.stake(id, hook.content),
+            Progress::Started(written) => status.inventory.confirm(id, written.clone()),
+            Progress::Gone => drop(status.inventory.release(&id)),
+            Progress::Succeeded | Progress::Failed(_) => {}
+        }
+        status.hooks.fold(hook);
     }
 
     fn app(&mut self, app: &AppName) -> &mut AppStatus {
@@ -166,6 +195,24 @@ impl Status {
 }
 
 impl AppStatus {
+    /// How it stands, and what stands in the way: an app that is synced and took too long to become healthy has failed,
+    /// too.
+    pub fn standing(&self) -> (State, Option<&Problem>) {
+        let late = self.settled.as_ref().and_then(|s| s.problem.as_ref());
+        match (self.state, late) {
+            (State::Synced, Some(late)) => (State::Failed, Some(late)),
+            (state, _) => (state, self.problem.as_ref()),
+        }
+    }
+
+    fn fold_settled(&mut self, at: i64, settled: &Settled) {
+        let late = |s: &Settled| s.problem.is_some();
+        if self.settled.as_ref().is_some_and(late) != late(settled) {
+            self.since = at;
+        }
+        self.settled = Some(settled.clone());
+    }
+
     fn become_state(&mut self, at: i64, state: State) {
         if self.state != state {
             self.state = state;
@@ -201,6 +248,7 @@ impl AppStatus {
                 }
                 Ended::Pruned | Ended::Forgotten => {
                     self.inventory.release(&id);
+                    self.hooks.forget(&id);
                 }
                 Ended::Failed(_) | Ended::Skipped => {}
             }
@@ -226,6 +274,8 @@ impl AppStatus {
             self.commit = sync.commit;
             self.output = Some(sync.output);
         }
+        // Of what is there now nothing is known yet.
+        self.settled = self.settled.take().filter(|s| s.output == sync.output);
     }
 }
 

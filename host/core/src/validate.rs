@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
+use crate::hook;
 use crate::name::PluginName;
 use crate::object::{Object, Origin, ResourceId};
 use crate::{owner, plan, policy};
@@ -217,6 +218,9 @@ pub fn admit(
             );
             own("bad-recreate", Some(object), message);
         }
+        if let Err(message) = hook::read(object) {
+            own("bad-hook", Some(object), message);
+        }
         if let Some(first) = seen.insert(object.id(), object) {
             let message = format!(
                 "is there twice, from {} and from {}",
@@ -357,6 +361,21 @@ mod tests {
             assert_eq!(said, refused, "{key}: {text:?}");
             assert_eq!(text.is_some(), refused, "{key}: {text:?}");
         }
+    }
+
+    #[test]
+    fn a_hook_of_an_unknown_phase_is_refused_with_its_place() {
+        let mut body = object("a", "x.yaml").body().clone();
+        body["metadata"]["annotations"] = json!({hook::ANNOTATION: "pre-install"});
+        let origin = object("a", "x.yaml").origin().clone();
+        let wrong = Object::new(body, origin).unwrap();
+        let text = admit(vec![wrong], vec![], OutputLimits::HOST)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            text.contains("x.yaml:1") && text.contains("\"pre-install\" is neither pre nor post"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
 use weir_api::{Asked, NotDecided, Refreshed};
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame as _, Retry};
-use weir_core::health::Summary;
+use weir_core::health::{Health, Summary};
 use weir_core::name::AppName;
+use weir_core::object::ResourceId;
 use weir_core::record::{CommitRecord, Event as Kept, Movement, Problem, Record};
 use weir_core::schedule::{Command, Event, Node, Now, Schedule, Settings};
 use weir_core::status::State;
@@ -23,13 +24,15 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::open::{Opened, Opening};
 use crate::prepare::{Host, Prepared};
-use crate::sync::Report;
+use crate::sync::{Pace, Report};
 use crate::tell::Teller;
 use crate::turns::{OwnTurns, Turns};
 
 mod decide;
 mod settle;
+mod wait;
 mod work;
+use wait::Settling;
 use work::nodes;
 
 /// How long a stop waits for what is in flight.
@@ -99,6 +102,8 @@ pub(crate) struct Ended {
     pub(crate) problem: Option<Error>,
     /// How healthy each app is, where its target watches that.
     pub(crate) health: BTreeMap<AppName, Summary>,
+    /// Apps that are synced, were not healthy within their time and still are not: what is missing.
+    pub(crate) late: BTreeMap<AppName, Problem>,
 }
 
 /// What a task tells the loop.
@@ -108,6 +113,8 @@ enum Done {
     Prepare(CommitId, Box<Result<Arc<Prepared>, Error>>),
     /// `None`: the host stops, and its turn had not come.
     Sync(AppName, CommitId, Option<Box<Result<Report, Error>>>),
+    /// How healthy each object is of an app that is waited for. Nothing in flight ends with it.
+    Assessed(AppName, CommitId, BTreeMap<ResourceId, Health>),
 }
 
 /// The loop's own state: one owner, no lock.
@@ -123,6 +130,9 @@ struct Loop<'a> {
     prepared: Option<Arc<Prepared>>,
     /// This repository's way to the turns of all.
     syncs: OwnTurns,
+    /// The commit that was prepared last; nothing when it stops. Runs that wait for hooks hear it.
+    newest: watch::Sender<Option<CommitId>>,
+    settling: Settling,
     ended: Ended,
 }
 
@@ -144,11 +154,14 @@ pub(crate) async fn follow(
         stop: Arc::new(AtomicBool::new(false)),
         in_flight: 0,
         prepared: None,
+        newest: watch::Sender::new(None),
+        settling: Settling::default(),
         ended: Ended::default(),
     };
-    let mut going = it.on(Event::Tick);
+    let mut going = it.on(Event::Tick).await;
     let mut stop_by: Option<tokio::time::Instant> = None;
     while going {
+        it.keep_lasting().await;
         let wake = it.wake();
         let noticing = it.follow.clone();
         let event = tokio::select! {
@@ -162,11 +175,12 @@ pub(crate) async fn follow(
                 Some(Signal::Stop) | None => {
                     stop_by = Some(tokio::time::Instant::now() + STOP_WAIT);
                     it.stop.store(true, Ordering::Relaxed);
+                    it.newest.send_replace(None);
                     Event::Stopping
                 }
             },
             noticed = noticing.opening.noticed(), if stop_by.is_none() => {
-                going = it.noticed(noticed);
+                going = it.noticed(noticed).await;
                 continue;
             }
             () = tokio::time::sleep(wake), if stop_by.is_none() => Event::Tick,
@@ -175,13 +189,15 @@ pub(crate) async fn follow(
                 break;
             }
         };
-        going = it.on(event);
-        if it.follow.round != Round::Forever && it.in_flight == 0 {
+        going = it.on(event).await;
+        let idle = it.in_flight == 0 && !it.schedule.is_settling();
+        if it.follow.round != Round::Forever && idle {
             break;
         }
     }
     if let Round::UntilHealthy(wait) = it.follow.round {
         it.settle(wait, &mut signals).await;
+        it.keep_all().await;
     }
     it.finish()
 }
@@ -200,19 +216,27 @@ impl Loop<'_> {
     fn wake(&self) -> Duration {
         let now = self.now();
         let at = self.schedule.wake_at(now).unwrap_or(now + 60_000);
-        Duration::from_millis(at.saturating_sub(now).max(1))
+        let scheduled = Duration::from_millis(at.saturating_sub(now).max(1));
+        scheduled.min(self.settling.wake())
     }
 
     /// One event through the schedule; false when nothing will happen any more.
-    fn on(&mut self, event: Event) -> bool {
-        let now = self.now();
-        for command in self.schedule.on(now, event) {
-            match command {
-                Command::Fetch => self.fetch(),
-                Command::Prepare(commit) => self.prepare(commit),
-                Command::Sync(app, commit) => self.sync(app, commit),
-                Command::Stopped => return false,
+    async fn on(&mut self, event: Event) -> bool {
+        let mut next = Some(event);
+        let mut known = Vec::new();
+        while let Some(event) = next {
+            for command in self.schedule.on(self.now(), event) {
+                match command {
+                    Command::Fetch => self.fetch(),
+                    Command::Prepare(commit) => self.prepare(commit),
+                    Command::Sync(app, commit) => self.sync(app, commit),
+                    // What is known to be healthy is told at once.
+                    Command::Settle(app, commit) => known.extend(self.look_after(app, commit)),
+                    Command::Late(app, _) => self.late(&app).await,
+                    Command::Stopped => return false,
+                }
             }
+            next = known.pop();
         }
         true
     }
@@ -252,12 +276,16 @@ impl Loop<'_> {
     fn sync(&mut self, app: AppName, commit: CommitId) {
         let (opened, prepared) = (self.opened.clone(), self.prepared.clone());
         let (turns, lane) = (self.syncs.clone(), self.schedule.lane(&app));
+        let newest = self.newest.subscribe();
         self.spawn(async move {
             let Some(turn) = turns.take(lane).await else {
                 return Done::Sync(app, commit, None);
             };
             let run = async |pulse| match (opened, prepared) {
-                (Some(opened), Some(prepared)) => opened.syncer.sync(&prepared, &app, pulse).await,
+                (Some(opened), Some(prepared)) => {
+                    let pace = Pace::new(pulse, newest);
+                    opened.syncer.sync(&prepared, &app, pace).await
+                }
                 _ => Err(Error::host("plan", "nothing is prepared")),
             };
             let result = turn.run(run).await;
@@ -267,8 +295,11 @@ impl Loop<'_> {
 
     /// A task's end as the schedule's event; all that people and the ledger should know is told here.
     async fn take(&mut self, done: Done) -> Event {
-        self.in_flight -= 1;
+        if !matches!(done, Done::Assessed(..)) {
+            self.in_flight -= 1;
+        }
         match done {
+            Done::Assessed(app, commit, health) => self.assessed(app, commit, health).await,
             Done::Fetch(opened, result) => {
                 self.opened = opened;
                 Event::Fetched(self.fetched(result).await)
@@ -344,6 +375,10 @@ impl Loop<'_> {
         match result {
             Ok(prepared) => {
                 self.teller.prepared(&prepared);
+                // A newer commit is waited for, not an older one.
+                self.settling.end_all();
+                self.newest.send_replace(prepared.commit);
+                self.ended.late.clear();
                 let nodes = nodes(
                     &opened.syncer,
                     &prepared,

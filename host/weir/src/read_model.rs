@@ -131,17 +131,22 @@ impl Publisher {
 
 /// The apps of a status, by name, with their health where it is known.
 pub(crate) fn apps(status: &Status, health: &BTreeMap<AppName, Summary>) -> Vec<AppView> {
+    // What is watched is known better than what the ledger was told.
+    let known = |name: &AppName, app: &AppStatus| {
+        let kept = app.settled.as_ref().map(|settled| &settled.health);
+        health.get(name).or(kept).map(HealthView::of)
+    };
     let view = |(name, app): (&AppName, &AppStatus)| AppView {
         name: name.clone(),
         target: app.target.clone(),
-        state: app.state,
+        state: app.standing().0,
         commit: app.commit,
         objects: app.inventory.len(),
         kept: app.kept.len(),
         drifted: app.drifted.clone(),
         output: app.output,
-        message: app.problem.as_ref().map(|p| p.message.clone()),
-        health: health.get(name).map(HealthView::of),
+        message: app.standing().1.map(|p| p.message.clone()),
+        health: known(name, app),
         since: app.since,
     };
     status.apps.iter().map(view).collect()

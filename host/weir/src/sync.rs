@@ -10,7 +10,7 @@ use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_core::guard::{GuardLimits, Hold, guard};
 use weir_core::health::Summary;
 use weir_core::live::Uid;
-use weir_core::manifest::{App, Removal};
+use weir_core::manifest::{App, Removal, SETTLE_WITHIN};
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Counts, Neighbours, Plan, plan};
@@ -24,15 +24,18 @@ use crate::error::Error;
 use crate::journal::{Journal, now};
 use crate::landing::Landing;
 use crate::prepare::{Prepared, PreparedApp, Rendered};
-use crate::turns::Pulse;
 
 mod allowed;
+mod hooks;
 mod leave;
 mod outcome;
+mod settle;
 mod under_way;
 use allowed::{Untouchable, admitted};
+use hooks::Hooks;
+pub(crate) use hooks::Pace;
 pub(crate) use outcome::is_whole;
-use outcome::{as_it_should, failed, healed, recount, refusal, soonest, step_of};
+use outcome::{as_it_should, failed, healed, recount, soonest, step_of};
 use under_way::UnderWay;
 
 /// Brings apps to their targets.
@@ -79,9 +82,10 @@ pub(crate) struct Report {
 struct Run<'a> {
     app: &'a AppName,
     commit: Option<CommitId>,
-    pulse: Pulse,
     micros: BTreeMap<String, u64>,
     lap: Instant,
+    hooks: Hooks,
+    pace: Pace,
 }
 
 impl Syncer {
@@ -134,16 +138,18 @@ impl Syncer {
         &self,
         prepared: &Arc<Prepared>,
         app: &AppName,
-        pulse: Pulse,
+        pace: Pace,
     ) -> Result<Report, Error> {
         let begun = self.under_way.begin(app, prepared);
         begun
             .alone(|other, older| self.meets(prepared, app, older, other))
             .await;
+        let settle = prepared.apps.get(app).and_then(|a| a.app.settle);
         let run = Run {
+            hooks: Hooks::none(settle.map_or(SETTLE_WITHIN, |settle| settle.within)),
+            pace,
             app,
             commit: prepared.commit,
-            pulse,
             micros: BTreeMap::new(),
             lap: Instant::now(),
         };
@@ -186,13 +192,14 @@ impl Syncer {
             Ok(target) => target,
             Err(e) => return self.fail(run, &e).await,
         };
-        let objects = rendered.validated.objects();
-        if let Err(e) = admitted(run.app, &target, objects).await {
+        if let Err(e) = admitted(run.app, &target, rendered.validated.objects()).await {
             return self.fail(run, &e).await;
         }
         let output = rendered.validated.output();
+        let objects;
+        (run.hooks, objects) = Hooks::of(&target, rendered.validated.objects(), run.hooks.within());
         let plan = match self
-            .look(&mut run, prepared, &target, objects, Some(output))
+            .look(&mut run, prepared, &target, &objects, Some(output))
             .await
         {
             Ok(plan) => self.under(app, plan),
@@ -201,7 +208,10 @@ impl Syncer {
         if let Some(hold) = self.guarded(run.app, &plan, output) {
             return self.hold_deletes(run, hold).await;
         }
-        let refused = refusal(run.app, &plan);
+        let (plan, refused, due) = match self.with_hooks(&run, &target, plan, output).await? {
+            Ok(decided) => decided,
+            Err(e) => return self.fail(run, &e).await,
+        };
         let unchanged = self.journal.status(|s| {
             s.apps.get(run.app).is_some_and(|a| {
                 let same = a.commit == run.commit && a.output == Some(output);
@@ -212,7 +222,7 @@ impl Syncer {
             })
         });
         let mut counts = plan.counts();
-        if plan.is_empty() && unchanged {
+        if plan.is_empty() && unchanged && !due {
             let state = match refused {
                 Some(_) => State::Failed,
                 None => as_it_should(&plan),
@@ -223,19 +233,26 @@ impl Syncer {
         }
         let (kept, drifted) = (plan.kept().to_vec(), plan.drifted().to_vec());
         let (heals, well) = (plan.heals().clone(), as_it_should(&plan));
-        let applied = if plan.is_empty() {
-            Vec::new()
+        let (applied, stopped) = if due {
+            let all = self.change_around_hooks(&mut run, target_name, &target, plan, output);
+            // On the heap: it is large, and most runs have no hooks.
+            match Box::pin(all).await? {
+                Ok((applied, stopped)) => (healed(applied, &heals), stopped),
+                Err(e) => return self.fail(run, &e).await,
+            }
+        } else if plan.is_empty() {
+            (Vec::new(), None)
         } else {
             match self
                 .change(&mut run, target_name, &target, plan, output)
                 .await?
             {
-                Ok(applied) => healed(applied.outcomes, &heals),
+                Ok(applied) => (healed(applied.outcomes, &heals), None),
                 Err(e) => return self.fail(run, &e).await,
             }
         };
         counts = recount(counts, &applied);
-        let failure = failed(run.app, &applied);
+        let failure = failed(run.app, &applied).or(stopped);
         let retry = soonest([&refused, &failure].into_iter().flatten().map(|o| o.retry));
         let problem = refused.or(failure).map(|o| o.problem);
         let record = SyncRecord {
@@ -320,10 +337,16 @@ impl Syncer {
         let held: BTreeSet<ResourceId> = inventory.iter().map(|(id, _)| id.clone()).collect();
         let untouchable = Untouchable::of(target, &held).await?;
         let claim = self.journal.claim(run.app);
-        let live = target.observe(&claim, desired, &held).await;
+        let asked = held.iter().chain(run.hooks.ids()).cloned().collect();
+        let live = target.observe(&claim, desired, &asked).await;
         let live = live.map_err(|e| Error::stage("observe", &e))?;
         run.done("observe");
         let refused = untouchable.taken_from(&mut inventory, &live);
+        run.hooks.looked(&held, &live, &others);
+        // Hooks have a way of their own.
+        for id in run.hooks.ids() {
+            inventory.release(id);
+        }
         let mut plan = plan(desired, &inventory, &live, &others);
         plan.refuse(refused);
         run.done("plan");
@@ -357,7 +380,7 @@ impl Syncer {
         crash_point("after-stake");
         run.done("stake");
         let claim = self.journal.claim(run.app);
-        let pulse = run.pulse.clone();
+        let pulse = run.pace.pulse();
         let on_event = Arc::new(move |event| {
             pulse.beat();
             crash_point(step_of(event));
@@ -416,7 +439,7 @@ impl Run<'_> {
         let spent = u64::try_from(self.lap.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.micros.insert(stage.to_owned(), spent);
         self.lap = Instant::now();
-        self.pulse.beat();
+        self.pace.pulse().beat();
     }
 
     fn report(

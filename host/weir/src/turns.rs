@@ -196,6 +196,15 @@ impl Drop for Turn {
 }
 
 impl Pulse {
+    /// The run waits for something that may take long: others have its turn until its next sign of life.
+    pub(crate) fn rest(&self) {
+        let beats = &self.0;
+        beats.turns.change(|queue| {
+            queue.hang(beats.ticket);
+        });
+        beats.hangs.store(true, Ordering::Relaxed);
+    }
+
     /// A sign of life.
     pub(crate) fn beat(&self) {
         let beats = &self.0;

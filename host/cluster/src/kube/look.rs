@@ -305,7 +305,8 @@ impl KubeTarget {
         Err(self.too_many(&batch.resource.kind))
     }
 
-    fn too_many(&self, kind: &str) -> KubeError {
+    /// A list that does not end within the limit.
+    pub(super) fn too_many(&self, kind: &str) -> KubeError {
         KubeError::Config(format!(
             "more than {} {kind} objects are in one place, and no more are listed (limit: pages)",
             self.limits.pages * self.limits.page as usize

@@ -267,6 +267,16 @@ impl Mirror {
         })
     }
 
+    /// How healthy an object of ours is, where its kind's watch is live: what that does not have is not there.
+    pub(super) fn heard(&self, id: &ResourceId) -> Option<Health> {
+        let live = {
+            let kinds = self.kinds();
+            let mirrored = kinds.get(&(id.group.clone(), id.kind.clone()));
+            mirrored.is_some_and(|m| m.trust == Trust::Live)
+        };
+        live.then(|| self.health(id))
+    }
+
     /// How healthy an object of ours is.
     pub(super) fn health(&self, id: &ResourceId) -> Health {
         let kinds = self.kinds();

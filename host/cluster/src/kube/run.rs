@@ -66,6 +66,19 @@ impl KubeTarget {
     }
 }
 
+impl<'a> Run<'a> {
+    /// One in which single requests are made, of which nobody hears.
+    pub(super) fn silent(target: &'a KubeTarget, claim: &'a Claim) -> Run<'a> {
+        Run {
+            target,
+            claim,
+            on_event: &|_| {},
+            written: AtomicUsize::new(0),
+            pruned: AtomicUsize::new(0),
+        }
+    }
+}
+
 impl Run<'_> {
     /// One wave, in any order; how each step ended, in the wave's order.
     async fn wave(&self, wave: &Wave) -> Vec<Ended> {

@@ -8,7 +8,7 @@ use super::place::{Place, nearest, quote};
 use super::policy::policy;
 use super::raw::RawApp;
 use super::resolve::{Resolver, Step, found, renderer_of};
-use super::{App, MAX_APPS, PluginCall};
+use super::{App, MAX_APPS, PluginCall, SETTLE_WITHIN, Settle};
 use crate::name::{AppName, Namespace, PluginName, RepoPath, TargetName};
 use crate::policy::Policy;
 use crate::yaml::Mark;
@@ -400,6 +400,9 @@ impl<'a> Resolver<'a> {
                 target: target.clone(),
                 namespace: directory.namespace.clone().or(of_target).or(inherited),
                 after: Vec::new(),
+                settle: entry.raw.settle.as_ref().map(|settle| Settle {
+                    within: settle.within.unwrap_or(SETTLE_WITHIN),
+                }),
                 remove: entry.raw.remove,
                 policy: entry.policy.clone(),
                 mark,

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::Removal;
 use super::policy::RawIgnore;
-use crate::grant::LimitsPatch;
+use crate::grant::{LimitsPatch, Millis};
 use crate::policy::{Conflicts, Heal};
 
 /// The plugins manifest of a repository that Weir follows: its plugins, its targets and its apps.
@@ -126,6 +126,8 @@ pub(super) struct RawApp {
     /// one in the same target where both land in several.
     #[serde(default)]
     pub(super) after: Vec<String>,
+    /// How the app is waited for once it is synced. Where others come after it, it is waited for without this, too.
+    pub(super) settle: Option<RawSettle>,
     /// What happens to its objects when the app leaves the manifest: `hold` until a person approves, or
     /// `prune`.
     #[serde(default)]
@@ -140,6 +142,15 @@ pub(super) struct RawApp {
     /// Fields that others may set.
     #[serde(default)]
     pub(super) ignore: Vec<RawIgnore>,
+}
+
+/// How an app is waited for once it is synced.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RawSettle {
+    /// How long it may take to become healthy, such as `90s`; then it counts as failed until it is. Left out: `10m`.
+    #[schemars(with = "Option<String>")]
+    pub(super) within: Option<Millis>,
 }
 
 /// Where an app lands.

@@ -70,6 +70,11 @@ impl Turn {
         };
         Turn { asked, kind }
     }
+
+    /// Whether it is below 0.
+    pub fn is_early(self) -> bool {
+        self.asked < 0
+    }
 }
 
 /// The number of an object's [`WAVE_ANNOTATION`]; nothing where it has none.

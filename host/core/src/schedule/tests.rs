@@ -3,6 +3,7 @@
 use super::*;
 
 mod many;
+mod settle;
 
 const SETTINGS: Settings = Settings {
     interval: 1000,
@@ -21,6 +22,8 @@ fn node(name: &str, after: &[&str]) -> Node {
     Node {
         app: app(name),
         after: after.iter().map(|n| app(n)).collect(),
+        behind: Vec::new(),
+        settle: None,
         lane: lane("a"),
     }
 }

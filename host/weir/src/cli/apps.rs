@@ -83,6 +83,10 @@ pub(super) async fn apps(global: &GlobalArgs, args: &AppsArgs) -> Result<Done, E
                     .map(ToString::to_string)
                     .unwrap_or_default(),
                 app.state.as_str().to_owned(),
+                app.health
+                    .as_ref()
+                    .map(|health| health.state.to_owned())
+                    .unwrap_or_default(),
                 app.commit
                     .as_ref()
                     .map(weir_core::digest::ObjectId::short)
@@ -109,6 +113,7 @@ pub(super) async fn apps(global: &GlobalArgs, args: &AppsArgs) -> Result<Done, E
                 "APP",
                 "TARGET",
                 "STATE",
+                "HEALTH",
                 "COMMIT",
                 "OBJECTS",
                 "OUTPUT",

@@ -1,6 +1,8 @@
 //! `weir history`: what happened, newest first, as the audit log has it.
 
 use weir_core::decision::{Choice, Decision};
+use weir_core::health::Health;
+use weir_core::hook::{HookRecord, Progress};
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::record::{Event, Movement};
 use weir_ledger::Entry;
@@ -82,6 +84,17 @@ fn row(entry: &Entry) -> Vec<String> {
             ),
             None => ("synced", s.commit, s.counts.to_string()),
         },
+        Event::Hook(h) => ("hook", None, hook(h)),
+        Event::Settled(s) => match (&s.problem, s.health.health()) {
+            (Some(p), _) => ("unsettled", s.commit, first_line(&p.message).to_owned()),
+            (None, Health::Healthy) => (
+                "settled",
+                s.commit,
+                format!("healthy: all {} objects", s.health.total()),
+            ),
+            (None, health) if health.is_ready() => ("settled", s.commit, health.to_string()),
+            (None, health) => ("unsettled", s.commit, health.to_string()),
+        },
         Event::Failed { commit, problem } => {
             ("failed", *commit, first_line(&problem.message).to_owned())
         }
@@ -108,6 +121,18 @@ fn decided(decision: &Decision) -> String {
     let why = decision.why.as_deref().map(first_line);
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
     format!("{what} (by {}){why}", decision.by)
+}
+
+/// A hook and how far it is.
+fn hook(record: &HookRecord) -> String {
+    let (id, phase) = (&record.id, record.phase.as_str());
+    match &record.progress {
+        Progress::Staked(_) => format!("{id} ({phase}): is about to start"),
+        Progress::Started(_) => format!("{id} ({phase}): started"),
+        Progress::Succeeded => format!("{id} ({phase}): succeeded"),
+        Progress::Failed(why) => format!("{id} ({phase}): failed: {}", first_line(why)),
+        Progress::Gone => format!("{id} ({phase}): its object is gone"),
+    }
 }
 
 fn first_line(text: &str) -> &str {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use weir_core::fault::{Fault, Retry};
 use weir_core::grant::Millis;
 use weir_core::health::Health;
+use weir_core::settle;
 use weir_core::status::State;
 
 use super::Done;
@@ -19,6 +20,9 @@ use crate::repository::{Policy, RepositorySettings};
 
 /// Where the API answers, where nothing says it.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7117);
+
+/// One round asks once, however long it waits for health.
+const NO_POLLS: Millis = Millis(24 * 3_600_000);
 
 /// What both take.
 #[derive(Debug, Clone, clap::Args)]
@@ -88,11 +92,7 @@ pub(super) struct ServeArgs {
 
 /// Syncs once.
 pub(super) async fn sync(global: &GlobalArgs, args: &SyncArgs) -> Result<Done, Error> {
-    let settings = settings(
-        &args.follow,
-        (&args.targets, &args.accounts),
-        Millis(60_000),
-    )?;
+    let settings = settings(&args.follow, (&args.targets, &args.accounts), NO_POLLS)?;
     let wait = args.wait.as_deref().map(|text| text.parse::<Millis>());
     let wait = wait
         .transpose()
@@ -173,7 +173,7 @@ fn outcome(ended: Ended, waited: Option<Duration>) -> Result<Done, Error> {
         return Err(problem);
     }
     for app in &ended.waiting {
-        tracing::error!(%app, "was not synced: an app that it comes after is not synced");
+        tracing::error!(%app, "was not synced: an app that it comes after is not synced, or not healthy");
     }
     let failed = ended
         .reports
@@ -191,6 +191,14 @@ fn outcome(ended: Ended, waited: Option<Duration>) -> Result<Done, Error> {
             fault,
             retry: report.retry,
             message,
+        });
+    }
+    if let Some(problem) = ended.late.values().next() {
+        return Err(Error::Stage {
+            stage: settle::STAGE,
+            fault: problem.fault,
+            retry: Retry::Backoff,
+            message: problem.message.clone(),
         });
     }
     if !ended.waiting.is_empty() {
@@ -229,7 +237,7 @@ fn settled(ended: &Ended, waited: Duration) -> Result<(), Error> {
         (None, None) => return Ok(()),
     };
     Err(Error::Stage {
-        stage: "settle",
+        stage: settle::STAGE,
         fault: Fault::Target,
         retry: Retry::Backoff,
         message,

@@ -16,7 +16,8 @@ use crate::progress::Line;
 impl Loop<'_> {
     /// A target noticed something: what drifted is looked at, and health is shown. False when nothing will
     /// happen any more.
-    pub(super) fn noticed(&mut self, noticed: Noticed) -> bool {
+    pub(super) async fn noticed(&mut self, noticed: Noticed) -> bool {
+        self.settling.ring(&noticed.health);
         // A run under way is half of what is to come: it is assessed when it has ended.
         let rest = noticed.health.iter();
         let rest: Vec<_> = rest.filter(|app| !self.schedule.is_running(app)).collect();
@@ -29,7 +30,7 @@ impl Loop<'_> {
         }
         let mut going = true;
         for (app, objects) in noticed.drifted {
-            going = self.on(Event::Drifted(app, objects));
+            going = self.on(Event::Drifted(app, objects)).await;
         }
         going
     }
@@ -44,6 +45,9 @@ impl Loop<'_> {
             return false;
         }
         self.teller.health(app, health.as_ref());
+        let before = self.ended.health.get(app).map(Summary::health);
+        self.settling
+            .heard(app, before, health.as_ref().map(Summary::health));
         match health {
             Some(health) => self.ended.health.insert(app.clone(), health),
             None => self.ended.health.remove(app),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use weir_core::digest::CommitId;
+use weir_core::grant::Millis;
+use weir_core::manifest::{App, SETTLE_WITHIN};
 use weir_core::name::{AppName, TargetName};
 use weir_core::schedule::Node;
 use weir_core::turns::Lane;
@@ -89,6 +91,14 @@ fn say_unbound(syncer: &Syncer, prepared: &mut Prepared) -> Result<(), Error> {
     Ok(())
 }
 
+/// How long an app may take to become healthy, where it is waited for: others come after it, or it says so.
+pub(super) fn within(app: &App, waited: bool) -> Option<Millis> {
+    match app.settle {
+        Some(settle) => Some(settle.within),
+        None => waited.then_some(SETTLE_WITHIN),
+    }
+}
+
 /// The apps that this host syncs, and those that the ledger knows and the manifest no longer has. The
 /// latter go last: what moves from them to another app is taken first. `places` is where each target is.
 pub(super) fn nodes(
@@ -111,6 +121,12 @@ pub(super) fn nodes(
         part: part.into(),
     };
     let mut nodes: Vec<Node> = Vec::new();
+    let waited: BTreeSet<&AppName> = prepared
+        .apps
+        .iter()
+        .filter(|(name, _)| bound(name))
+        .flat_map(|(_, app)| &app.app.after)
+        .collect();
     for (name, app) in prepared.apps.iter().filter(|(name, _)| bound(name)) {
         let after = app
             .app
@@ -123,6 +139,8 @@ pub(super) fn nodes(
         nodes.push(Node {
             app: name.clone(),
             after,
+            behind: Vec::new(),
+            settle: within(&app.app, waited.contains(name)).map(|within| within.0),
             lane: lane(&app.app.target, namespace.map_or("", |n| n.as_str())),
         });
     }
@@ -131,12 +149,14 @@ pub(super) fn nodes(
         for (app, known) in gone.filter(|(name, _)| !prepared.apps.contains_key(*name)) {
             let held = known.inventory.iter();
             let takers = held.flat_map(|(id, _)| prepared.wants.of(id));
-            let after: BTreeSet<&AppName> = takers.filter(|name| bound(name)).collect();
+            let behind: BTreeSet<&AppName> = takers.filter(|name| bound(name)).collect();
             let target = known.target.clone();
             let target = target.unwrap_or_else(TargetName::default_target);
             nodes.push(Node {
                 app: app.clone(),
-                after: after.into_iter().cloned().collect(),
+                after: Vec::new(),
+                behind: behind.into_iter().cloned().collect(),
+                settle: None,
                 lane: lane(&target, ""),
             });
         }

@@ -7,6 +7,8 @@ use serde::Serialize;
 use weir_cluster::Target;
 use weir_cluster::dir::DirTarget;
 use weir_cluster::kube::{Change, Compare, Compared, KubeTarget};
+use weir_core::digest::Digest;
+use weir_core::hook::{self, Hook};
 use weir_core::live::Uid;
 use weir_core::manifest::App;
 use weir_core::name::{AppName, RepositoryName, TargetName};
@@ -98,7 +100,11 @@ pub(in crate::cli) async fn look(
             }
             Target::Kube(kube) => {
                 let app = (&app.app, repository);
-                fields.extend(differences(kube, app, objects, known.as_ref(), with).await?);
+                let (hooks, objects) = hook::split(objects);
+                let known = known.as_ref();
+                let found = differences(kube, app, &objects, &hooks, known, with).await?;
+                fields.extend(found);
+                fields.extend(to_run(name, &hooks, rendered.validated.output(), known));
             }
         }
     }
@@ -124,11 +130,31 @@ async fn known(repository: &RepositoryName, places: &Places) -> Result<Option<Kn
     }))
 }
 
+/// The hooks that a sync would run. What they are made of is not compared: each run makes a new one.
+fn to_run(app: &AppName, hooks: &[Hook], output: Digest, known: Option<&Known>) -> Vec<Difference> {
+    let status = known.and_then(|known| known.status.apps.get(app));
+    let ended = |hook: &Hook| {
+        status.is_some_and(|a| a.hooks.ended(hook.object.id(), output) == Some(Ok(())))
+    };
+    let due = hooks.iter().filter(|hook| !ended(hook));
+    due.map(|hook| Difference {
+        app: app.clone(),
+        compared: Compared {
+            object: hook.object.id().clone(),
+            change: Change::Created,
+            fields: Vec::new(),
+            problem: None,
+        },
+    })
+    .collect()
+}
+
 /// What differs of one app in a cluster.
 async fn differences(
     kube: &KubeTarget,
     (app, repository): (&App, &RepositoryName),
     objects: &[Object],
+    hooks: &[Hook],
     known: Option<&Known>,
     with: Compare,
 ) -> Result<Vec<Difference>, Error> {
@@ -140,8 +166,10 @@ async fn differences(
     let held = known.map(|known| {
         let status = known.status.apps.get(&app.name);
         let inventory = status.into_iter().flat_map(|a| a.inventory.iter());
+        let is_hook = |id: &ResourceId| hooks.iter().any(|hook| hook.object.id() == id);
         inventory
             .map(|(id, _)| id.clone())
+            .filter(|id| !is_hook(id))
             .collect::<BTreeSet<ResourceId>>()
     });
     let compared = kube
