@@ -76,6 +76,13 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// What an app has that says nothing of it.
+    pub const PLAIN: Policy = Policy {
+        heal: Heal::Enforce,
+        conflicts: Conflicts::Refuse,
+        ignore: Vec::new(),
+    };
+
     /// The fields of this object that are left to others once it is there.
     pub fn fields<'a>(&'a self, id: &'a ResourceId) -> impl Iterator<Item = &'a str> {
         let about = self.ignore.iter().filter(|rule| rule.is_about(id));

@@ -69,9 +69,13 @@ impl KubeTarget {
 impl<'a> Run<'a> {
     /// One in which single requests are made, of which nobody hears.
     pub(super) fn silent(target: &'a KubeTarget, claim: &'a Claim) -> Run<'a> {
+        static PLAIN: Policy = Policy::PLAIN;
+        static NONE: BTreeSet<ResourceId> = BTreeSet::new();
         Run {
             target,
             claim,
+            policy: &PLAIN,
+            adopts: &NONE,
             on_event: &|_| {},
             written: AtomicUsize::new(0),
             pruned: AtomicUsize::new(0),

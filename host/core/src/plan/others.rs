@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Held, Others};
+use crate::hook::Progress;
 use crate::name::AppName;
 use crate::object::ResourceId;
 use crate::record::{Event, Record};
@@ -70,12 +71,20 @@ impl ByObject {
                     self.look(status, &outcome.id, app);
                 }
             }
+            // A hook's object is held while it is there, and may come from another app.
+            Event::Hook(hook) => {
+                if let Progress::Staked(Some(from)) = &hook.progress {
+                    self.look(status, &hook.id, from);
+                }
+                self.look(status, &hook.id, app);
+            }
             // None of these changes what an app holds that is still there.
             Event::Removed
             | Event::Commit(_)
             | Event::Failed { .. }
             | Event::Held { .. }
-            | Event::Decided(_) => {}
+            | Event::Decided(_)
+            | Event::Settled(_) => {}
         }
     }
 

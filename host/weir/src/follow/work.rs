@@ -13,7 +13,7 @@ use weir_core::turns::Lane;
 use weir_source::Fetched;
 
 use super::Follow;
-use crate::config::TargetPlace;
+use crate::config::Bound;
 use crate::error::Error;
 use crate::open::Opened;
 use crate::prepare::{Prepared, prepare};
@@ -104,7 +104,7 @@ pub(super) fn within(app: &App, waited: bool) -> Option<Millis> {
 pub(super) fn nodes(
     syncer: &Syncer,
     prepared: &Prepared,
-    places: &BTreeMap<TargetName, TargetPlace>,
+    places: &BTreeMap<TargetName, Bound>,
 ) -> Vec<Node> {
     let bound = |name: &AppName| {
         prepared
@@ -114,7 +114,7 @@ pub(super) fn nodes(
     };
     let places: BTreeMap<&TargetName, Arc<str>> = places
         .iter()
-        .map(|(name, place)| (name, place.to_string().into()))
+        .map(|(name, bound)| (name, bound.place.to_string().into()))
         .collect();
     let lane = |target: &TargetName, part: &str| Lane {
         place: places.get(target).cloned().unwrap_or_default(),

@@ -233,6 +233,9 @@ impl Syncer {
         plan: Plan,
         output: Digest,
     ) -> Result<Result<Around, Error>, Error> {
+        if let Err(e) = target.ready().await {
+            return Ok(Err(Error::stage("observe", &e)));
+        }
         let parts = match plan.is_empty() {
             true => [None, None, None],
             false => {
