@@ -163,9 +163,10 @@ impl Scene {
         Ok(format!("three leaves: >{moved} -{gone}"))
     }
 
-    /// Whether the guest is there to leave.
+    /// Whether the guest is there to leave, and what it has can be seen to move: what moves to an app that cannot be
+    /// rendered is dropped, as far as anybody can see.
     pub(super) fn can_leave(&self) -> bool {
-        !self.away
+        !self.away && self.broken.is_none()
     }
 
     /// Whether some app cannot be rendered now.

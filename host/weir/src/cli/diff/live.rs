@@ -144,6 +144,7 @@ fn to_run(app: &AppName, hooks: &[Hook], output: Digest, known: Option<&Known>) 
             change: Change::Created,
             fields: Vec::new(),
             problem: None,
+            stranger: None,
         },
     })
     .collect()

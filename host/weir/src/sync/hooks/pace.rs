@@ -22,7 +22,7 @@ impl Pace {
     }
 
     /// Where it shows that it is alive.
-    pub(super) fn pulse(&self) -> Pulse {
+    pub(in crate::sync) fn pulse(&self) -> Pulse {
         self.pulse.clone()
     }
 
