@@ -32,7 +32,10 @@ impl Syncer {
         self.journal.status(|s| {
             let target = s.apps.get(app).and_then(|a| a.target.as_ref());
             let target = target.and_then(|name| self.targets.get(name));
-            matches!(target.and_then(Landing::known), Some(weir_cluster::Target::Kube(_)))
+            matches!(
+                target.and_then(Landing::known),
+                Some(weir_cluster::Target::Kube(_))
+            )
         })
     }
 
@@ -89,7 +92,10 @@ impl Syncer {
 
     fn news(&self, app: AppName, health: Summary, late: Option<Problem>) -> Option<Record> {
         let settled = self.journal.status(|s| {
-            let known = s.apps.get(&app).filter(|a| matches!(a.state, State::Synced | State::Drifted))?;
+            let known = s
+                .apps
+                .get(&app)
+                .filter(|a| matches!(a.state, State::Synced | State::Drifted))?;
             let before = known.settled.as_ref();
             let settled = Settled {
                 commit: known.commit,
