@@ -128,7 +128,12 @@ pub(super) fn yields(
 ) -> bool {
     let theirs = conflicts.0.iter();
     let theirs = theirs.filter(|c| policy.leaves_to(id, c.manager_name()));
-    theirs.fold(false, |any, c| remove_path(body, &c.field) || any)
+    let mut any = false;
+    // All of them, also behind the first.
+    for conflict in theirs {
+        any |= remove_path(body, &conflict.field);
+    }
+    any
 }
 
 /// How a write ended, by what it left behind. An apply that changed nothing leaves our entry, and so the mark, as it

@@ -37,6 +37,7 @@ fn found(uid: &str, owner: Owner, run: Option<Digest>) -> Found {
             },
             owner,
             leaving: None,
+            keep: false,
         },
         run: run.map(|run| run.to_string()),
         ran: Ran::Runs(String::new()),

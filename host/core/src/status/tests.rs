@@ -49,6 +49,8 @@ fn updated(name: &str) -> Record {
                 ended: Ended::Updated(Written::content(digest)),
             }],
             counts: Counts::default(),
+            kept: Vec::new(),
+            drifted: Vec::new(),
             problem: None,
             micros: BTreeMap::new(),
         }),

@@ -59,6 +59,8 @@ fn synced(written: &[u8], pruned: &[u8]) -> Event {
         prune_on_removal: false,
         outcomes: written.chain(pruned).collect(),
         counts: Counts::default(),
+        kept: Vec::new(),
+        drifted: Vec::new(),
         problem: None,
         micros: BTreeMap::new(),
     })
@@ -71,7 +73,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (some(), taken, some()).prop_map(|(w, t, f)| stake(&w, &t, &f)),
         3 => (some(), some()).prop_map(|(w, p)| synced(&w, &p)),
         1 => Just(Event::Removed),
-        1 => Just(Event::Held { why: "x".to_owned() }),
+        1 => Just(Event::Held { why: "x".to_owned(), hold: None }),
     ]
 }
 
