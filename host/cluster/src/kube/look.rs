@@ -79,7 +79,13 @@ impl KubeTarget {
         let mirror = watches.mirror();
         let mut kinds: Vec<Kind> = Vec::new();
         for Batch { resource, .. } in &*batches {
-            watches.begin(&self.client, &self.place, self.limits.page, resource);
+            watches.begin(
+                &self.client,
+                &self.flight,
+                &self.place,
+                self.limits,
+                resource,
+            );
             kinds.push((resource.group.clone(), resource.kind.clone()));
         }
         // A watch that is slow to begin holds nothing up: what it does not answer is asked for.
@@ -188,7 +194,7 @@ impl KubeTarget {
         let mut out = BTreeSet::new();
         let mut params = ListParams::default().limit(self.limits.page);
         for _ in 0..self.limits.pages {
-            let page = self.request(false, api.list(&params)).await?;
+            let page = self.request(false, || api.list(&params)).await?;
             for item in page.items {
                 let text = |pointer| item.data.pointer(pointer).and_then(Value::as_str);
                 if let (Some(group), Some(kind)) = (text("/spec/group"), text("/spec/names/kind")) {
@@ -266,7 +272,7 @@ impl KubeTarget {
         id: &ResourceId,
     ) -> Result<Option<PartialObjectMeta<DynamicObject>>, KubeError> {
         let api = self.api(resource, id);
-        let get = async {
+        let get = || async {
             match api.get_metadata(&id.name).await {
                 Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
                 answer => answer.map(Some),
@@ -285,7 +291,7 @@ impl KubeTarget {
         let mut out = BTreeMap::new();
         let mut params = ListParams::default().limit(self.limits.page);
         for _ in 0..self.limits.pages {
-            let page = self.request(false, api.list_metadata(&params)).await?;
+            let page = self.request(false, || api.list_metadata(&params)).await?;
             for item in page.items {
                 if let Some(name) = item
                     .metadata

@@ -1,7 +1,9 @@
 //! One run of a staked plan against the cluster: wave by wave, many at once within a wave, definitions
 //! established before what they define.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use futures::{StreamExt as _, stream};
 use weir_core::fault::Blame as _;
@@ -20,6 +22,12 @@ pub(super) struct Run<'a> {
     on_event: &'a (dyn Fn(ApplyEvent) + Send + Sync),
     written: AtomicUsize,
     pruned: AtomicUsize,
+    /// When nothing more is begun.
+    until: Instant,
+    /// The run goes no further.
+    halted: AtomicBool,
+    /// Until when it waits for what was on its way out before it began, from the first of that on.
+    pub(super) leftovers: OnceLock<Instant>,
 }
 
 impl KubeTarget {
@@ -36,6 +44,9 @@ impl KubeTarget {
             on_event,
             written: AtomicUsize::new(0),
             pruned: AtomicUsize::new(0),
+            until: Instant::now() + self.limits.run,
+            halted: AtomicBool::new(false),
+            leftovers: OnceLock::new(),
         };
         let plan = staked.get();
         let mut outcomes: Vec<Outcome> = Vec::new();
@@ -79,7 +90,35 @@ impl Run<'_> {
 
     /// One step, and its place in the wave.
     async fn nth(&self, n: usize, step: &Step) -> (usize, Ended) {
-        (n, self.step(step).await.unwrap_or_else(|e| failed(&e)))
+        if self.halted.load(Ordering::Relaxed) {
+            return (n, Ended::Skipped);
+        }
+        if Instant::now() >= self.until {
+            return (n, self.late());
+        }
+        let begun = tokio::time::Instant::now();
+        let ended = match self.step(step).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                // Not one object's trouble: no answer came to anything that was asked meanwhile. What is left
+                // would wait as long in vain, and others wait for the turn.
+                let away = matches!(error, KubeError::Away { .. });
+                if away && !self.target.flight.heard_since(begun) {
+                    self.halted.store(true, Ordering::Relaxed);
+                }
+                failed(&error)
+            }
+        };
+        (n, ended)
+    }
+
+    /// The run's time is over: one step says so.
+    fn late(&self) -> Ended {
+        if self.halted.swap(true, Ordering::Relaxed) {
+            return Ended::Skipped;
+        }
+        let minutes = self.target.limits.run.as_secs() / 60;
+        failed(&KubeError::Late { minutes })
     }
 
     async fn step(&self, step: &Step) -> Result<Ended, KubeError> {
