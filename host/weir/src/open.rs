@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 use weir_cluster::dir::{DirLimits, DirTarget};
-use weir_cluster::kube::{KubeAccess, KubeLimits, KubeTarget};
+use weir_cluster::kube::{KubeAccess, KubeTarget};
 use weir_cluster::{Noticed, Notices, Target};
 use weir_core::name::TargetName;
 use weir_ledger::Ledger;
@@ -158,7 +158,7 @@ async fn opened(
                 kubeconfig: places.kube.files.clone(),
                 in_cluster: places.kube.in_cluster,
             };
-            let target = KubeTarget::open(&access, KubeLimits::HOST).await;
+            let target = KubeTarget::open(&access, places.kube.limits).await;
             let mut target = target.map_err(|e| Error::stage("observe", &e))?;
             if let Some((journal, notices)) = watch {
                 let (ledger, repository) = (journal.ledger_id(), journal.repository().clone());
