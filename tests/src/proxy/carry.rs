@@ -158,9 +158,15 @@ impl Carrier {
             .is_some_and(|query| query.contains("watch=true"));
         let _under_way = (!watch).then(|| UnderWay::begin(&self.shared));
         let mut server = self.server.lock().await;
-        let sender = match server.take() {
-            Some(mut kept) if kept.ready().await.is_ok() => kept,
-            _ => self.connect().await?,
+        let mut kept = server.take();
+        if let Some(sender) = &mut kept
+            && sender.ready().await.is_err()
+        {
+            kept = None;
+        }
+        let sender = match kept {
+            Some(sender) => sender,
+            None => self.connect().await?,
         };
         let answer = server.insert(sender).send_request(request).await?;
         Ok(answer.map(|body| body.map_err(Broken::from).boxed_unsync()))
