@@ -252,7 +252,7 @@ fn fault_04_a_cluster_that_answers_nothing_frees_its_turn_and_others_go_on() {
     let mut it = through();
     it.many(200);
     let mut notes = Repo::from_text(&format!(
-        "//- weir.yaml\nversion: 1\napps: [{{ name: notes, path: notes, target: {{ namespace: n }} }}]\n\
+        "//- weir.yaml\nversion: 1\napps: [{{ name: notes, path: notes, target: {{ namespace: shop }} }}]\n\
          //- notes/note.yaml\n{}",
         map("note", "one")
     ))
@@ -289,12 +289,11 @@ fn fault_04_a_cluster_that_answers_nothing_frees_its_turn_and_others_go_on() {
         .unwrap()
         .code(0)
         .unwrap();
-    let live = it.scene.weir.path("notes/n/configmap/note.yaml");
-    wait::until(SOON, "the other repository is synced", || {
-        let text = std::fs::read_to_string(&live).unwrap_or_default();
-        Ok(text.contains("value: two").then_some(()))
-    })
-    .unwrap();
+    serving
+        .wait_for("the other repository is synced", SOON, |line| {
+            line.contains("synced to") && line.contains("\"app\":\"notes\"")
+        })
+        .unwrap();
     // By itself, when it answers again.
     it.proxy.clear();
     wait::until(SOON, "all objects", || {
