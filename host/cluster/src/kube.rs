@@ -192,6 +192,14 @@ impl KubeTarget {
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, KubeError> {
         let _turn = self.flight.turn().await;
+        let begun = tokio::time::Instant::now();
+        let Ok(_probe) = self.flight.may_ask() else {
+            return Err(KubeError::Away {
+                place: self.place.clone(),
+                message: "it answers nothing, and gets one request at a time until it does"
+                    .to_owned(),
+            });
+        };
         match tokio::time::timeout(self.limits.request, request).await {
             Ok(answer) => answer.map_err(|e| {
                 let error = KubeError::of(&self.place, &e, secret);
@@ -200,10 +208,13 @@ impl KubeTarget {
                 }
                 error
             }),
-            Err(_) => Err(KubeError::Away {
-                place: self.place.clone(),
-                message: format!("no answer within {} s", self.limits.request.as_secs()),
-            }),
+            Err(_) => {
+                self.flight.gave_up(begun);
+                Err(KubeError::Away {
+                    place: self.place.clone(),
+                    message: format!("no answer within {} s", self.limits.request.as_secs()),
+                })
+            }
         }
     }
 

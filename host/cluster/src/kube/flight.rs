@@ -28,6 +28,14 @@ pub(super) struct Turn<'a> {
     permit: Option<SemaphorePermit<'a>>,
 }
 
+/// The one request that an API server gets which has answered nothing for a whole deadline.
+#[derive(Debug)]
+pub(super) struct Probe<'a>(&'a Flight);
+
+/// Nothing was answered for a whole deadline, and somebody is asking already whether that goes on.
+#[derive(Debug)]
+pub(super) struct Silent;
+
 impl Flight {
     /// As many at once as the limits say, until the server says otherwise.
     pub(super) fn new(limits: KubeLimits) -> Flight {
@@ -93,6 +101,28 @@ impl Flight {
         self.pace().heard.is_some_and(|heard| heard >= then)
     }
 
+    /// A request that began then was given up. Where nothing at all was answered meanwhile, the server gets one
+    /// request at a time from now on: whoever else asks hears so at once, and holds nobody up.
+    pub(super) fn gave_up(&self, begun: Instant) {
+        let mut pace = self.pace();
+        if pace.heard.is_none_or(|heard| heard < begun) {
+            pace.silent = true;
+        }
+    }
+
+    /// Whether a request may be sent; the probe, where it is one.
+    pub(super) fn may_ask(&self) -> Result<Option<Probe<'_>>, Silent> {
+        let mut pace = self.pace();
+        match (pace.silent, pace.probed) {
+            (false, _) => Ok(None),
+            (true, true) => Err(Silent),
+            (true, false) => {
+                pace.probed = true;
+                Ok(Some(Probe(self)))
+            }
+        }
+    }
+
     fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -110,6 +140,12 @@ impl Drop for Turn<'_> {
     }
 }
 
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        self.0.pace().probed = false;
+    }
+}
+
 /// What decides: half as many when the server says that it is too much, one more for each round of answers.
 #[derive(Debug)]
 struct Pace {
@@ -122,6 +158,10 @@ struct Pace {
     quiet_until: Option<Instant>,
     longest_wait: Duration,
     heard: Option<Instant>,
+    /// Nothing was answered for a whole deadline.
+    silent: bool,
+    /// Somebody is asking whether that goes on.
+    probed: bool,
 }
 
 impl Pace {
@@ -134,6 +174,8 @@ impl Pace {
             quiet_until: None,
             longest_wait,
             heard: None,
+            silent: false,
+            probed: false,
         }
     }
 
@@ -143,6 +185,7 @@ impl Pace {
         let until = now + wait.max(LEAST_WAIT);
         let quiet = self.quiet_until(now);
         self.heard = Some(now);
+        self.silent = false;
         self.quiet_until = Some(quiet.map_or(until, |quiet| quiet.max(until)));
         self.answers = 0;
         if quiet.is_none() {
@@ -155,6 +198,7 @@ impl Pace {
     /// An answer came: whether one permit is made for it.
     fn answered(&mut self, now: Instant) -> bool {
         self.heard = Some(now);
+        self.silent = false;
         if self.allowed >= self.most {
             return false;
         }

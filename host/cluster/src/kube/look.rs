@@ -12,6 +12,7 @@ use weir_core::object::{Object, ResourceId};
 use weir_core::owner::Claim;
 use weir_core::scope;
 
+use super::again::Tries;
 use super::body::seen;
 use super::error::{KubeError, is_missing};
 use super::kinds::Kinds;
@@ -271,14 +272,37 @@ impl KubeTarget {
         resource: &ApiResource,
         id: &ResourceId,
     ) -> Result<Option<PartialObjectMeta<DynamicObject>>, KubeError> {
-        let api = self.api(resource, id);
-        let get = || async {
-            match api.get_metadata(&id.name).await {
-                Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
-                answer => answer.map(Some),
+        self.request(is_secret(id), || self.metadata_of(resource, id))
+            .await
+    }
+
+    /// The same after a request of which nothing says what became: its tries are those that are left of that one's.
+    pub(super) async fn look_after(
+        &self,
+        tries: &mut Tries,
+        resource: &ApiResource,
+        id: &ResourceId,
+    ) -> Result<Option<PartialObjectMeta<DynamicObject>>, KubeError> {
+        loop {
+            match self
+                .once(is_secret(id), self.metadata_of(resource, id))
+                .await
+            {
+                Err(error) if tries.again(&error, self.flight.is_quiet()).await => {}
+                ended => return ended,
             }
-        };
-        self.request(is_secret(id), get).await
+        }
+    }
+
+    async fn metadata_of(
+        &self,
+        resource: &ApiResource,
+        id: &ResourceId,
+    ) -> Result<Option<PartialObjectMeta<DynamicObject>>, kube::Error> {
+        match self.api(resource, id).get_metadata(&id.name).await {
+            Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     /// The metadata of the asked objects, by name, from one list of the kind in the namespace.

@@ -23,7 +23,7 @@ pub(super) struct Run<'a> {
     written: AtomicUsize,
     pruned: AtomicUsize,
     /// When nothing more is begun.
-    until: Instant,
+    until: tokio::time::Instant,
     /// The run goes no further.
     halted: AtomicBool,
     /// Until when it waits for what was on its way out before it began, from the first of that on.
@@ -44,7 +44,7 @@ impl KubeTarget {
             on_event,
             written: AtomicUsize::new(0),
             pruned: AtomicUsize::new(0),
-            until: Instant::now() + self.limits.run,
+            until: tokio::time::Instant::now() + self.limits.run,
             halted: AtomicBool::new(false),
             leftovers: OnceLock::new(),
         };
@@ -93,10 +93,10 @@ impl Run<'_> {
         if self.halted.load(Ordering::Relaxed) {
             return (n, Ended::Skipped);
         }
-        if Instant::now() >= self.until {
+        let begun = tokio::time::Instant::now();
+        if begun >= self.until {
             return (n, self.late());
         }
-        let begun = tokio::time::Instant::now();
         let ended = match self.step(step).await {
             Ok(ended) => ended,
             Err(error) => {
@@ -167,3 +167,6 @@ fn failed(error: &KubeError) -> Ended {
         retry: error.retry(),
     })
 }
+
+#[cfg(test)]
+mod tests;

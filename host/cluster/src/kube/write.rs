@@ -45,7 +45,7 @@ impl Run<'_> {
             if matches!(error, KubeError::Throttled { .. }) {
                 continue;
             }
-            let now = self.target.metadata(&resource, &id).await?;
+            let now = self.target.look_after(&mut tries, &resource, &id).await?;
             uid = match now.map(|now| seen(self.claim, &id, &now.metadata)) {
                 None => None,
                 Some(now) if now.owner == Owner::Us => now.mark.uid,
@@ -125,7 +125,7 @@ impl Run<'_> {
                 Err(error) => return Err(error),
             }
             // Its state moved on: still ours?
-            let found = self.target.metadata(&resource, &id).await?;
+            let found = self.target.look_after(&mut tries, &resource, &id).await?;
             let found = found.map(|found| seen(self.claim, &id, &found.metadata));
             let same = |found: &Seen| found.mark.uid == before.mark.uid;
             match found.filter(same) {

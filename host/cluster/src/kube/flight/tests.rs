@@ -118,3 +118,31 @@ fn what_was_heard_is_known_by_its_time() {
     assert!(flight.heard_since(before));
     assert!(!flight.heard_since(Instant::now() + seconds(1)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_nothing_gets_one_request_at_a_time_until_it_does() {
+    let flight = Flight::new(LIMITS);
+    let begun = Instant::now();
+    tokio::time::sleep(seconds(1)).await;
+    told(&flight, StatusCode::OK, None);
+    flight.gave_up(begun);
+    assert!(
+        matches!(flight.may_ask(), Ok(None)),
+        "something was answered"
+    );
+    let begun = Instant::now();
+    tokio::time::sleep(seconds(1)).await;
+    flight.gave_up(begun + seconds(1));
+    let probe = flight.may_ask().unwrap();
+    assert!(probe.is_some());
+    for _ in 0..3 {
+        flight.may_ask().unwrap_err();
+    }
+    drop(probe);
+    let probe = flight.may_ask().unwrap();
+    assert!(probe.is_some(), "the next one asks");
+    told(&flight, StatusCode::NOT_FOUND, None);
+    assert!(matches!(flight.may_ask(), Ok(None)));
+    drop(probe);
+    assert!(matches!(flight.may_ask(), Ok(None)));
+}
