@@ -98,14 +98,14 @@ impl Flight {
 
     /// Whether anything at all was answered since then.
     pub(super) fn heard_since(&self, then: Instant) -> bool {
-        self.pace().heard.is_some_and(|heard| heard >= then)
+        self.pace().heard.is_some_and(|heard| heard > then)
     }
 
     /// A request that began then was given up. Where nothing at all was answered meanwhile, the server gets one
     /// request at a time from now on: whoever else asks hears so at once, and holds nobody up.
     pub(super) fn gave_up(&self, begun: Instant) {
         let mut pace = self.pace();
-        if pace.heard.is_none_or(|heard| heard < begun) {
+        if pace.heard.is_none_or(|heard| heard <= begun) {
             pace.silent = true;
         }
     }
