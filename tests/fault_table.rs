@@ -1,9 +1,5 @@
 //! The table of faults in the docs: every test that it names is there, and what it says of clocks holds for the sources.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what is wrong by failing"
-)]
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -437,3 +437,26 @@ fn fault_44_a_watch_that_is_gone_each_time_is_listed_ever_later_and_drift_is_sti
     assert!(failed.is_none_or(|l| l.ends_with(" 0")), "{metrics}");
     assert_eq!(serving.terminate(SOON).unwrap(), Some(0));
 }
+
+#[test]
+fn fault_50_a_stop_ends_a_sync_that_nobody_answers_and_the_next_one_finishes_it() {
+    let mut it = through();
+    it.many(40);
+    let maps = it.maps("");
+    let rule = Rule::on("PATCH", &maps, Act::Swallow).after(20);
+    let swallowed = it.proxy.add(rule);
+    let url = it.scene.server.url("work");
+    let words = ["serve", "--repo", &url, "--target", "kube:"];
+    let listen = ["--listen", "127.0.0.1:0"];
+    let mut serving = it.scene.weir.start(words.iter().chain(&listen)).unwrap();
+    it.proxy.wait_for(&swallowed, 1, SOON).unwrap();
+    // What a host may take to stop, and a little for a slow machine to say so.
+    let stop = Duration::from_secs(40);
+    let started = Instant::now();
+    assert_eq!(serving.terminate(stop).unwrap(), Some(0));
+    assert!(started.elapsed() < stop);
+    it.proxy.clear();
+    it.scene.synced().unwrap();
+    assert_eq!(it.scene.names().unwrap().len(), 42);
+    it.is_settled();
+}
