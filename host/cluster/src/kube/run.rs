@@ -3,9 +3,9 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
 
 use futures::{StreamExt as _, stream};
+use tokio::time::Instant;
 use weir_core::fault::Blame as _;
 use weir_core::owner::Claim;
 use weir_core::plan::{Plan, Step, Wave};
@@ -23,11 +23,13 @@ pub(super) struct Run<'a> {
     written: AtomicUsize,
     pruned: AtomicUsize,
     /// When nothing more is begun.
-    until: tokio::time::Instant,
+    until: Instant,
     /// The run goes no further.
     halted: AtomicBool,
     /// Until when it waits for what was on its way out before it began, from the first of that on.
     pub(super) leftovers: OnceLock<Instant>,
+    /// Something that it deleted was waited for in vain.
+    pub(super) stuck: AtomicBool,
 }
 
 impl KubeTarget {
@@ -44,9 +46,10 @@ impl KubeTarget {
             on_event,
             written: AtomicUsize::new(0),
             pruned: AtomicUsize::new(0),
-            until: tokio::time::Instant::now() + self.limits.run,
+            until: Instant::now() + self.limits.run,
             halted: AtomicBool::new(false),
             leftovers: OnceLock::new(),
+            stuck: AtomicBool::new(false),
         };
         let plan = staked.get();
         let mut outcomes: Vec<Outcome> = Vec::new();
@@ -93,7 +96,7 @@ impl Run<'_> {
         if self.halted.load(Ordering::Relaxed) {
             return (n, Ended::Skipped);
         }
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         if begun >= self.until {
             return (n, self.late());
         }

@@ -1,6 +1,7 @@
 //! The requests that change a cluster: apply, delete, and the wait until a definition is served.
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use either::Either;
 use kube::api::{
@@ -9,6 +10,7 @@ use kube::api::{
 use kube::core::response::Status;
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use serde_json::Value;
+use tokio::time::Instant;
 use weir_core::live::{Owner, Seen, Uid, Written};
 use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Step, Wave};
@@ -23,6 +25,8 @@ use super::run::Run;
 
 /// How often a change is tried on an object that others change at the same time.
 const ATTEMPTS: usize = 5;
+/// How much shorter the wait for a delete is once one was in vain.
+const STUCK: u32 = 10;
 /// The first and the longest pause between two looks at something that takes its time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
@@ -194,15 +198,18 @@ impl Run<'_> {
                 return Ok(());
             };
             if !wait.pause().await {
+                self.stuck.store(true, Ordering::Relaxed);
                 let what = waits_for(&found.metadata);
                 return Err(KubeError::StillThere { what });
             }
         }
     }
 
-    /// The wait for what this run deletes.
+    /// The wait for what this run deletes: short where something else of it was waited for in vain already.
     fn wait(&self) -> Pauses {
-        Pauses::within(self.target.limits.delete)
+        let stuck = self.stuck.load(Ordering::Relaxed);
+        let all = self.target.limits.delete;
+        Pauses::within(if stuck { all / STUCK } else { all })
     }
 
     /// The wait for what was on its way out before: one for all of it, so that finalizers that nobody takes off

@@ -1,5 +1,6 @@
 //! A run against an API server that answers as a test says, or not at all: when it ends, and what it leaves.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,9 @@ use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
 use serde_json::json;
-use tokio::time::Instant;
 use weir_core::digest::Digest;
 use weir_core::inventory::Inventory;
-use weir_core::live::Live;
+use weir_core::live::{Live, Mark, Owner, Seen, Uid, Version, Written};
 use weir_core::name::{AppName, RepositoryName, TargetName};
 use weir_core::object::{Object, Origin};
 use weir_core::plan::{Others, plan};
@@ -29,6 +29,10 @@ enum Server {
     Slow,
     /// Refuses each write as wrong.
     Refuses,
+    /// Has everything, on its way out for ever, and says so to a delete.
+    Stuck,
+    /// The same, and a delete is not needed.
+    Leaving,
 }
 
 /// How long a slow server takes: less than its deadline.
@@ -66,6 +70,8 @@ async fn answer(server: Server, flight: Arc<Flight>, request: Request<Body>) -> 
         json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
             "message": reason, "details": {"name": "x", "kind": "configmaps"}})
     };
+    let leaving = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"uid": UID, "name": "x",
+        "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.test/stays"]}});
     let answer = match (request.uri().path(), server, request.method()) {
         ("/api", ..) => said(StatusCode::OK, &list(kinds)),
         ("/apis", ..) => said(StatusCode::OK, &list(json!([]))),
@@ -76,6 +82,8 @@ async fn answer(server: Server, flight: Arc<Flight>, request: Request<Body>) -> 
             }
             said(StatusCode::UNPROCESSABLE_ENTITY, &status(422, "Invalid"))
         }
+        (_, Server::Leaving, &Method::DELETE) => std::future::pending().await,
+        (_, Server::Stuck | Server::Leaving, _) => said(StatusCode::OK, &leaving),
         _ => said(StatusCode::NOT_FOUND, &status(404, "NotFound")),
     };
     flight.heard(answer.status(), answer.headers());
@@ -99,20 +107,57 @@ fn target(server: Server, limits: KubeLimits) -> KubeTarget {
     }
 }
 
-/// So many maps, none of which is there.
-async fn creates(count: usize) -> Staked<Plan> {
+/// The uid of all that is there.
+const UID: &str = "d2b8a9d0";
+
+fn maps(count: usize) -> Vec<Object> {
     let maps = (0..count).map(|n| {
         let body = json!({"apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": format!("m{n:03}"), "namespace": "shop"}});
         let path = "maps.yaml".to_owned();
         Object::new(body, Origin { path, line: 1 }).unwrap()
     });
-    let maps: Vec<Object> = maps.collect();
+    maps.collect()
+}
+
+/// So many maps, none of which is there.
+async fn creates(count: usize) -> Staked<Plan> {
+    let maps = maps(count);
     let live = maps
         .iter()
         .map(|m| (m.id().clone(), Live::Absent))
         .collect();
     let plan = plan(&maps, &Inventory::default(), &live, &Others::default());
+    staked(plan).await
+}
+
+/// So many maps that are held and wanted no more; `leaving` says that they are on their way out.
+async fn prunes(count: usize, leaving: bool) -> Staked<Plan> {
+    let mark = |content| Mark {
+        uid: Some(Uid(UID.into())),
+        state: content,
+    };
+    let mut inventory = Inventory::default();
+    let mut live = BTreeMap::new();
+    for map in maps(count) {
+        let (content, mark) = (map.digest(), mark(map.digest()));
+        let written = Written {
+            content,
+            mark: mark.clone(),
+        };
+        inventory.confirm(map.id().clone(), written);
+        let seen = Seen {
+            version: Version("1".to_owned()),
+            mark,
+            owner: Owner::Us,
+            leaving: leaving.then(|| "its finalizers: example.test/stays".to_owned()),
+        };
+        live.insert(map.id().clone(), Live::Present(seen));
+    }
+    staked(plan(&[], &inventory, &live, &Others::default())).await
+}
+
+async fn staked(plan: Plan) -> Staked<Plan> {
     let (repository, app) = ("shop".parse().unwrap(), "web".parse().unwrap());
     let name = TargetName::default_target();
     let output = Digest::of(b"");
@@ -124,6 +169,11 @@ async fn creates(count: usize) -> Staked<Plan> {
 
 /// How many steps failed and how many were not begun, and why the first one failed.
 async fn ended(target: &KubeTarget, count: usize) -> (usize, usize, String) {
+    outcome(target, creates(count).await).await
+}
+
+async fn outcome(target: &KubeTarget, staked: Staked<Plan>) -> (usize, usize, String) {
+    let count = staked.get().steps().count();
     let claim = Claim {
         ledger: "1f00".to_owned(),
         repository: "shop".parse().unwrap(),
@@ -131,7 +181,7 @@ async fn ended(target: &KubeTarget, count: usize) -> (usize, usize, String) {
     };
     // The kinds are known, as they are after a look.
     target.kinds().await.unwrap();
-    let applied = target.apply(&claim, creates(count).await, &|_| {}).await;
+    let applied = target.apply(&claim, staked, &|_| {}).await;
     assert_eq!(applied.outcomes.len(), count, "each step has an outcome");
     let failures: Vec<&Failure> = applied
         .outcomes
@@ -197,4 +247,21 @@ async fn what_is_wrong_with_one_object_stops_no_other_one_of_its_wave() {
     let (failed, skipped, why) = ended(&target, 50).await;
     assert_eq!((failed, skipped), (50, 0));
     assert!(why.contains("refuses it as invalid"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn finalizers_that_nobody_takes_off_cost_a_run_little_more_than_one_of_them() {
+    let wait = KubeLimits::HOST.delete;
+    for (server, leaving) in [(Server::Stuck, false), (Server::Leaving, true)] {
+        let target = target(server, KubeLimits::HOST);
+        let started = Instant::now();
+        let (failed, skipped, why) = outcome(&target, prunes(100, leaving).await).await;
+        assert_eq!((failed, skipped), (100, 0));
+        assert!(why.contains("its finalizers: example.test/stays"), "{why}");
+        let took = started.elapsed();
+        assert!(
+            took >= wait - Duration::from_secs(1) && took < wait * 2,
+            "{took:?}"
+        );
+    }
 }
