@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use weir_tests::proxy::{Act, Proxy, Rule};
 use weir_tests::server::{Auth, Fault};
 use weir_tests::weir::http_get;
 use weir_tests::{GitServer, Repo, Serving, Weir, tree_digest};
@@ -41,6 +42,11 @@ fn write(repo: &mut Repo, value: &str) -> String {
 
 /// The target is at the first commit. `token` is what the server wants, and what Weir is given.
 fn scene(token: Option<&str>) -> Scene {
+    followed(token, "main", |server| server.url("work"))
+}
+
+/// The same with another ref, and by another way to the server.
+fn followed(token: Option<&str>, reference: &str, url: impl FnOnce(&GitServer) -> String) -> Scene {
     let mut repo = Repo::empty().unwrap();
     repo.write(
         "weir.yaml",
@@ -48,11 +54,13 @@ fn scene(token: Option<&str>) -> Scene {
     )
     .unwrap();
     let first = write(&mut repo, "one");
+    repo.tag("v1").unwrap();
     let server = GitServer::of(&repo).unwrap();
     let weir = Weir::new().unwrap();
     let live = weir.path("live");
-    let (url, target) = (server.url("work"), format!("dir:{}", live.display()));
+    let (url, target) = (url(&server), format!("dir:{}", live.display()));
     let mut arguments = vec!["serve", "--repo", &url, "--target", &target];
+    arguments.extend(["--ref", reference]);
     arguments.extend(["--interval", "200ms", "--listen", "127.0.0.1:0"]);
     let file = weir.path("token");
     if let Some(token) = token {
@@ -269,5 +277,102 @@ fn credentials_that_end_are_said_and_what_they_brought_stays() {
     let transcript = scene.serving.transcript();
     assert!(transcript.contains(WELL_AGAIN), "{transcript}");
     assert!(!transcript.contains("hunter2"), "{transcript}");
+    scene.stops();
+}
+
+#[test]
+fn fault_11_a_pack_that_is_cut_or_changed_on_the_way_leaves_the_last_good_state() {
+    let mut proxy = None;
+    let mut scene = followed(None, "main", |server| {
+        proxy.insert(Proxy::of_git(server).unwrap()).url("work")
+    });
+    let proxy = proxy.unwrap();
+    for (n, act) in [
+        Act::Corrupt,
+        Act::Truncate(100),
+        Act::ResetBefore,
+        Act::ResetAfter,
+        Act::status(503, "", "busy"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let done = proxy.add(Rule::on("POST", "git-upload-pack", act.clone()));
+        let value = format!("v{n}");
+        let commit = write(&mut scene.repo, &value);
+        scene.serving.signal(Signal::HUP).unwrap();
+        let line = scene.serving.wait_for_text(STAYS, SOON).unwrap();
+        assert!(line.contains("ERROR"), "{act:?}: {line}");
+        assert!(done.times() > 0, "{act:?}");
+        assert_eq!(tree_digest(&scene.live).unwrap(), scene.good.0, "{act:?}");
+        proxy.clear();
+        scene.lands(commit, &value);
+    }
+    scene.stops();
+}
+
+#[test]
+fn fault_15_a_tag_that_moves_is_said_and_followed_there_and_back() {
+    let mut scene = followed(None, "v1", |server| server.url("work"));
+    let first = scene.good.1.clone();
+    let second = write(&mut scene.repo, "two");
+    let moved = |scene: &mut Scene, to: &str, said: &str| {
+        let tag = [
+            "tag",
+            "--force",
+            "--annotate",
+            "--message",
+            "moved",
+            "v1",
+            to,
+        ];
+        scene.repo.git(tag).unwrap();
+        scene.serving.signal(Signal::HUP).unwrap();
+        scene.serving.wait_for_text(said, SOON).unwrap()
+    };
+    let line = moved(&mut scene, &second, "new commit");
+    assert!(line.contains(&second[..10]), "{line}");
+    scene.lands(second.clone(), "two");
+    let line = moved(&mut scene, &first, "history was rewritten");
+    assert!(
+        line.contains(&second[..10]) && line.contains("WARN"),
+        "{line}"
+    );
+    scene.lands(first, "one");
+    scene.stops();
+}
+
+#[test]
+fn fault_16_a_path_that_is_gone_is_named_and_is_no_empty_render() {
+    let mut scene = scene(None);
+    scene.repo.rename("app", "elsewhere").unwrap();
+    scene.repo.commit("moved").unwrap();
+    scene.serving.signal(Signal::HUP).unwrap();
+    scene.fails_with("expected a path of this commit");
+    let transcript = scene.serving.transcript();
+    let line = transcript.lines().find(|l| l.contains("expected a path"));
+    assert!(line.unwrap().contains("weir.yaml:2:"), "{transcript}");
+    scene.repo.rename("elsewhere", "app").unwrap();
+    scene.follows("two");
+    scene.stops();
+}
+
+#[test]
+fn fault_17_a_directory_without_objects_is_an_error_and_deletes_nothing() {
+    let mut scene = scene(None);
+    let empties = ["", "# later\n", "---\n---\n"];
+    for (n, empty) in empties.into_iter().enumerate() {
+        scene.repo.write("app/map.yaml", empty).unwrap();
+        scene.repo.commit("emptied").unwrap();
+        scene.serving.signal(Signal::HUP).unwrap();
+        let said = "an empty render never means";
+        let line = scene.serving.wait_for_text(said, SOON).unwrap();
+        assert!(
+            line.contains("ERROR") && line.contains("\"fault\":\"repository\""),
+            "{line}"
+        );
+        assert_eq!(tree_digest(&scene.live).unwrap(), scene.good.0);
+        scene.follows(&format!("v{n}"));
+    }
     scene.stops();
 }

@@ -33,7 +33,9 @@ pub use connection::Connection;
 pub use kubectl::{Answer, Kubectl};
 pub use supervisor::is_running;
 
-use authority::{Authority, Pair};
+pub(crate) use authority::Pair;
+
+use authority::Authority;
 use supervisor::Supervisor;
 
 /// Longer than a part takes to become ready, on any machine.
@@ -101,6 +103,31 @@ impl ControlPlane {
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The same, for a connection.
+    pub(crate) fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
+    }
+
+    /// Certificates of this plane's authority: for a server on this machine, and for an administrator.
+    pub(crate) fn certificates(&self) -> Result<(Pair, Pair)> {
+        let admin = self
+            .authority
+            .client("weir-rig-proxy", Some("system:masters"))?;
+        Ok((self.authority.server()?, admin))
+    }
+
+    /// `kubectl` as an administrator, to whoever passes requests on at this port.
+    pub(crate) fn through(&self, port: u16, url: &str) -> Result<Kubectl> {
+        let kubectl = self.kubectl(&format!("through-{port}"));
+        let admin = self
+            .authority
+            .client("weir-rig-admin", Some("system:masters"))?;
+        let text = authority::kubeconfig(url, &self.authority.pem(), &admin);
+        fs::write(&kubectl.kubeconfig, text)
+            .with_context(|| format!("writing {}", kubectl.kubeconfig.display()))?;
+        Ok(kubectl)
     }
 
     /// The certificate of the authority that signed the API server's, as PEM.
@@ -290,7 +317,7 @@ impl ControlPlane {
     }
 
     fn wait_for_api_server(&self) -> Result<()> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let address = self.address();
         let admin = self.admin();
         self.wait("the API server is ready", || {
             if TcpStream::connect(address).is_err() {

@@ -21,6 +21,8 @@ pub mod invariants;
 pub mod native;
 /// Where the workspace, its binary and its plugins are.
 pub mod places;
+/// Faults on the way to an API server or a Git server.
+pub mod proxy;
 /// The real OCI registry.
 pub mod registry;
 /// Git repositories made by the real `git`.

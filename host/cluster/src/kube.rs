@@ -8,11 +8,13 @@
 
 mod account;
 mod adopt;
+mod again;
 mod assess;
 mod body;
 mod compare;
 mod connect;
 mod error;
+mod flight;
 mod hang;
 mod hooks;
 mod kinds;
@@ -30,7 +32,6 @@ use std::time::{Duration, Instant};
 
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Api, Client};
-use tokio::sync::Semaphore;
 use weir_core::allow::Rules;
 use weir_core::health::Summary;
 use weir_core::live::Live;
@@ -38,10 +39,12 @@ use weir_core::name::RepositoryName;
 use weir_core::object::ResourceId;
 
 pub use account::{Account, AccountError};
+use again::Tries;
 pub use compare::{Change, Compare, Compared};
 use connect::Clients;
 pub use connect::{KubeAccess, KubePlace};
 pub use error::{Conflicts, FieldConflict, KubeError};
+use flight::Flight;
 use kinds::Kinds;
 use mirror::Estate;
 use watch::Watches;
@@ -52,13 +55,25 @@ use crate::notices::Notices;
 /// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KubeLimits {
-    /// Requests under way at once.
+    /// Requests under way at once, where the API server does not ask for fewer.
     pub in_flight: usize,
-    /// How long one request may take.
+    /// How long one request may take until it is given up.
     pub request: Duration,
     /// How long one request may take until it counts as hanging and others are sent in its place: what one namespace's
     /// webhook holds up holds up no other one.
     pub hangs: Duration,
+    /// How often one request is sent that got no answer, or one that says nothing of what became of it.
+    pub attempts: usize,
+    /// How long after the first of these the last one may begin.
+    pub patience: Duration,
+    /// How often one request is sent that the API server has no room for.
+    pub throttles: usize,
+    /// How long after the first of these the last one may begin.
+    pub throttled: Duration,
+    /// The longest wait that the API server may ask for.
+    pub longest_wait: Duration,
+    /// How long one run may take until nothing more of it is begun.
+    pub run: Duration,
     /// Objects of one kind and namespace up to which each is asked for by itself; more are listed.
     pub singles: usize,
     /// Objects on one page of a list.
@@ -77,8 +92,15 @@ impl KubeLimits {
     /// What a host allows that was told nothing else.
     pub const HOST: KubeLimits = KubeLimits {
         in_flight: 16,
-        request: Duration::from_secs(60),
+        // A little more than an API server gives itself for a write with slow webhooks: 34 s.
+        request: Duration::from_secs(36),
         hangs: Duration::from_secs(2),
+        attempts: 3,
+        patience: Duration::from_secs(60),
+        throttles: 20,
+        throttled: Duration::from_secs(180),
+        longest_wait: Duration::from_secs(60),
+        run: Duration::from_secs(15 * 60),
         singles: 8,
         page: 500,
         pages: 2_000,
@@ -101,7 +123,7 @@ pub struct KubeTarget {
     rules: Rules,
     place: String,
     limits: KubeLimits,
-    flight: Semaphore,
+    flight: Arc<Flight>,
     kinds: Mutex<Option<(Instant, Arc<Kinds>)>>,
     watches: Option<Watches>,
 }
@@ -113,7 +135,8 @@ impl KubeTarget {
     /// [`KubeError::Config`] when the kubeconfig cannot be used; what a kubeconfig in a Secret needs of the
     /// cluster that holds it can fail like any request.
     pub async fn open(access: &KubeAccess, limits: KubeLimits) -> Result<KubeTarget, KubeError> {
-        let Clients { acting, own } = connect::clients(access, limits).await?;
+        let flight = Arc::new(Flight::new(limits));
+        let Clients { acting, own } = connect::clients(access, limits, &flight).await?;
         Ok(KubeTarget {
             client: acting,
             own,
@@ -121,7 +144,7 @@ impl KubeTarget {
             rules: Rules::default(),
             place: access.to_string(),
             limits,
-            flight: Semaphore::new(limits.in_flight.max(1)),
+            flight,
             kinds: Mutex::new(None),
             watches: None,
         })
@@ -169,16 +192,39 @@ impl KubeTarget {
         }
     }
 
-    /// One request, within its time and among so many at once.
-    async fn request<T>(
+    /// A request that may be done twice: a read, or a write that names the object that it is for. It is sent again
+    /// where nothing says what became of it, and where the server has no room for it.
+    async fn request<T, F>(&self, secret: bool, request: impl Fn() -> F) -> Result<T, KubeError>
+    where
+        F: Future<Output = Result<T, kube::Error>>,
+    {
+        let mut tries = self.tries();
+        loop {
+            match self.once(secret, request()).await {
+                Err(error) if tries.again(&error, self.flight.is_quiet()).await => {}
+                ended => return ended,
+            }
+        }
+    }
+
+    /// One request that is sent once, within its time and among so many at once. Whoever sends it again by
+    /// [`KubeTarget::tries`] looks first at what became of it.
+    async fn once<T>(
         &self,
         secret: bool,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, KubeError> {
-        // Never closed, so there always is a permit to come.
-        let permit = self.flight.acquire().await;
+        let turn = self.flight.turn().await;
+        let begun = tokio::time::Instant::now();
+        let Ok(_probe) = self.flight.may_ask() else {
+            return Err(KubeError::Away {
+                place: self.place.clone(),
+                message: "it answers nothing, and gets one request at a time until it does"
+                    .to_owned(),
+            });
+        };
         let request = tokio::time::timeout(self.limits.request, request);
-        match hang::lent(permit, self.limits.hangs, request).await {
+        match hang::lent(turn, self.limits.hangs, request).await {
             Ok(answer) => answer.map_err(|e| {
                 let error = KubeError::of(&self.place, &e, secret);
                 let error = match &self.account {
@@ -190,11 +236,19 @@ impl KubeTarget {
                 }
                 error
             }),
-            Err(_) => Err(KubeError::Away {
-                place: self.place.clone(),
-                message: format!("no answer within {} s", self.limits.request.as_secs()),
-            }),
+            Err(_) => {
+                self.flight.gave_up(begun);
+                Err(KubeError::Away {
+                    place: self.place.clone(),
+                    message: format!("no answer within {} s", self.limits.request.as_secs()),
+                })
+            }
         }
+    }
+
+    /// How often one request is sent from now on.
+    fn tries(&self) -> Tries {
+        Tries::new(self.limits)
     }
 
     /// What the cluster serves, as it was last asked.
@@ -214,7 +268,7 @@ impl KubeTarget {
     }
 
     async fn ask_kinds(&self) -> Result<Arc<Kinds>, KubeError> {
-        let kinds = match self.request(false, Kinds::ask(&self.own)).await {
+        let kinds = match self.request(false, || Kinds::ask(&self.own)).await {
             Ok(kinds) => Arc::new(kinds),
             // No API server at all.
             Err(KubeError::NotServed { message }) => {

@@ -1,8 +1,11 @@
 //! From flags as typed to settings as meant: where state and caches lie, which repository, which targets.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use weir_cluster::kube::KubeLimits;
 use weir_core::digest::Digest;
+use weir_core::grant::Millis;
 use weir_core::name::{RepoPath, RepositoryName};
 use weir_source::{RefName, RepoUrl, Secret, Source};
 
@@ -33,6 +36,15 @@ pub(crate) struct GlobalArgs {
     /// The kubeconfig of kube: targets [default: the files of $KUBECONFIG, or ~/.kube/config; in a pod, its own account]
     #[arg(long, global = true, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
+    /// How long one request to a cluster may take until it is given up, 1s to 10m [default: 36s]
+    #[arg(
+        long,
+        global = true,
+        env = "WEIR_REQUEST_TIMEOUT",
+        value_name = "TIME",
+        value_parser = request_timeout
+    )]
+    request_timeout: Option<Duration>,
     /// Which hosts charts and bases may come from, and what is shown to them [default: all of https, http on this machine]
     #[arg(long, global = true, env = "WEIR_EXTERNALS", value_name = "FILE")]
     externals: Option<PathBuf>,
@@ -72,11 +84,17 @@ pub(crate) struct KubeHome {
     pub(crate) files: Vec<PathBuf>,
     /// Whether the pod's own account is used where there is no kubeconfig.
     pub(crate) in_cluster: bool,
+    /// How much is asked of one, and how long it is waited for.
+    pub(crate) limits: KubeLimits,
 }
 
 impl KubeHome {
-    /// From the flag and the environment.
-    fn of(flag: Option<&PathBuf>) -> KubeHome {
+    /// From the flags and the environment.
+    fn of(flag: Option<&PathBuf>, request: Option<Duration>) -> KubeHome {
+        let limits = KubeLimits {
+            request: request.unwrap_or(KubeLimits::HOST.request),
+            ..KubeLimits::HOST
+        };
         let variable = std::env::var_os("KUBECONFIG").filter(|v| !v.is_empty());
         let (files, said) = match (flag, variable) {
             (Some(file), _) => (vec![file.clone()], true),
@@ -92,7 +110,17 @@ impl KubeHome {
             files,
             // A file that was named is meant: without it, another cluster is no answer.
             in_cluster: pod && !said,
+            limits,
         }
+    }
+}
+
+/// A time that one request to a cluster may take.
+fn request_timeout(text: &str) -> Result<Duration, String> {
+    let Millis(time) = text.parse::<Millis>().map_err(|e| e.to_string())?;
+    match time {
+        1_000..=600_000 => Ok(Duration::from_millis(time)),
+        _ => Err("expected a time from 1s to 10m".to_owned()),
     }
 }
 
@@ -126,7 +154,7 @@ impl GlobalArgs {
             state,
             cache,
             plugins,
-            kube: KubeHome::of(self.kubeconfig.as_ref()),
+            kube: KubeHome::of(self.kubeconfig.as_ref(), self.request_timeout),
             externals: match &self.externals {
                 Some(path) => externals::read(path)?,
                 None => ExternalsConfig::default(),

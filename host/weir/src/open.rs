@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 use weir_cluster::dir::{DirLimits, DirTarget};
-use weir_cluster::kube::{KubeAccess, KubeLimits, KubeTarget};
+use weir_cluster::kube::{KubeAccess, KubeTarget};
 use weir_cluster::{Noticed, Notices, Target};
 use weir_core::allow::Rules;
 use weir_core::name::TargetName;
@@ -181,7 +181,7 @@ pub(crate) async fn opened(
                 in_cluster: places.kube.in_cluster,
                 account: bound.account.clone(),
             };
-            let target = KubeTarget::open(&access, KubeLimits::HOST).await;
+            let target = KubeTarget::open(&access, places.kube.limits).await;
             let mut target = target
                 .map_err(|e| Error::stage("observe", &e))?
                 .within(rules);

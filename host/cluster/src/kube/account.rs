@@ -196,7 +196,7 @@ impl KubeTarget {
         };
         let api: Api<ServiceAccount> =
             Api::namespaced(self.own.clone(), account.namespace.as_str());
-        let get = async {
+        let get = || async {
             match api.get_metadata(&account.name).await {
                 Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
                 answer => answer.map(Some),

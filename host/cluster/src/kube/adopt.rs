@@ -90,7 +90,11 @@ impl Run<'_> {
         let mut body = object.body().clone();
         let force = self.policy.conflicts == policy::Conflicts::Force;
         for _ in 0..ATTEMPTS {
-            match self.send(&body, &resource, &id, same, force).await {
+            let sent = match force {
+                true => self.send(&body, &resource, &id, same, true).await,
+                false => self.send_again(&body, &resource, &id, same).await,
+            };
+            match sent {
                 Ok(answer) => return Ok(Ended::Updated(written(object, &answer))),
                 Err(KubeError::Conflict(conflicts))
                     if yields(self.policy, object.id(), &conflicts, &mut body) => {}
@@ -141,7 +145,7 @@ impl Run<'_> {
             ..PatchParams::default()
         };
         let patch = Patch::Merge(patch);
-        let sent = api.patch_metadata(&id.name, &params, &patch);
+        let sent = || api.patch_metadata(&id.name, &params, &patch);
         let answer: Result<PartialObjectMeta<DynamicObject>, _> =
             self.target.request(is_secret(id), sent).await;
         answer.map(drop)

@@ -97,7 +97,7 @@ impl KubeTarget {
         placed: &ResourceId,
     ) -> Result<Health, KubeError> {
         let api = self.api(resource, placed);
-        let get = async {
+        let get = || async {
             match api.get(&placed.name).await {
                 Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
                 answer => answer.map(Some),
@@ -126,7 +126,7 @@ impl KubeTarget {
             .limit(self.limits.page)
             .labels(&labels);
         for _ in 0..self.limits.pages {
-            let page = self.request(false, api.list(&params)).await?;
+            let page = self.request(false, || api.list(&params)).await?;
             for item in page.items {
                 out.insert(item.metadata.name.clone().unwrap_or_default(), of(&item));
             }

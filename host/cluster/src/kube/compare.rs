@@ -167,7 +167,7 @@ impl KubeTarget {
             }
             return Err(unknown_kind(&kinds, id, Some(version)));
         };
-        let get = async { self.api(&resource, &placed).get_opt(&placed.name).await };
+        let get = || async { self.api(&resource, &placed).get_opt(&placed.name).await };
         let Some(live) = self.request(is_secret(id), get).await? else {
             let tried = self.dry_run(claim, object.body(), &resource, &placed, None, false);
             return match tried.await {
@@ -301,7 +301,7 @@ impl KubeTarget {
         };
         let patch = Patch::Apply(to_apply(claim, body, placed, only_if));
         let api = self.api(resource, placed);
-        let sent = api.patch(&placed.name, &params, &patch);
+        let sent = || api.patch(&placed.name, &params, &patch);
         self.request(is_secret(placed), sent).await
     }
 }

@@ -3,14 +3,18 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
+use kube::client::{ClientBuilder, DynBody};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
+use tower::util::MapResponseLayer;
 
 use super::KubeLimits;
 use super::account::Account;
 use super::error::KubeError;
+use super::flight::Flight;
 
 /// The keys under which a kubeconfig is looked for in a Secret, in this order.
 const SECRET_KEYS: [&str; 2] = ["value", "kubeconfig"];
@@ -69,15 +73,19 @@ pub(super) struct Clients {
     pub(super) own: Client,
 }
 
-/// Clients of the cluster.
-pub(super) async fn clients(access: &KubeAccess, limits: KubeLimits) -> Result<Clients, KubeError> {
+/// Clients of the cluster. What its API server asks of either, `flight` hears.
+pub(super) async fn clients(
+    access: &KubeAccess,
+    limits: KubeLimits,
+    flight: &Arc<Flight>,
+) -> Result<Clients, KubeError> {
     let mut config = config(access, limits).await?;
-    let own = with_config(config.clone(), access)?;
+    let own = with_config(config.clone(), access, Some(flight))?;
     let acting = match &access.account {
         None => own.clone(),
         Some(account) => {
             account.impersonate(&mut config, &access.to_string())?;
-            with_config(config, access)?
+            with_config(config, access, Some(flight))?
         }
     };
     Ok(Clients { acting, own })
@@ -89,7 +97,7 @@ async fn config(access: &KubeAccess, limits: KubeLimits) -> Result<Config, KubeE
         KubePlace::Context(context) => local(access, Some(context)).await,
         KubePlace::Secret { namespace, name } => {
             let home = local(access, None).await?;
-            let home = with_config(home, access)?;
+            let home = with_config(home, access, None)?;
             let text = from_secret(&home, access, limits, namespace, name).await?;
             let kubeconfig = in_secret(&text, access)?;
             of_kubeconfig(kubeconfig, None, &access.to_string()).await
@@ -97,14 +105,31 @@ async fn config(access: &KubeAccess, limits: KubeLimits) -> Result<Config, KubeE
     }
 }
 
-fn with_config(mut config: Config, access: &KubeAccess) -> Result<Client, KubeError> {
+/// Without a `flight`, the client itself sends again what the API server has no room for.
+fn with_config(
+    mut config: Config,
+    access: &KubeAccess,
+    flight: Option<&Arc<Flight>>,
+) -> Result<Client, KubeError> {
     let agent = format!("weir/{}", env!("CARGO_PKG_VERSION"));
     let name = http::header::USER_AGENT;
     let value = agent
         .parse()
         .map_err(|_| KubeError::Config("the user agent is no header".to_owned()))?;
     config.headers.push((name, value));
-    Client::try_from(config).map_err(|e| {
+    config.default_retry = flight.is_none();
+    let made = match flight {
+        None => Client::try_from(config),
+        Some(flight) => ClientBuilder::try_from(config).map(|made| {
+            let flight = flight.clone();
+            let hear = MapResponseLayer::new(move |answer: http::Response<Box<DynBody>>| {
+                flight.heard(answer.status(), answer.headers());
+                answer
+            });
+            made.with_layer(&hear).build()
+        }),
+    };
+    made.map_err(|e| {
         let why = match e {
             // They show the URL, which may hold a password.
             kube::Error::ProxyProtocolUnsupported { .. }

@@ -175,6 +175,14 @@ pub enum KubeError {
         /// What happened.
         message: String,
     },
+    /// The run has gone on for as long as it may.
+    #[error(
+        "the run took longer than {minutes} min, and what was left was not begun: Weir goes on with it in the next one"
+    )]
+    Late {
+        /// How long it may take, in minutes.
+        minutes: u64,
+    },
     /// Something that Weir has no words for.
     #[error("the API server answers {code}: {message}. Weir tries again later")]
     Other {
@@ -268,6 +276,21 @@ impl KubeError {
                 KubeError::Away { .. } | KubeError::Unauthorized { .. }
             ),
         }
+    }
+
+    /// Whether it says nothing of what became of the request.
+    pub(super) fn is_unclear(&self) -> bool {
+        match self {
+            KubeError::Away { .. } => true,
+            KubeError::Other { code, .. } => *code >= 500,
+            _ => false,
+        }
+    }
+
+    /// Whether somebody else wrote the object, or what counts against a quota, at the same instant: the server's
+    /// own tries ran out, and nothing was wrong with the request.
+    pub(super) fn is_lost_race(&self) -> bool {
+        matches!(self, KubeError::Changed { message } if message.contains("the object has been modified"))
     }
 
     /// What the client says, in these kinds. `secret` leaves out all that may hold an object's values.

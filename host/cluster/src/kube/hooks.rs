@@ -29,7 +29,7 @@ impl KubeTarget {
             return Err(unknown_kind(&kinds, id, None).into());
         };
         let api = self.api(&resource, &placed);
-        let get = async {
+        let get = || async {
             match api.get(&placed.name).await {
                 Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
                 answer => answer.map(Some),
@@ -67,7 +67,7 @@ impl KubeTarget {
             field_manager: Some(MANAGER.to_owned()),
         };
         let answer = self
-            .request(is_secret(&id), api.create(&params, &made))
+            .once(is_secret(&id), api.create(&params, &made))
             .await?;
         if let Some(watches) = &self.watches {
             watches.mirror().wrote(&id, &answer.metadata);

@@ -12,6 +12,7 @@ use weir_core::object::{Object, ResourceId};
 use weir_core::owner::Claim;
 use weir_core::scope;
 
+use super::again::Tries;
 use super::body::seen;
 use super::error::{KubeError, is_missing};
 use super::kinds::Kinds;
@@ -82,7 +83,13 @@ impl KubeTarget {
         let mirror = watches.mirror();
         let mut kinds: Vec<Kind> = Vec::new();
         for Batch { resource, .. } in &*batches {
-            watches.begin(&self.own, &self.place, self.limits.page, resource);
+            watches.begin(
+                &self.own,
+                &self.flight,
+                &self.place,
+                self.limits,
+                resource,
+            );
             kinds.push((resource.group.clone(), resource.kind.clone()));
         }
         // A watch that is slow to begin holds nothing up: what it does not answer is asked for.
@@ -191,7 +198,7 @@ impl KubeTarget {
         let mut out = BTreeSet::new();
         let mut params = ListParams::default().limit(self.limits.page);
         for _ in 0..self.limits.pages {
-            let page = self.request(false, api.list(&params)).await?;
+            let page = self.request(false, || api.list(&params)).await?;
             for item in page.items {
                 let text = |pointer| item.data.pointer(pointer).and_then(Value::as_str);
                 if let (Some(group), Some(kind)) = (text("/spec/group"), text("/spec/names/kind")) {
@@ -266,14 +273,37 @@ impl KubeTarget {
         resource: &ApiResource,
         id: &ResourceId,
     ) -> Result<Option<PartialObjectMeta<DynamicObject>>, KubeError> {
-        let api = self.api(resource, id);
-        let get = async {
-            match api.get_metadata(&id.name).await {
-                Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
-                answer => answer.map(Some),
+        self.request(is_secret(id), || self.metadata_of(resource, id))
+            .await
+    }
+
+    /// The same after a request of which nothing says what became: its tries are those that are left of that one's.
+    pub(super) async fn look_after(
+        &self,
+        tries: &mut Tries,
+        resource: &ApiResource,
+        id: &ResourceId,
+    ) -> Result<Option<PartialObjectMeta<DynamicObject>>, KubeError> {
+        loop {
+            match self
+                .once(is_secret(id), self.metadata_of(resource, id))
+                .await
+            {
+                Err(error) if tries.again(&error, self.flight.is_quiet()).await => {}
+                ended => return ended,
             }
-        };
-        self.request(is_secret(id), get).await
+        }
+    }
+
+    async fn metadata_of(
+        &self,
+        resource: &ApiResource,
+        id: &ResourceId,
+    ) -> Result<Option<PartialObjectMeta<DynamicObject>>, kube::Error> {
+        match self.api(resource, id).get_metadata(&id.name).await {
+            Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
+            answer => answer.map(Some),
+        }
     }
 
     /// The metadata of the asked objects, by name, from one list of the kind in the namespace.
@@ -286,7 +316,7 @@ impl KubeTarget {
         let mut out = BTreeMap::new();
         let mut params = ListParams::default().limit(self.limits.page);
         for _ in 0..self.limits.pages {
-            let page = self.request(false, api.list_metadata(&params)).await?;
+            let page = self.request(false, || api.list_metadata(&params)).await?;
             for item in page.items {
                 if let Some(name) = item
                     .metadata

@@ -2,9 +2,11 @@
 //! established before what they define.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures::{StreamExt as _, stream};
+use tokio::time::Instant;
 use weir_core::fault::Blame as _;
 use weir_core::object::ResourceId;
 use weir_core::owner::Claim;
@@ -25,6 +27,14 @@ pub(super) struct Run<'a> {
     on_event: &'a (dyn Fn(ApplyEvent) + Send + Sync),
     written: AtomicUsize,
     pruned: AtomicUsize,
+    /// When nothing more is begun.
+    until: Instant,
+    /// The run goes no further.
+    halted: AtomicBool,
+    /// Until when it waits for what was on its way out before it began, from the first of that on.
+    pub(super) leftovers: OnceLock<Instant>,
+    /// Something that it deleted was waited for in vain.
+    pub(super) stuck: AtomicBool,
 }
 
 impl KubeTarget {
@@ -44,6 +54,10 @@ impl KubeTarget {
             on_event,
             written: AtomicUsize::new(0),
             pruned: AtomicUsize::new(0),
+            until: Instant::now() + self.limits.run,
+            halted: AtomicBool::new(false),
+            leftovers: OnceLock::new(),
+            stuck: AtomicBool::new(false),
         };
         let mut outcomes: Vec<Outcome> = Vec::new();
         let mut failed = false;
@@ -79,6 +93,10 @@ impl<'a> Run<'a> {
             on_event: &|_| {},
             written: AtomicUsize::new(0),
             pruned: AtomicUsize::new(0),
+            until: Instant::now() + target.limits.run,
+            halted: AtomicBool::new(false),
+            leftovers: OnceLock::new(),
+            stuck: AtomicBool::new(false),
         }
     }
 }
@@ -103,7 +121,35 @@ impl Run<'_> {
 
     /// One step, and its place in the wave.
     async fn nth(&self, n: usize, step: &Step) -> (usize, Ended) {
-        (n, self.step(step).await.unwrap_or_else(|e| failed(&e)))
+        if self.halted.load(Ordering::Relaxed) {
+            return (n, Ended::Skipped);
+        }
+        let begun = Instant::now();
+        if begun >= self.until {
+            return (n, self.late());
+        }
+        let ended = match self.step(step).await {
+            Ok(ended) => ended,
+            Err(error) => {
+                // Not one object's trouble: no answer came to anything that was asked meanwhile. What is left
+                // would wait as long in vain, and others wait for the turn.
+                let away = matches!(error, KubeError::Away { .. });
+                if away && !self.target.flight.heard_since(begun) {
+                    self.halted.store(true, Ordering::Relaxed);
+                }
+                failed(&error)
+            }
+        };
+        (n, ended)
+    }
+
+    /// The run's time is over: one step says so.
+    fn late(&self) -> Ended {
+        if self.halted.swap(true, Ordering::Relaxed) {
+            return Ended::Skipped;
+        }
+        let minutes = self.target.limits.run.as_secs() / 60;
+        failed(&KubeError::Late { minutes })
     }
 
     async fn step(&self, step: &Step) -> Result<Ended, KubeError> {
@@ -149,3 +195,6 @@ fn failed(error: &KubeError) -> Ended {
         retry: error.retry(),
     })
 }
+
+#[cfg(test)]
+mod tests;

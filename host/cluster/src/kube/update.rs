@@ -59,13 +59,17 @@ impl Run<'_> {
         let mut taken = Conflicts(Vec::new());
         // The state in which a conflict was judged travels with the request that overrides it.
         let mut judged: Option<Version> = None;
+        let mut tries = self.target.tries();
         for _ in 0..ATTEMPTS {
             let only_if = Precondition {
                 uid: before.mark.uid.as_ref(),
                 version: judged.as_ref(),
             };
             let force = judged.is_some();
-            let sent = self.send(&body, &resource, &id, only_if, force).await;
+            let sent = match force {
+                true => self.send(&body, &resource, &id, only_if, true).await,
+                false => self.send_again(&body, &resource, &id, only_if).await,
+            };
             let conflicts = match sent {
                 Ok(answer) => {
                     return Ok(ended(
@@ -79,6 +83,11 @@ impl Run<'_> {
                 Err(KubeError::Conflict(conflicts)) => conflicts,
                 // Somebody was faster: judged anew.
                 Err(KubeError::Changed { .. }) if force => {
+                    judged = None;
+                    continue;
+                }
+                // Done or not, the next look at the conflict shows it.
+                Err(error) if force && tries.again(&error, self.target.flight.is_quiet()).await => {
                     judged = None;
                     continue;
                 }

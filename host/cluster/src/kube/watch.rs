@@ -11,11 +11,15 @@ use kube::core::{DynamicObject, ObjectMeta, PartialObjectMeta};
 use kube::runtime::watcher::{self, Config, Error, Event, watcher};
 use kube::{Api, Client};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use weir_core::health;
 use weir_core::object::ResourceId;
 use weir_core::owner::REPOSITORY_LABEL;
 
+use super::KubeLimits;
+use super::again::jittered;
 use super::error::KubeError;
+use super::flight::Flight;
 use super::mirror::{Estate, Kind, Mirror};
 use crate::notices::Notices;
 
@@ -24,6 +28,9 @@ use crate::notices::Notices;
 const WATCH_SECONDS: u32 = 60;
 /// The first and the longest pause before a watch that failed begins anew.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
+
+/// How long a watch lasts that is no sign of trouble.
+const LASTED: Duration = Duration::from_secs(30);
 
 /// All watches of one repository in one cluster. They end with it.
 pub(super) struct Watches {
@@ -61,7 +68,14 @@ impl Watches {
     }
 
     /// Watches this kind too, from now on. One that cannot be watched at the version it had begins anew at another.
-    pub(super) fn begin(&self, client: &Client, place: &str, page: u32, resource: &ApiResource) {
+    pub(super) fn begin(
+        &self,
+        client: &Client,
+        flight: &Arc<Flight>,
+        place: &str,
+        limits: KubeLimits,
+        resource: &ApiResource,
+    ) {
         let kind = (resource.group.clone(), resource.kind.clone());
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(task) = tasks.get(&kind) {
@@ -76,7 +90,8 @@ impl Watches {
             resource: resource.clone(),
             place: place.to_owned(),
             mirror: self.mirror.clone(),
-            page,
+            flight: flight.clone(),
+            limits,
             kind: kind.clone(),
         };
         let (version, handle) = (resource.version.clone(), tokio::spawn(one.run()));
@@ -91,38 +106,56 @@ struct One {
     resource: ApiResource,
     place: String,
     mirror: Arc<Mirror>,
-    page: u32,
+    flight: Arc<Flight>,
+    limits: KubeLimits,
     kind: Kind,
 }
 
 impl One {
-    /// Watches until the task is ended. After each failure all is listed anew: what was missed is not known.
+    /// Watches until the task is ended. After each failure all is listed anew: what was missed is not known. One
+    /// that fails soon after it began is begun ever later, however far it came: lists cost the server much.
     async fn run(self) {
         let mut pause = PAUSES.0;
         loop {
-            let (why, heard) = self.once().await;
+            let begun = Instant::now();
+            let why = self.once().await;
             tracing::debug!(kind = %self.kind.1, group = %self.kind.0, "a watch ended: {why}");
             self.mirror.lost(&self.kind, why);
-            if heard {
+            if begun.elapsed() >= LASTED {
                 pause = PAUSES.0;
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(jittered(pause)).await;
+            if let Some(until) = self.flight.quiet_until() {
+                tokio::time::sleep_until(until).await;
+            }
             pause = (pause * 2).min(PAUSES.1);
         }
     }
 
-    /// Watches until it fails: why, and whether a list had come through.
-    async fn once(&self) -> (String, bool) {
-        let mut heard = false;
+    /// Watches until it fails: why.
+    async fn once(&self) -> String {
+        let mut listed = false;
         let mut events = pin!(self.events());
         loop {
-            match events.next().await {
+            // The watch itself has its own way to notice that nothing comes any more; a list has none.
+            let event = if listed {
+                events.next().await
+            } else {
+                match tokio::time::timeout(self.limits.request, events.next()).await {
+                    Ok(event) => event,
+                    Err(_) => {
+                        let seconds = self.limits.request.as_secs();
+                        return format!("no answer to its list within {seconds} s");
+                    }
+                }
+            };
+            match event {
                 Some(Ok(event)) => {
-                    heard |= matches!(event, Event::InitDone);
+                    listed |= matches!(event, Event::InitDone);
                     self.mirror.take(&self.kind, event);
                 }
-                Some(Err(error)) => return (self.text(&error), heard),
-                None => return ("the watch ended".to_owned(), heard),
+                Some(Err(error)) => return self.text(&error),
+                None => return "the watch ended".to_owned(),
             }
         }
     }
@@ -132,7 +165,7 @@ impl One {
         let repository = &self.mirror.estate().repository;
         let config = Config::default()
             .labels(&format!("{REPOSITORY_LABEL}={repository}"))
-            .page_size(self.page)
+            .page_size(self.limits.page)
             .timeout(WATCH_SECONDS);
         let any = ResourceId {
             group: self.kind.0.clone(),

@@ -1,14 +1,17 @@
 //! The requests that change a cluster: apply, delete, and the wait until a definition is served.
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use either::Either;
 use kube::api::{
     DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy, ValidationDirective,
 };
+use kube::core::response::Status;
 use kube::core::{ApiResource, DynamicObject, PartialObjectMeta};
 use serde_json::Value;
-use weir_core::live::{Owner, Seen, Written};
+use tokio::time::Instant;
+use weir_core::live::{Owner, Seen, Uid, Written};
 use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Step, Wave};
 use weir_core::scope::{self, Definition};
@@ -22,24 +25,42 @@ use super::run::Run;
 
 /// How often a change is tried on an object that others change at the same time.
 pub(super) const ATTEMPTS: usize = 5;
+/// How much shorter the wait for a delete is once one was in vain.
+const STUCK: u32 = 10;
 /// The first and the longest pause between two looks at something that takes its time.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(500));
 
 impl Run<'_> {
-    /// Makes an object where nothing was.
+    /// Makes an object where nothing was. Where nothing says what became of it, it is looked for: one that is there
+    /// by then and has our name on it is what we made.
     pub(super) async fn create(&self, object: &Object) -> Result<Written, KubeError> {
         let (resource, id) = self.place(object).await?;
-        let sent = self.send(
-            object.body(),
-            &resource,
-            &id,
-            Precondition::default(),
-            false,
-        );
-        Ok(written(object, &sent.await?))
+        let mut tries = self.target.tries();
+        let mut uid: Option<Uid> = None;
+        loop {
+            let only_if = Precondition {
+                uid: uid.as_ref(),
+                version: None,
+            };
+            let sent = self.send(object.body(), &resource, &id, only_if, false);
+            let error = match sent.await {
+                Err(error) if tries.again(&error, self.target.flight.is_quiet()).await => error,
+                ended => return ended.map(|answer| written(object, &answer)),
+            };
+            if matches!(error, KubeError::Throttled { .. }) {
+                continue;
+            }
+            let now = self.target.look_after(&mut tries, &resource, &id).await?;
+            uid = match now.map(|now| seen(self.claim, &id, &now.metadata)) {
+                None => None,
+                Some(now) if now.owner == Owner::Us => now.mark.uid,
+                Some(_) => return Err(changed("somebody else made it")),
+            };
+        }
     }
 
-    /// Deletes an object of ours, in the state that was seen, and waits until it is gone.
+    /// Deletes an object of ours, in the state that was seen, and waits until it is gone. Where nothing says what
+    /// became of that, it is looked for.
     pub(super) async fn prune(&self, id: &ResourceId, before: &Seen) -> Result<Ended, KubeError> {
         let kinds = self.target.kinds().await?;
         let resource = kinds
@@ -49,51 +70,73 @@ impl Run<'_> {
             return Err(unknown_kind(&kinds, id, None));
         };
         self.target.may_touch(&id)?;
-        let api = self.target.api(&resource, &id);
         let mut now = before.clone();
-        for _ in 0..ATTEMPTS {
-            let params = DeleteParams {
-                propagation_policy: Some(PropagationPolicy::Background),
-                preconditions: Some(Preconditions {
-                    uid: now.mark.uid.as_ref().map(|uid| uid.0.to_string()),
-                    resource_version: Some(now.version.0.clone()),
-                }),
-                ..DeleteParams::default()
-            };
-            let answer = self
-                .target
-                .request(is_secret(&id), async {
-                    match api.delete(&id.name, &params).await {
-                        Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
-                        answer => answer.map(Some),
-                    }
-                })
-                .await;
-            if let (Ok(_), Some(watches)) = (&answer, &self.target.watches) {
-                watches.mirror().pruned(&id);
+        let mut tries = self.target.tries();
+        let mut asked = false;
+        for _ in 0..ATTEMPTS.max(self.target.limits.throttles) {
+            // What is on its way out already is not asked to go again.
+            if now.leaving.is_some() {
+                let wait = if asked { self.wait() } else { self.leftovers() };
+                self.gone(&resource, &id, before, wait).await?;
+                return self.unserved(&id).await;
             }
-            match answer {
+            match self.delete(&resource, &id, &now).await {
+                Ok(None) if asked => return self.unserved(&id).await,
                 Ok(None) => return Ok(Ended::Forgotten),
                 Ok(Some(Either::Right(_))) => return self.unserved(&id).await,
                 Ok(Some(Either::Left(_))) => {
-                    self.gone(&resource, &id, before).await?;
+                    self.gone(&resource, &id, before, self.wait()).await?;
                     return self.unserved(&id).await;
                 }
                 Err(KubeError::Changed { .. }) => {}
+                Err(error) if tries.again(&error, self.target.flight.is_quiet()).await => {
+                    asked |= error.is_unclear();
+                }
                 Err(error) => return Err(error),
             }
             // Its state moved on: still ours?
-            let Some(found) = self.target.metadata(&resource, &id).await? else {
-                return Ok(Ended::Forgotten);
-            };
-            let found = seen(self.claim, &id, &found.metadata);
-            let same = found.mark.uid == before.mark.uid;
-            if !same || matches!(found.owner, Owner::Foreign(_)) {
-                return Ok(Ended::Forgotten);
+            let found = self.target.look_after(&mut tries, &resource, &id).await?;
+            let found = found.map(|found| seen(self.claim, &id, &found.metadata));
+            let same = |found: &Seen| found.mark.uid == before.mark.uid;
+            match found.filter(same) {
+                None if asked => return self.unserved(&id).await,
+                None => return Ok(Ended::Forgotten),
+                Some(found) if matches!(found.owner, Owner::Foreign(_)) => {
+                    return Ok(Ended::Forgotten);
+                }
+                Some(found) => now = found,
             }
-            now = found;
         }
         Err(changed("others change it all the time"))
+    }
+
+    /// One delete of what was seen, sent once; `None` when nothing is there.
+    async fn delete(
+        &self,
+        resource: &ApiResource,
+        id: &ResourceId,
+        now: &Seen,
+    ) -> Result<Option<Either<DynamicObject, Status>>, KubeError> {
+        let api = self.target.api(resource, id);
+        let params = DeleteParams {
+            propagation_policy: Some(PropagationPolicy::Background),
+            preconditions: Some(Preconditions {
+                uid: now.mark.uid.as_ref().map(|uid| uid.0.to_string()),
+                resource_version: Some(now.version.0.clone()),
+            }),
+            ..DeleteParams::default()
+        };
+        let sent = async {
+            match api.delete(&id.name, &params).await {
+                Err(kube::Error::Api(status)) if is_missing(&status) => Ok(None),
+                answer => answer.map(Some),
+            }
+        };
+        let answer = self.target.once(is_secret(id), sent).await;
+        if let (Ok(_), Some(watches)) = (&answer, &self.target.watches) {
+            watches.mirror().pruned(id);
+        }
+        answer
     }
 
     /// Of a definition that is gone: waits until its kind is served no more, so that nobody asks for it.
@@ -106,25 +149,40 @@ impl Run<'_> {
         Ok(Ended::Pruned)
     }
 
-    /// Waits until a deleted object is gone.
+    /// Waits until a deleted object is gone, and no longer than that.
     async fn gone(
         &self,
         resource: &ApiResource,
         id: &ResourceId,
         before: &Seen,
+        mut wait: Pauses,
     ) -> Result<(), KubeError> {
-        let mut pauses = Pauses::within(self.target.limits.delete);
         loop {
             let found = self.target.metadata(resource, id).await?;
             let uid = before.mark.uid.as_ref().map(|uid| &*uid.0);
             let Some(found) = found.filter(|f| f.metadata.uid.as_deref() == uid) else {
                 return Ok(());
             };
-            if !pauses.pause().await {
+            if !wait.pause().await {
+                self.stuck.store(true, Ordering::Relaxed);
                 let what = waits_for(&found.metadata);
                 return Err(KubeError::StillThere { what });
             }
         }
+    }
+
+    /// The wait for what this run deletes: short where something else of it was waited for in vain already.
+    fn wait(&self) -> Pauses {
+        let stuck = self.stuck.load(Ordering::Relaxed);
+        let all = self.target.limits.delete;
+        Pauses::within(if stuck { all / STUCK } else { all })
+    }
+
+    /// The wait for what was on its way out before: one for all of it, so that finalizers that nobody takes off
+    /// cost each run the same, however many there are.
+    fn leftovers(&self) -> Pauses {
+        let until = || Instant::now() + self.target.limits.delete;
+        Pauses::until(*self.leftovers.get_or_init(until))
     }
 
     /// Where an object goes.
@@ -144,6 +202,7 @@ impl Run<'_> {
         Ok((resource, placed))
     }
 
+    /// One server-side apply, sent once.
     pub(super) async fn send(
         &self,
         body: &Value,
@@ -162,11 +221,29 @@ impl Run<'_> {
         let patch = Patch::Apply(to_apply(self.claim, body, id, only_if));
         let sent = api.patch_metadata(&id.name, &params, &patch);
         let answer: PartialObjectMeta<DynamicObject> =
-            self.target.request(is_secret(id), sent).await?;
+            self.target.once(is_secret(id), sent).await?;
         if let Some(watches) = &self.target.watches {
             watches.mirror().wrote(id, &answer.metadata);
         }
         Ok(answer)
+    }
+
+    /// The same, sent again where nothing says what became of it: with the object's uid in it, a second one changes
+    /// nothing more.
+    pub(super) async fn send_again(
+        &self,
+        body: &Value,
+        resource: &ApiResource,
+        id: &ResourceId,
+        only_if: Precondition<'_>,
+    ) -> Result<PartialObjectMeta<DynamicObject>, KubeError> {
+        let mut tries = self.target.tries();
+        loop {
+            match self.send(body, resource, id, only_if, false).await {
+                Err(error) if tries.again(&error, self.target.flight.is_quiet()).await => {}
+                ended => return ended,
+            }
+        }
     }
 
     /// Waits until what the wave's definitions define is served, so that the next wave finds its kinds.
@@ -196,7 +273,7 @@ impl Run<'_> {
         let api = self.target.api(&resource, &id);
         let mut pauses = Pauses::within(self.target.limits.establish);
         loop {
-            let now = self.target.request(false, api.get_opt(&id.name)).await?;
+            let now = self.target.request(false, || api.get_opt(&id.name)).await?;
             let why = match now.as_ref().map(|now| why_not_established(&now.data)) {
                 None => return Err(changed("it is gone")),
                 Some(None) => {
@@ -254,8 +331,12 @@ struct Pauses {
 
 impl Pauses {
     fn within(time: Duration) -> Pauses {
+        Pauses::until(Instant::now() + time)
+    }
+
+    fn until(until: Instant) -> Pauses {
         Pauses {
-            until: Instant::now() + time,
+            until,
             next: PAUSES.0,
         }
     }

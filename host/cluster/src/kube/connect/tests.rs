@@ -75,6 +75,10 @@ async fn server(access: &KubeAccess) -> Result<String, KubeError> {
         .to_owned())
 }
 
+async fn client(access: &KubeAccess, limits: KubeLimits) -> Result<Client, KubeError> {
+    super::client(access, limits, &Arc::new(Flight::new(limits))).await
+}
+
 /// Why a place leads nowhere, in the one kind that all of it is.
 async fn refused(access: &KubeAccess) -> String {
     let Err(error) = clients(access, KubeLimits::HOST).await else {

@@ -462,6 +462,11 @@ fn the_kinds_that_no_answer_leads_to_say_what_to_do() {
             Fault::Target,
             "the definition was not established within 30 s: its names are not accepted: taken. Weir looks again; kubectl describe crd shows more",
         ),
+        (
+            KubeError::Late { minutes: 15 },
+            Fault::Target,
+            "the run took longer than 15 min, and what was left was not begun: Weir goes on with it in the next one",
+        ),
         (KubeError::Config("x".to_owned()), Fault::Host, "x"),
     ] {
         pinned(&error, fault, Retry::Backoff, text);
