@@ -67,6 +67,7 @@ fn writes(scene: &Scene<'_>, mark: Mark) -> Vec<AuditEntry> {
         e.user_agent.starts_with("weir/")
             && e.namespace == scene.namespace
             && ["create", "patch", "delete"].contains(&e.verb.as_str())
+            && !e.uri.contains("dryRun")
     });
     entries
 }
