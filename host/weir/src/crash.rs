@@ -1,6 +1,7 @@
 //! Named steps at which a test kills the process as `kill -9` would. Empty unless built with `crash-points`.
 
-/// Every step, in the order in which a sync passes them. The crash test runs through this list.
+/// Every step, in the order in which a sync passes them. The crash test runs through this list. A sync with hooks passes
+/// `hook-staked`, `hook-made`, `hook-started` and `hook-ended`, too: their suite names them.
 #[cfg_attr(
     not(feature = "crash-points"),
     expect(dead_code, reason = "read by `weir crash-points` in test builds")
