@@ -1,8 +1,6 @@
 //! `kill -9` at random moments and at every named step, at least 200 times, in syncs to a real API server and to a directory: what carries our name is what the ledger holds, and nothing is lost. `cargo xtask crash` is the long form.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
     reason = "a test says what is wrong by failing, and what it did"
 )]
 

@@ -113,7 +113,10 @@ impl Rig {
         assert_eq!(told, applied.outcomes, "each step is told once, in order");
         for outcome in &applied.outcomes {
             match &outcome.ended {
-                Ended::Created(written) | Ended::Updated(written) | Ended::Confirmed(written) => {
+                Ended::Created(written)
+                | Ended::Updated(written)
+                | Ended::Healed(written, _)
+                | Ended::Confirmed(written) => {
                     self.inventory.confirm(outcome.id.clone(), written.clone());
                 }
                 Ended::Pruned | Ended::Forgotten => {

@@ -83,13 +83,7 @@ impl KubeTarget {
         let mirror = watches.mirror();
         let mut kinds: Vec<Kind> = Vec::new();
         for Batch { resource, .. } in &*batches {
-            watches.begin(
-                &self.own,
-                &self.flight,
-                &self.place,
-                self.limits,
-                resource,
-            );
+            watches.begin(&self.own, &self.flight, &self.place, self.limits, resource);
             kinds.push((resource.group.clone(), resource.kind.clone()));
         }
         // A watch that is slow to begin holds nothing up: what it does not answer is asked for.

@@ -171,7 +171,7 @@ fn an_object_is_judged_by_where_the_target_has_it() {
         refused.contains("cert.example.com/ClusterIssuer lives in no namespace"),
         "{refused}"
     );
-    let held = BTreeSet::from([issuer.clone()]);
+    let held = BTreeSet::from([issuer]);
     assert_eq!(rules.outside(&held, &placed).len(), 1);
     assert_eq!(rules.outside(&held, &BTreeMap::new()).len(), 0);
 }

@@ -83,7 +83,6 @@ impl Hooks {
     }
 
     /// Their identities.
-
     pub(super) fn ids(&self) -> impl Iterator<Item = &ResourceId> {
         self.list.iter().map(|hook| hook.object.id())
     }

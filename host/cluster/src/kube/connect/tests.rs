@@ -75,8 +75,8 @@ async fn server(access: &KubeAccess) -> Result<String, KubeError> {
         .to_owned())
 }
 
-async fn client(access: &KubeAccess, limits: KubeLimits) -> Result<Client, KubeError> {
-    super::client(access, limits, &Arc::new(Flight::new(limits))).await
+async fn clients(access: &KubeAccess, limits: KubeLimits) -> Result<Clients, KubeError> {
+    super::clients(access, limits, &Arc::new(Flight::new(limits))).await
 }
 
 /// Why a place leads nowhere, in the one kind that all of it is.

@@ -8,6 +8,7 @@ use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
 use serde_json::json;
+use weir_core::allow::Rules;
 use weir_core::digest::Digest;
 use weir_core::inventory::Inventory;
 use weir_core::live::{Live, Mark, Owner, Seen, Uid, Version, Written};
@@ -97,8 +98,12 @@ fn target(server: Server, limits: KubeLimits) -> KubeTarget {
         let answer = answer(server, heard.clone(), request);
         async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
+    let client = Client::new(service, "default");
     KubeTarget {
-        client: Client::new(service, "default"),
+        own: client.clone(),
+        client,
+        account: None,
+        rules: Rules::default(),
         place: "kube:".to_owned(),
         limits,
         flight,
@@ -151,6 +156,7 @@ async fn prunes(count: usize, leaving: bool) -> Staked<Plan> {
             mark,
             owner: Owner::Us,
             leaving: leaving.then(|| "its finalizers: example.test/stays".to_owned()),
+            keep: false,
         };
         live.insert(map.id().clone(), Live::Present(seen));
     }
