@@ -274,7 +274,7 @@ fn a_field_that_cannot_change_is_named_and_the_object_is_not_shown() {
     ] {
         duo.push(&files).unwrap();
         let problem = duo.fails().unwrap();
-        let ends = ". Delete the object so that it is made anew, or put the field back";
+        let ends = ". Put the field back, or delete the object so that it is made anew: Weir does that where its annotation weir.dev/recreate is \"true\"";
         says(&problem, "apply", "repository", kind, ends);
         let expected = ": a field that cannot be changed was changed: ";
         assert!(

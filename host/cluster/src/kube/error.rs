@@ -92,7 +92,7 @@ pub enum KubeError {
     },
     /// A field that may not change was changed.
     #[error(
-        "a field that cannot be changed was changed: {message}. Put the field back; or have the object deleted and made anew: by hand, or by its annotation weir.dev/recreate: \"true\", which has no effect on namespaces, definitions and volumes"
+        "a field that cannot be changed was changed: {message}. Put the field back, or delete the object so that it is made anew: Weir does that where its annotation weir.dev/recreate is \"true\""
     )]
     Immutable {
         /// What the server said.

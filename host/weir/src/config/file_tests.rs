@@ -156,8 +156,16 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
             "host.yaml:5:9: unknown value \"never\": expected one of enforce, report",
         ),
         (
-            one("  heal: report\n"),
-            "host.yaml:5:9: report is not there yet: expected enforce, which it also is when left out",
+            one("  guard: { percent: 101 }\n"),
+            "host.yaml:5:21: expected a number from 0 to 100",
+        ),
+        (
+            one("  guard: { percents: 3 }\n"),
+            "host.yaml:5:12: unknown key \"percents\": expected one of percent, objects; did you mean \"percent\"?",
+        ),
+        (
+            one("  guard: 30\n"),
+            "host.yaml:5:10: expected a map, found the number 30",
         ),
         (
             one("  path: a\n  manifest: b\n"),

@@ -266,7 +266,7 @@ fn a_field_that_may_not_change_says_to_make_the_object_anew_and_shows_no_object(
             Fault::Repository,
             Retry::OnChange,
             &format!(
-                "a field that cannot be changed was changed: Deployment.apps \"web\" is invalid: {field}: {shown}. Delete the object so that it is made anew, or put the field back"
+                "a field that cannot be changed was changed: Deployment.apps \"web\" is invalid: {field}: {shown}. Put the field back, or delete the object so that it is made anew: Weir does that where its annotation weir.dev/recreate is \"true\""
             ),
         );
     }
