@@ -310,3 +310,26 @@ fn what_nobody_can_approve_is_said_with_the_way_out() {
         elsewhere.stderr
     );
 }
+
+#[test]
+fn what_moves_to_an_app_that_cannot_be_rendered_is_not_deleted_on_the_way() {
+    let mut scene = Scene::new();
+    // One commit: an object moves to a new app, and that one has a mistake in it.
+    let two = "version: 1\napps:\n  - { name: web, path: web }\n  - { name: db, path: db }\n";
+    scene.repo.write("weir.yaml", two).unwrap();
+    scene.repo.write("web/maps.yaml", maps(1..OBJECTS)).unwrap();
+    scene.repo.write("db/map.yaml", maps(0..1)).unwrap();
+    scene.push("db/other.yaml", "kind: [");
+    let failed = scene.sync().code(1).unwrap().stderr;
+    assert!(
+        failed.contains("app db, which cannot be rendered at this commit, may want it"),
+        "{failed}"
+    );
+    assert_eq!(scene.files(), OBJECTS);
+    // Mended, it is taken over as it is.
+    scene.repo.remove("db/other.yaml").unwrap();
+    scene.repo.commit("mended").unwrap();
+    let synced = scene.sync().code(0).unwrap().stderr;
+    assert!(!synced.contains("- ConfigMap"), "{synced}");
+    assert_eq!(scene.files(), OBJECTS);
+}

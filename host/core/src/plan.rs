@@ -43,6 +43,8 @@ pub struct Others {
     pub wants: BTreeMap<ResourceId, AppName>,
     /// Objects that a person said this app takes over from whoever made them.
     pub adopts: BTreeMap<ResourceId, Uid>,
+    /// One that lands there and could not be rendered at this commit: it may want whatever this app does not.
+    pub unrendered: Option<AppName>,
 }
 
 /// One thing to do. Its precondition is part of it.
@@ -102,6 +104,8 @@ pub enum Refusal {
     Unserved(String),
     /// Somebody undoes each heal.
     Contested(Contested),
+    /// It is not wanted here any more, and this app, which could not be rendered, may want it.
+    MayMove(AppName),
     /// The app holds it from a time when the host allowed it: the rule that it breaks now.
     Outside(Outside),
 }
@@ -117,9 +121,11 @@ impl Blame for Refusal {
     fn retry(&self) -> Retry {
         match self {
             // A person has to act: the next commit or the next look will show it.
-            Refusal::NotOurs | Refusal::OwnedBy(_) | Refusal::Foreign(_) | Refusal::Outside(_) => {
-                Retry::OnChange
-            }
+            Refusal::NotOurs
+            | Refusal::OwnedBy(_)
+            | Refusal::Foreign(_)
+            | Refusal::Outside(_)
+            | Refusal::MayMove(_) => Retry::OnChange,
             Refusal::Leaving(_)
             | Refusal::Unknown(_)
             | Refusal::Unserved(_)
@@ -143,6 +149,10 @@ impl fmt::Display for Refusal {
             Refusal::Unknown(why) => write!(f, "what is there could not be read: {why}"),
             Refusal::Unserved(why) => f.write_str(why),
             Refusal::Contested(contested) => contested.fmt(f),
+            Refusal::MayMove(app) => write!(
+                f,
+                "it is not wanted here any more, and app {app}, which cannot be rendered at this commit, may want it: it is not deleted before {app} is mended or leaves"
+            ),
             Refusal::Outside(broken) => write!(
                 f,
                 "it was synced when the host allowed it, and is neither changed nor deleted now: {broken}. Delete it by hand, or have the host's operator allow it again"
@@ -429,9 +439,16 @@ fn prune(
                 plan.kept.push(id.clone());
                 continue;
             }
-            Some(Live::Present(seen)) => Step::Prune {
-                id: id.clone(),
-                seen: seen.clone(),
+            Some(Live::Present(seen)) => match &others.unrendered {
+                None => Step::Prune {
+                    id: id.clone(),
+                    seen: seen.clone(),
+                },
+                Some(app) => {
+                    let refusal = Refusal::MayMove(app.clone());
+                    plan.refused.push((id.clone(), refusal));
+                    continue;
+                }
             },
             Some(Live::Unknown(why) | Live::Unserved(why)) => {
                 plan.refused.push((id.clone(), unknown(why)));

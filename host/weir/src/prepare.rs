@@ -65,6 +65,8 @@ pub(crate) struct Prepared {
     pub(crate) desired: Desired,
     /// The same by object.
     pub(crate) wants: ByObject,
+    /// The apps that could not be rendered.
+    pub(crate) unrendered: Vec<AppName>,
 }
 
 /// One app of a commit.
@@ -194,10 +196,12 @@ pub(crate) async fn prepare(
         })
         .collect();
     let desired = desired(&apps);
+    let unrendered = desired.iter().filter(|(_, ids)| ids.is_none());
     Ok(Prepared {
         commit: snapshot.tree.commit(),
         warnings,
         wants: ByObject::wanting(&desired),
+        unrendered: unrendered.map(|(name, _)| name.clone()).collect(),
         desired,
         apps,
     })

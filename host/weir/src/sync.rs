@@ -327,6 +327,7 @@ impl Syncer {
                 holders,
                 desired: &prepared.desired,
                 wants: &prepared.wants,
+                unrendered: &prepared.unrendered,
             };
             let ids = desired.iter().map(Object::id);
             let ids = ids.chain(own.iter().map(|(id, _)| id));

@@ -227,7 +227,8 @@ impl Picture {
         if unrendered.contains(owner) {
             return broken;
         }
-        if !wanted.contains_key(place) {
+        // An app that could not be rendered may want it: it stays until that is known.
+        if unrendered.is_empty() && !wanted.contains_key(place) {
             let detail = format!("{owner} still holds it");
             broken.push(violation(Rule::Wanted, place, detail));
         }

@@ -120,6 +120,8 @@ pub struct Neighbours<'a> {
     pub desired: &'a Desired,
     /// [`ByObject::wanting`] of it.
     pub wants: &'a ByObject,
+    /// Those that could not be rendered.
+    pub unrendered: &'a [AppName],
 }
 
 impl Neighbours<'_> {
@@ -130,7 +132,13 @@ impl Neighbours<'_> {
         ids: impl IntoIterator<Item = &'i ResourceId>,
         here: impl Fn(&AppName) -> bool,
     ) -> Others {
-        let mut others = Others::default();
+        let mut unrendered = self.unrendered.iter();
+        let mut others = Others {
+            unrendered: unrendered
+                .find(|other| *other != app && here(other))
+                .cloned(),
+            ..Others::default()
+        };
         for id in ids {
             let other = |all: &'_ ByObject| {
                 let mut apps = all.of(id).iter().rev();
@@ -174,7 +182,12 @@ impl Others {
         inventories: &BTreeMap<AppName, &crate::inventory::Inventory>,
         desired: &Desired,
     ) -> Others {
-        let mut others = Others::default();
+        let unrendered = desired.iter();
+        let mut unrendered = unrendered.filter(|(name, ids)| *name != app && ids.is_none());
+        let mut others = Others {
+            unrendered: unrendered.next().map(|(name, _)| name.clone()),
+            ..Others::default()
+        };
         for (other, inventory) in inventories.iter().filter(|(name, _)| *name != app) {
             for (id, holding) in inventory.iter() {
                 let held = Held {

@@ -96,3 +96,26 @@ fn unknown_live_state_is_never_a_create() {
     );
     assert!(plan.is_empty() && plan.refused().len() == 1);
 }
+
+#[test]
+fn what_an_app_that_cannot_be_rendered_may_want_is_not_deleted_before_that_is_known() {
+    let gone = object("gone");
+    let id = gone.id().clone();
+    let holding = Holding::Confirmed(Written::content(gone.digest()));
+    let inventory = Inventory::from(vec![(id.clone(), holding)]);
+    let live = [(id.clone(), shown(gone.digest()))].into();
+    let app: AppName = "broken".parse().unwrap();
+    let mut others = Others {
+        unrendered: Some(app.clone()),
+        ..Others::default()
+    };
+    let waits = plan(&[], &inventory, &live, &others);
+    assert_eq!(waits.refused(), [(id.clone(), Refusal::MayMove(app))]);
+    assert!(waits.is_empty(), "{waits:?}");
+    others.unrendered = None;
+    let goes = plan(&[], &inventory, &live, &others);
+    assert!(
+        matches!(goes.prune(), [wave] if wave.len() == 1),
+        "{goes:?}"
+    );
+}

@@ -88,6 +88,7 @@ mod tests {
             apps: BTreeMap::new(),
             desired: BTreeMap::new(),
             wants: ByObject::default(),
+            unrendered: Vec::new(),
         })
     }
 

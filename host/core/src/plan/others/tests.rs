@@ -112,7 +112,8 @@ proptest! {
         let mut wanted_here = desired.clone();
         wanted_here.retain(|name, _| here(name));
         let wants = ByObject::wanting(&desired);
-        let neighbours = Neighbours { status: &status, holders: &holders, desired: &desired, wants: &wants };
+        let unrendered: Vec<AppName> = desired.iter().filter(|(_, ids)| ids.is_none()).map(|(name, _)| name.clone()).collect();
+        let neighbours = Neighbours { status: &status, holders: &holders, desired: &desired, wants: &wants, unrendered: &unrendered };
         let all: Vec<ResourceId> = (0..OBJECTS).map(id).collect();
         for n in 0..APPS.len() {
             let plain = Others::of(&app(n), &inventories, &wanted_here);
@@ -142,6 +143,7 @@ fn only_the_objects_that_are_asked_for_are_looked_up() {
         holders: &holders,
         desired: &desired,
         wants: &wants,
+        unrendered: &[],
     };
     let others = neighbours.others(&app(0), &[id(0), id(2)], |_| true);
     assert_eq!(others.holds.keys().collect::<Vec<_>>(), [&id(2)]);
