@@ -110,7 +110,7 @@ fn what_an_app_that_cannot_be_rendered_may_want_is_not_deleted_before_that_is_kn
         ..Others::default()
     };
     let waits = plan(&[], &inventory, &live, &others);
-    assert_eq!(waits.refused(), [(id.clone(), Refusal::MayMove(app))]);
+    assert_eq!(waits.refused(), [(id, Refusal::MayMove(app))]);
     assert!(waits.is_empty(), "{waits:?}");
     others.unrendered = None;
     let goes = plan(&[], &inventory, &live, &others);
