@@ -256,6 +256,13 @@ impl Spine {
         self.sync().code(0).unwrap();
     }
 
+    /// A sync is held, since the app loses what takes more with it, and a person says yes.
+    fn approved(&self, app: &str) {
+        self.sync().code(4).unwrap();
+        let approve = self.weir.run(["approve", app, "--yes"]).unwrap();
+        approve.code(0).unwrap();
+    }
+
     /// What a sync asks of the cluster.
     fn requests_of(&self, sync: impl FnOnce()) -> Vec<AuditEntry> {
         let mark = self.plane.audit().mark().unwrap();
@@ -451,6 +458,7 @@ fn a_definition_goes_after_its_resources_and_leaves_nothing_behind() {
     spine.remove("gadgets", "a-gadgets");
     spine.remove("gadgets", "b-definition");
     spine.repo.commit("No gadgets").unwrap();
+    spine.approved("gadgets");
     let asked = spine.requests_of(|| drop(spine.sync().code(0).unwrap()));
     let deletes = asked.iter().filter(|e| e.verb == "delete");
     let deleted: Vec<&str> = deletes.map(|e| e.resource.as_str()).collect();
@@ -463,7 +471,9 @@ fn a_definition_goes_after_its_resources_and_leaves_nothing_behind() {
     // In two: the app that needs the definition comes after the one that has it, also when both go.
     spine.remove("crds", "widget");
     spine.remove("widgets", "widgets");
-    spine.commit_and_sync();
+    spine.repo.commit("No widgets").unwrap();
+    spine.approved("crds");
+    spine.sync().code(0).unwrap();
     assert_eq!(spine.in_the_cluster(), spine.in_git());
     let name = format!("widgets.{}", spine.group());
     assert!(!spine.is_there("customresourcedefinition", &name, "default"));

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::object::ResourceId;
-use crate::plan::{Plan, Step};
+use crate::plan::Plan;
 
 /// How many objects of a hold its text names.
 const SHOWN: usize = 20;
@@ -142,13 +142,7 @@ pub fn guard(
     limits: GuardLimits,
     approval: Option<&Approval>,
 ) -> Option<Hold> {
-    let deletes: BTreeSet<ResourceId> = plan
-        .steps()
-        .filter_map(|step| match step {
-            Step::Prune { id, .. } => Some(id.clone()),
-            _ => None,
-        })
-        .collect();
+    let deletes: BTreeSet<ResourceId> = plan.deletes().cloned().collect();
     let large = deletes.len() > limits.objects
         && deletes.len().saturating_mul(100) > owned.saturating_mul(limits.percent);
     let cause = match (large, deletes.iter().any(is_precious)) {

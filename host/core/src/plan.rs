@@ -195,6 +195,13 @@ impl Plan {
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.apply.iter().chain(&self.prune).flatten()
     }
+    /// Objects that are deleted.
+    pub fn deletes(&self) -> impl Iterator<Item = &ResourceId> {
+        self.steps().filter_map(|step| match step {
+            Step::Prune { id, .. } => Some(id),
+            _ => None,
+        })
+    }
     /// Objects that come over from another app of the repository.
     pub fn taken(&self) -> &BTreeMap<ResourceId, AppName> {
         &self.taken

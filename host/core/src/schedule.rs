@@ -13,6 +13,8 @@ use crate::name::AppName;
 use crate::object::ResourceId;
 use crate::turns::Lane;
 
+mod chance;
+mod placing;
 mod waits;
 use waits::Waits;
 
@@ -394,37 +396,6 @@ impl Schedule {
         }
     }
 
-    /// Puts an app where it waits now, after whatever changed of it.
-    fn place(&mut self, name: &AppName) {
-        match self.apps.get(name) {
-            Some(AppWork {
-                work,
-                lane: Some(lane),
-                listed: true,
-                ..
-            }) if work.wanted && !work.running => self.waits.put(name, lane, work.not_before),
-            _ => self.waits.take(name),
-        }
-    }
-
-    fn place_all(&mut self) {
-        self.waits.clear();
-        let all: Vec<AppName> = self.apps.keys().cloned().collect();
-        for name in &all {
-            self.place(name);
-        }
-    }
-
-    /// An app is done: those that wait for it are looked at again.
-    fn followers_may_begin(&mut self, name: &AppName) {
-        let followers = self.followers.get(name).cloned().unwrap_or_default();
-        for follower in &followers {
-            if self.waits.is_behind(follower) {
-                self.place(follower);
-            }
-        }
-    }
-
     fn commands(&mut self, now: Now) -> Vec<Command> {
         let mut out = Vec::new();
         if self.stopping {
@@ -484,32 +455,6 @@ impl Schedule {
             Retry::OnChange => self.jittered(self.settings.interval),
             Retry::Backoff => self.backoff(failures),
         }
-    }
-
-    /// Exponential with full jitter, never under the first wait, never over the ceiling.
-    fn backoff(&mut self, failures: u32) -> u64 {
-        let Settings {
-            backoff,
-            backoff_ceiling,
-            ..
-        } = self.settings;
-        let doubled = backoff
-            .saturating_mul(1 << failures.saturating_sub(1).min(30))
-            .min(backoff_ceiling);
-        backoff.min(backoff_ceiling) + self.random(doubled.saturating_sub(backoff) + 1)
-    }
-
-    fn jittered(&mut self, interval: u64) -> u64 {
-        interval + self.random(interval / 10 + 1)
-    }
-
-    /// A number below `n`, by splitmix64 (Steele, Lea, Flood: "Fast splittable pseudorandom number generators").
-    fn random(&mut self, n: u64) -> u64 {
-        self.chance = self.chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.chance;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) % n.max(1)
     }
 }
 

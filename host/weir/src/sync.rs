@@ -35,7 +35,7 @@ use allowed::{Untouchable, admitted};
 use hooks::Hooks;
 pub(crate) use hooks::Pace;
 pub(crate) use outcome::is_whole;
-use outcome::{as_it_should, failed, healed, recount, soonest, step_of};
+use outcome::{Obstacle, as_it_should, failed, healed, recount, soonest, step_of};
 use under_way::UnderWay;
 
 /// Brings apps to their targets.
@@ -212,15 +212,7 @@ impl Syncer {
             Ok(decided) => decided,
             Err(e) => return self.fail(run, &e).await,
         };
-        let unchanged = self.journal.status(|s| {
-            s.apps.get(run.app).is_some_and(|a| {
-                let same = a.commit == run.commit && a.output == Some(output);
-                a.problem.as_ref() == refused.as_ref().map(|r| &r.problem)
-                    && a.kept == plan.kept()
-                    && a.drifted == plan.drifted()
-                    && (refused.is_some() || (same && a.state == as_it_should(&plan)))
-            })
-        });
+        let unchanged = self.is_known(&run, &plan, refused.as_ref(), output);
         let mut counts = plan.counts();
         if plan.is_empty() && unchanged && !due {
             let state = match refused {
@@ -278,6 +270,25 @@ impl Syncer {
         Ok(run.report(applied, counts, state, problem, retry, true))
     }
 
+    /// Whether the ledger says already how the app stands under such a plan.
+    fn is_known(
+        &self,
+        run: &Run<'_>,
+        plan: &Plan,
+        refused: Option<&Obstacle>,
+        output: Digest,
+    ) -> bool {
+        self.journal.status(|s| {
+            s.apps.get(run.app).is_some_and(|a| {
+                let same = a.commit == run.commit && a.output == Some(output);
+                a.problem.as_ref() == refused.map(|r| &r.problem)
+                    && a.kept == plan.kept()
+                    && a.drifted == plan.drifted()
+                    && (refused.is_some() || (same && a.state == as_it_should(plan)))
+            })
+        })
+    }
+
     /// What a person said that the app takes over, as long as it renders to what they saw.
     fn adopted(&self, app: &AppName, output: Option<Digest>) -> BTreeMap<ResourceId, Uid> {
         self.journal.status(|s| {
@@ -330,7 +341,9 @@ impl Syncer {
                 unrendered: &prepared.unrendered,
             };
             let ids = desired.iter().map(Object::id);
-            let ids = ids.chain(own.iter().map(|(id, _)| id));
+            let ids = ids
+                .chain(own.iter().map(|(id, _)| id))
+                .chain(run.hooks.ids());
             let others = all.others(run.app, ids, |name| lands_there(s, prepared, run.app, name));
             (own, others)
         });

@@ -41,15 +41,15 @@ impl Plan {
         match policy.heal {
             Heal::Report => self.drifted = left.into_iter().collect(),
             Heal::Enforce => {
+                // As with every object that is wanted and refused: a prune needs a complete apply.
+                if !left.is_empty() {
+                    self.prune.clear();
+                }
                 for id in left {
                     if let Some(contested) = contested.get(&id) {
                         let refusal = Refusal::Contested(contested.clone());
                         self.refused.push((id, refusal));
                     }
-                }
-                // As with every refused object: a prune needs a complete apply.
-                if !self.refused.is_empty() {
-                    self.prune.clear();
                 }
             }
         }

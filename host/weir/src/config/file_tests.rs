@@ -156,18 +156,6 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
             "host.yaml:5:9: unknown value \"never\": expected one of enforce, report",
         ),
         (
-            one("  guard: { percent: 101 }\n"),
-            "host.yaml:5:21: expected a number from 0 to 100",
-        ),
-        (
-            one("  guard: { percents: 3 }\n"),
-            "host.yaml:5:12: unknown key \"percents\": expected one of percent, objects; did you mean \"percent\"?",
-        ),
-        (
-            one("  guard: 30\n"),
-            "host.yaml:5:10: expected a map, found the number 30",
-        ),
-        (
             one("  path: a\n  manifest: b\n"),
             "host.yaml:6:3: give either path or manifest: a path means that there is no manifest",
         ),
@@ -216,6 +204,26 @@ fn a_url_with_credentials_is_refused_at_its_line_and_never_repeated() {
     assert!(error.starts_with("host.yaml:3:8: "), "{error}");
     assert!(error.contains("give them as credentials"), "{error}");
     assert!(!error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn a_guard_that_is_none_is_refused_at_its_place() {
+    for (guard, expected) in [
+        (
+            "{ percent: 101 }",
+            "host.yaml:5:21: expected a number from 0 to 100",
+        ),
+        (
+            "{ percents: 3 }",
+            "host.yaml:5:12: unknown key \"percents\": expected one of percent, objects; did you mean \"percent\"?",
+        ),
+        ("30", "host.yaml:5:10: expected a map, found the number 30"),
+    ] {
+        let text = format!(
+            "version: 1\nrepositories:\n- url: https://h/x\n  targets: {{ default: dir:x }}\n  guard: {guard}\n"
+        );
+        refused(&text, expected);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use weir_core::stake::Outcome;
 use weir_core::status::State;
 
 use super::outcome::{failed, recount, refusal};
-use super::{Report, Run, Syncer};
+use super::{Report, Run, Syncer, lands_there};
 use crate::error::Error;
 use crate::prepare::Prepared;
 
@@ -40,15 +40,20 @@ impl Syncer {
         if known.inventory.is_empty() {
             return self.removed(run, vec![]).await;
         }
-        let wanted_elsewhere = |id: &ResourceId| {
-            let mut all = prepared.desired.values().flatten();
-            all.any(|ids| ids.contains(id))
-        };
+        // What moves to an app that lands in the same place is no delete.
+        let here: Vec<_> = self.journal.status(|s| {
+            let all = prepared.desired.iter();
+            let here = all.filter(|(name, _)| lands_there(s, prepared, run.app, name));
+            here.filter_map(|(_, ids)| ids.as_ref()).collect()
+        });
         let owned = known.inventory.iter().map(|(id, _)| id);
         let leaving = Hold {
             cause: Cause::Left,
             output: nothing_rendered(),
-            deletes: owned.filter(|id| !wanted_elsewhere(id)).cloned().collect(),
+            deletes: owned
+                .filter(|id| !here.iter().any(|ids| ids.contains(*id)))
+                .cloned()
+                .collect(),
         };
         let approval = known.approval.as_ref();
         let approved = approval.is_some_and(|a| a.covers(leaving.output, &leaving.deletes));
@@ -75,6 +80,10 @@ impl Syncer {
                 message: refused.problem.message,
             };
             return self.fail(run, &e).await;
+        }
+        // Whatever was made of it above: without a person's yes, or its own, nothing of it goes.
+        if !known.prune_on_removal && !approved && plan.deletes().next().is_some() {
+            return self.hold_deletes(run, leaving).await;
         }
         let (output, kept) = (leaving.output, plan.kept().to_vec());
         // It said so while it was there: any number may go. What takes more with it needs a person even then.
