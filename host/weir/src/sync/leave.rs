@@ -10,7 +10,7 @@ use weir_core::object::ResourceId;
 use weir_core::plan::{Counts, PRUNE_ANNOTATION};
 use weir_core::record::{Event, Problem, SyncRecord};
 use weir_core::stake::Outcome;
-use weir_core::status::State;
+use weir_core::status::{AppStatus, State};
 
 use super::outcome::{failed, recount, refusal};
 use super::{Report, Run, Syncer, lands_there};
@@ -40,21 +40,7 @@ impl Syncer {
         if known.inventory.is_empty() {
             return self.removed(run, vec![]).await;
         }
-        // What moves to an app that lands in the same place is no delete.
-        let here: Vec<_> = self.journal.status(|s| {
-            let all = prepared.desired.iter();
-            let here = all.filter(|(name, _)| lands_there(s, prepared, run.app, name));
-            here.filter_map(|(_, ids)| ids.as_ref()).collect()
-        });
-        let owned = known.inventory.iter().map(|(id, _)| id);
-        let leaving = Hold {
-            cause: Cause::Left,
-            output: nothing_rendered(),
-            deletes: owned
-                .filter(|id| !here.iter().any(|ids| ids.contains(*id)))
-                .cloned()
-                .collect(),
-        };
+        let leaving = self.leaving(run.app, prepared, &known);
         let approval = known.approval.as_ref();
         let approved = approval.is_some_and(|a| a.covers(leaving.output, &leaving.deletes));
         if !known.prune_on_removal && !approved && !leaving.deletes.is_empty() {
@@ -135,6 +121,24 @@ impl Syncer {
             return Ok(run.report(applied, counts, state, problem, retry, true));
         }
         self.removed(run, applied).await
+    }
+
+    /// What would go with an app. What moves to one that lands in the same place is no delete.
+    fn leaving(&self, app: &AppName, prepared: &Prepared, known: &AppStatus) -> Hold {
+        let here: Vec<_> = self.journal.status(|s| {
+            let all = prepared.desired.iter();
+            let here = all.filter(|(name, _)| lands_there(s, prepared, app, name));
+            here.filter_map(|(_, ids)| ids.as_ref()).collect()
+        });
+        let owned = known.inventory.iter().map(|(id, _)| id);
+        Hold {
+            cause: Cause::Left,
+            output: nothing_rendered(),
+            deletes: owned
+                .filter(|id| !here.iter().any(|ids| ids.contains(*id)))
+                .cloned()
+                .collect(),
+        }
     }
 
     async fn removed(&self, run: Run<'_>, outcomes: Vec<Outcome>) -> Result<Report, Error> {

@@ -1,7 +1,7 @@
 //! Fields that other managers have, as the API server names them.
 
 /// The most conflicts that one text names.
-const SHOWN_CONFLICTS: usize = 10;
+pub(super) const SHOWN_CONFLICTS: usize = 10;
 
 /// Fields that other managers have, manager by manager.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ mod hidden;
 
 use serde_json::{Value, json};
 
+use super::conflicts::SHOWN_CONFLICTS;
 use super::*;
 
 /// An answer as it comes over the wire.
