@@ -333,3 +333,28 @@ fn what_moves_to_an_app_that_cannot_be_rendered_is_not_deleted_on_the_way() {
     assert!(!synced.contains("- ConfigMap"), "{synced}");
     assert_eq!(scene.files(), OBJECTS);
 }
+
+#[test]
+fn a_yes_to_an_app_that_leaves_stands_for_what_is_kept_and_for_nothing_later() {
+    let mut scene = Scene::new();
+    let protected = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: { name: safe, namespace: shop, annotations: { weir.dev/prune: \"false\" } }\n";
+    scene.push("web/safe.yaml", protected);
+    scene.sync().code(0).unwrap();
+    scene.push("weir.yaml", "version: 1\napps: []\n");
+    let hold = scene.hold();
+    scene.approve(&["--hold", &hold]).code(0).unwrap();
+    for _ in 0..2 {
+        let held = scene.sync().code(4).unwrap().stderr;
+        assert!(
+            held.contains("these stay") && !held.contains("weir approve"),
+            "{held}"
+        );
+        assert_eq!(scene.files(), 1);
+    }
+    // It comes back with more, and leaves again: that is another question.
+    scene.push("weir.yaml", MANIFEST);
+    scene.sync().code(0).unwrap();
+    scene.push("weir.yaml", "version: 1\napps: []\n");
+    scene.hold();
+    assert_eq!(scene.files(), OBJECTS + 1);
+}

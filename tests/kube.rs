@@ -118,15 +118,7 @@ fn a_second_sync_writes_nothing() {
 fn what_somebody_changed_or_deleted_by_hand_is_put_back() {
     let scene = scene();
     scene.synced().unwrap();
-    scene
-        .edit(&[
-            "patch",
-            "configmap",
-            "a",
-            "--patch",
-            r#"{"data":{"value":"by hand"}}"#,
-        ])
-        .unwrap();
+    scene.set_by_hand("a", "by hand").unwrap();
     scene.edit(&["delete", "configmap", "b"]).unwrap();
     scene.synced().unwrap();
     assert_eq!(scene.map("a").unwrap()["data"]["value"], "one");

@@ -180,20 +180,8 @@ fn fields_of_a_controller_stay_its_own_and_a_conflict_with_it_is_named() {
         &["apply", "-f", "-"],
         &theirs(&scene, "team: shop", "note: hello"),
     );
-    let theirs = format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: a, namespace: {} }}\ndata: {{ value: scaled, own: kept }}\n",
-        scene.namespace
-    );
-    let apply = [
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "--field-manager",
-        "a-controller",
-        "-f",
-        "-",
-    ];
-    kubectl(&scene, &apply, &theirs);
+    let theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\ndata: { value: scaled, own: kept }\n";
+    scene.apply_as("a-controller", theirs).unwrap();
     let asked = adopt(&scene, &["--yes"]).code(0).unwrap();
     assert!(asked.stdout.contains("a-controller"), "{}", asked.stdout);
     let refused = scene.sync(&[]).unwrap().code(1).unwrap().stderr;

@@ -310,15 +310,7 @@ fn fault_04_a_watch_whose_list_nobody_answers_begins_anew() {
     let list = Rule::on("GET", "/api/v1/configmaps", Act::Swallow);
     let done = it.proxy.add(list.query("labelSelector").times(1));
     let mut serving = it.scene.serve(NEVER).unwrap();
-    it.scene
-        .edit(&[
-            "patch",
-            "configmap",
-            "a",
-            "--patch",
-            r#"{"data":{"value":"by hand"}}"#,
-        ])
-        .unwrap();
+    it.scene.set_by_hand("a", "by hand").unwrap();
     wait::until(SOON, "a is put back", || {
         Ok((it.value("a") == "one").then_some(()))
     })
@@ -412,15 +404,7 @@ fn fault_44_a_watch_that_is_gone_each_time_is_listed_ever_later_and_drift_is_sti
         .collect();
     let gap = |n: usize| gone[n] - gone[n - 1];
     assert!(gap(3) > gap(1), "no back-off: {gone:?}");
-    it.scene
-        .edit(&[
-            "patch",
-            "configmap",
-            "a",
-            "--patch",
-            r#"{"data":{"value":"by hand"}}"#,
-        ])
-        .unwrap();
+    it.scene.set_by_hand("a", "by hand").unwrap();
     // A list shows it, though no watch ever does.
     wait::until(SOON, "a is put back", || {
         Ok((it.value("a") == "one").then_some(()))

@@ -33,38 +33,11 @@ fn app(scene: &Scene<'_>) -> Value {
     apps[0]["apps"][0].clone()
 }
 
-/// Somebody sets a field of a map by an apply of their own.
-fn applied_by(scene: &Scene<'_>, manager: &str, name: &str, value: &str) {
-    let object = format!(
-        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: {name}, namespace: {} }}\ndata: {{ value: {value} }}\n",
-        scene.namespace
-    );
-    let apply = [
-        "apply",
-        "--server-side",
-        "--force-conflicts",
-        "--field-manager",
-        manager,
-        "-f",
-        "-",
-    ];
-    let ran = scene.kubectl.run_with(&apply, &object).unwrap();
-    assert!(ran.ok, "{}", ran.stderr);
-}
-
 #[test]
 fn what_an_app_only_reports_stays_as_somebody_made_it_and_is_named() {
     let mut scene = saying("heal: report");
     let mut host = scene.serve(NEVER).unwrap();
-    scene
-        .edit(&[
-            "patch",
-            "configmap",
-            "a",
-            "--patch",
-            r#"{"data":{"value":"by hand"}}"#,
-        ])
-        .unwrap();
+    scene.set_by_hand("a", "by hand").unwrap();
     host.wait_for_text("drifted: others changed", SOON).unwrap();
     scene.edit(&["delete", "configmap", "b"]).unwrap();
     wait::until(SOON, "both are named", || {
@@ -91,7 +64,7 @@ fn what_an_app_only_reports_stays_as_somebody_made_it_and_is_named() {
 fn a_field_that_another_manager_has_is_named_and_taken_only_where_the_app_says_so() {
     let mut scene = scene();
     scene.synced().unwrap();
-    applied_by(&scene, "their-tool", "a", "theirs");
+    scene.apply_as("their-tool", &map("a", "theirs")).unwrap();
     scene.push("web/a.yaml", &map("a", "two")).unwrap();
     let refused = scene.sync(&[]).unwrap().code(1).unwrap().stderr;
     assert!(
@@ -113,15 +86,7 @@ fn a_field_that_is_left_to_others_is_set_once_and_never_again() {
     let mut scene = saying("ignore: [{ kind: ConfigMap, name: a, fields: [/data/value] }]");
     let host = scene.serve(NEVER).unwrap();
     assert_eq!(value(&scene, "a"), "one");
-    scene
-        .edit(&[
-            "patch",
-            "configmap",
-            "a",
-            "--patch",
-            r#"{"data":{"value":"by hand"}}"#,
-        ])
-        .unwrap();
+    scene.set_by_hand("a", "by hand").unwrap();
     // Another field of the same object still is Git's.
     let more = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a, labels: { from: git } }\ndata: { value: two }\n";
     scene.push("web/a.yaml", more).unwrap();
@@ -154,7 +119,7 @@ fn a_field_that_is_left_to_others_is_set_once_and_never_again() {
 fn what_a_manager_that_the_app_names_has_is_left_to_it() {
     let mut scene = saying("ignore: [{ manager: their-tool }]");
     scene.synced().unwrap();
-    applied_by(&scene, "their-tool", "a", "theirs");
+    scene.apply_as("their-tool", &map("a", "theirs")).unwrap();
     scene.push("web/a.yaml", &map("a", "two")).unwrap();
     scene.push("web/b.yaml", &map("b", "two")).unwrap();
     scene.synced().unwrap();
@@ -171,25 +136,14 @@ fn five_heals_of_one_field_are_enough_and_the_next_is_not_raced_but_named() {
     let scene = scene();
     let mut host = scene.serve(NEVER).unwrap();
     for n in 0..5 {
-        let patch = format!(r#"{{"data":{{"value":"by hand {n}"}}}}"#);
-        scene
-            .edit(&["patch", "configmap", "a", "--patch", &patch])
-            .unwrap();
+        scene.set_by_hand("a", &format!("by hand {n}")).unwrap();
         host.wait_for_text("~ ConfigMap", SOON).unwrap();
         wait::until(SOON, "healed", || {
             Ok((value(&scene, "a") == "one").then_some(()))
         })
         .unwrap();
     }
-    scene
-        .edit(&[
-            "patch",
-            "configmap",
-            "a",
-            "--patch",
-            r#"{"data":{"value":"the sixth"}}"#,
-        ])
-        .unwrap();
+    scene.set_by_hand("a", "the sixth").unwrap();
     let named = host.wait_for_text("changed back each time", SOON).unwrap();
     assert!(
         named.contains(

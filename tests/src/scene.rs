@@ -140,6 +140,37 @@ impl<'a> Scene<'a> {
         Ok(items.iter().filter_map(name).collect())
     }
 
+    /// Somebody sets a map's value by hand.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub fn set_by_hand(&self, name: &str, value: &str) -> Result<()> {
+        let patch = serde_json::json!({ "data": { "value": value } }).to_string();
+        self.edit(&["patch", "configmap", name, "--patch", &patch])?;
+        Ok(())
+    }
+
+    /// Another field manager takes these fields of an object, by an apply of its own.
+    ///
+    /// # Errors
+    /// The cluster refuses.
+    pub fn apply_as(&self, manager: &str, yaml: &str) -> Result<()> {
+        let arguments = [
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--field-manager",
+            manager,
+            "--namespace",
+            &self.namespace,
+            "-f",
+            "-",
+        ];
+        let answer = self.kubectl.run_with(&arguments, yaml)?;
+        anyhow::ensure!(answer.ok, "{}", answer.stderr);
+        Ok(())
+    }
+
     /// `kubectl` in the namespace, as somebody who edits by hand.
     ///
     /// # Errors

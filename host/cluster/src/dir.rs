@@ -147,8 +147,8 @@ impl DirTarget {
 /// Whether an object's file says that it must not be pruned. What says something about it that cannot be read
 /// is kept, too.
 fn says_keep(text: &[u8]) -> bool {
-    let name = PRUNE_ANNOTATION.as_bytes();
-    if !text.windows(name.len()).any(|part| part == name) {
+    // Most files do not say anything of it, and are not parsed for it.
+    if !String::from_utf8_lossy(text).contains(PRUNE_ANNOTATION) {
         return false;
     }
     let Ok(documents) = yaml::parse(text, &yaml::Budget::HOST) else {

@@ -132,6 +132,12 @@ impl Approval {
     pub fn covers(&self, output: Digest, deletes: &BTreeSet<ResourceId>) -> bool {
         self.output == output && deletes.is_subset(&self.deletes)
     }
+
+    /// What is left of it when a sync that it was for is complete: what may go and was kept for now.
+    pub fn left(mut self, kept: &[ResourceId]) -> Option<Approval> {
+        self.deletes.retain(|id| kept.contains(id));
+        (!self.deletes.is_empty()).then_some(self)
+    }
 }
 
 /// Whether a plan of an app that owns so many objects has to wait for a person, whose yes may be there already.

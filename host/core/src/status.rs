@@ -268,8 +268,8 @@ impl AppStatus {
         self.target = Some(sync.target.clone());
         self.prune_on_removal = sync.prune_on_removal;
         if sync.problem.is_none() {
-            // All that it allowed has happened.
-            self.approval = None;
+            // All that it allowed has happened, but for what is kept.
+            self.approval = self.approval.take().and_then(|a| a.left(&sync.kept));
             self.adoption = None;
             self.commit = sync.commit;
             self.output = Some(sync.output);

@@ -16,7 +16,7 @@ use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Counts, Neighbours, Plan, plan};
 use weir_core::policy::Heal;
 use weir_core::record::{Event, Problem, Record, SyncRecord};
-use weir_core::stake::{Applied, Outcome, Staked, stake};
+use weir_core::stake::Outcome;
 use weir_core::status::{State, Status};
 
 use crate::crash::crash_point;
@@ -26,6 +26,7 @@ use crate::landing::Landing;
 use crate::prepare::{Prepared, PreparedApp, Rendered};
 
 mod allowed;
+mod change;
 mod hooks;
 mod leave;
 mod outcome;
@@ -35,7 +36,7 @@ use allowed::{Untouchable, admitted};
 use hooks::Hooks;
 pub(crate) use hooks::Pace;
 pub(crate) use outcome::is_whole;
-use outcome::{Obstacle, as_it_should, failed, healed, recount, soonest, step_of};
+use outcome::{Obstacle, as_it_should, failed, healed, recount, soonest};
 use under_way::UnderWay;
 
 /// Brings apps to their targets.
@@ -365,44 +366,6 @@ impl Syncer {
         plan.refuse(refused);
         run.done("plan");
         Ok(plan)
-    }
-
-    /// Stake, then apply and prune. The outer error is the ledger's, the inner one the target's.
-    async fn change(
-        &self,
-        run: &mut Run<'_>,
-        target_name: &TargetName,
-        target: &Target,
-        plan: Plan,
-        output: Digest,
-    ) -> Result<Result<Applied, Error>, Error> {
-        if let Err(e) = target.ready().await {
-            return Ok(Err(Error::stage("observe", &e)));
-        }
-        crash_point("before-stake");
-        let staked = stake(
-            &*self.journal,
-            self.journal.repository(),
-            run.app,
-            plan,
-            target_name,
-            run.commit,
-            output,
-        )
-        .await;
-        let staked: Staked<Plan> = staked.map_err(|e| Error::stage("stake", &e))?;
-        crash_point("after-stake");
-        run.done("stake");
-        let claim = self.journal.claim(run.app);
-        let pulse = run.pace.pulse();
-        let on_event = Arc::new(move |event| {
-            pulse.beat();
-            crash_point(step_of(event));
-        });
-        let applied = target.apply(&claim, staked, on_event).await;
-        crash_point("applied");
-        run.done("apply");
-        Ok(applied.map_err(|e| Error::stage("apply", &e)))
     }
 
     async fn fail(&self, run: Run<'_>, error: &Error) -> Result<Report, Error> {

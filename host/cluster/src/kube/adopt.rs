@@ -10,11 +10,11 @@ use weir_core::stake::Ended;
 
 use super::body::{MANAGER, Precondition, our_entry, written};
 use super::error::KubeError;
+use super::is_secret;
 use super::managed::{self, item_in};
 use super::run::Run;
 use super::update::{leave, yields};
 use super::write::{ATTEMPTS, changed};
-use super::{KubeTarget, is_secret};
 
 /// Field managers of tools that apply what people wrote. Controllers that set fields of their own, such as an
 /// autoscaler, are none: what they have stays theirs.
@@ -152,31 +152,29 @@ impl Run<'_> {
     }
 }
 
-impl KubeTarget {
-    /// What an adoption would leave of an object: the answer to a dry run of its apply, without what only the former
-    /// owner set.
-    pub(super) fn adopted(&self, live: &ObjectMeta, applied: &DynamicObject) -> Value {
-        let mut body = serde_json::to_value(applied).unwrap_or(Value::Null);
-        let entries = live.managed_fields.as_deref().unwrap_or_default();
-        let mut goes = json!({});
-        for entry in entries.iter().filter(|e| is_moved(e)) {
-            if let Some(fields) = &entry.fields_v1 {
-                managed::join(&mut goes, &fields.0);
-            }
+/// What an adoption would leave of an object: the answer to a dry run of its apply, without what only the former
+/// owner set.
+pub(super) fn adopted(live: &ObjectMeta, applied: &DynamicObject) -> Value {
+    let mut body = serde_json::to_value(applied).unwrap_or(Value::Null);
+    let entries = live.managed_fields.as_deref().unwrap_or_default();
+    let mut goes = json!({});
+    for entry in entries.iter().filter(|e| is_moved(e)) {
+        if let Some(fields) = &entry.fields_v1 {
+            managed::join(&mut goes, &fields.0);
         }
-        let after = applied
-            .metadata
-            .managed_fields
-            .as_deref()
-            .unwrap_or_default();
-        for entry in after.iter().filter(|e| !is_moved(e)) {
-            if let Some(fields) = &entry.fields_v1 {
-                managed::subtract(&mut goes, &fields.0);
-            }
-        }
-        remove_all(&mut body, &goes);
-        body
     }
+    let after = applied
+        .metadata
+        .managed_fields
+        .as_deref()
+        .unwrap_or_default();
+    for entry in after.iter().filter(|e| !is_moved(e)) {
+        if let Some(fields) = &entry.fields_v1 {
+            managed::subtract(&mut goes, &fields.0);
+        }
+    }
+    remove_all(&mut body, &goes);
+    body
 }
 
 /// Takes all fields of an entry out of an object.

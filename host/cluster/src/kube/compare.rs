@@ -14,7 +14,7 @@ use weir_core::owner::Claim;
 use weir_core::policy::{self, Policy};
 use weir_core::scope;
 
-use super::adopt::{body_of, is_former};
+use super::adopt::{adopted, body_of, is_former};
 use super::body::{MANAGER, Precondition, seen, to_apply};
 use super::error::{Conflicts, KubeError};
 use super::look::{unknown_kind, version_of};
@@ -268,7 +268,7 @@ impl KubeTarget {
         let after = self
             .dry_run(claim, &body, resource, placed, Some(&before), true)
             .await?;
-        let after = Fields::of(id, &self.adopted(&live.metadata, &after), key);
+        let after = Fields::of(id, &adopted(&live.metadata, &after), key);
         let now = serde_json::to_value(live).unwrap_or(Value::Null);
         Ok(Compared {
             object: id.clone(),

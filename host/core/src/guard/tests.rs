@@ -117,6 +117,18 @@ fn an_approval_is_of_one_output_and_of_no_more_deletes_than_were_seen() {
     assert_eq!(less, None, "what is left after some are gone");
 }
 
+#[test]
+fn of_an_approval_that_was_used_only_what_was_kept_is_left() {
+    let approval = held(20, 5, &[]).unwrap().approved();
+    let kept: Vec<ResourceId> = approval.deletes.iter().take(2).cloned().collect();
+    assert_eq!(approval.clone().left(&[]), None);
+    let elsewhere = object("Secret", 1).id().clone();
+    assert_eq!(approval.clone().left(&[elsewhere]), None);
+    let left = approval.clone().left(&kept).unwrap();
+    assert_eq!(left.deletes, kept.into_iter().collect());
+    assert_eq!(left.output, approval.output);
+}
+
 proptest! {
     #[test]
     fn without_an_approval_no_plan_deletes_more_than_the_limits_say(

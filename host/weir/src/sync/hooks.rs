@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use weir_cluster::Target;
 use weir_cluster::kube::KubeTarget;
@@ -15,11 +14,10 @@ use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Others, Plan};
 use weir_core::record::Problem;
-use weir_core::stake::{Ended, Outcome, Staked, stake};
+use weir_core::stake::{Ended, Outcome, Staked};
 
-use super::outcome::{Obstacle, refusal, step_of};
+use super::outcome::{Obstacle, refusal};
 use super::{Run, Syncer};
-use crate::crash::crash_point;
 use crate::error::Error;
 
 mod pace;
@@ -238,13 +236,7 @@ impl Syncer {
         let parts = match plan.is_empty() {
             true => [None, None, None],
             false => {
-                crash_point("before-stake");
-                let (log, app) = (&*self.journal, run.app);
-                let repository = self.journal.repository();
-                let staked = stake(log, repository, app, plan, target_name, run.commit, output);
-                let staked = staked.await.map_err(|e| Error::stage("stake", &e))?;
-                crash_point("after-stake");
-                run.done("stake");
+                let staked = self.staked(run, target_name, plan, output).await?;
                 staked.parts().map(Some)
             }
         };
@@ -285,15 +277,7 @@ impl Syncer {
             }));
             return Ok(());
         }
-        let claim = self.journal.claim(run.app);
-        let pulse = run.pace.pulse();
-        let on_event = Arc::new(move |event| {
-            pulse.beat();
-            crash_point(step_of(event));
-        });
-        let applied = target.apply(&claim, part, on_event).await;
-        crash_point("applied");
-        let applied = applied.map_err(|e| Error::stage("apply", &e))?;
+        let applied = self.applied(run, target, part).await?;
         outcomes.extend(applied.outcomes);
         Ok(())
     }

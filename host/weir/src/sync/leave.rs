@@ -96,7 +96,7 @@ impl Syncer {
             output,
             plugins: BTreeMap::new(),
             target: target_name,
-            prune_on_removal: true,
+            prune_on_removal: known.prune_on_removal,
             outcomes: applied.clone(),
             counts,
             kept: kept.clone(),
