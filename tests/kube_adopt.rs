@@ -194,6 +194,45 @@ fn fields_of_a_controller_stay_its_own_and_a_conflict_with_it_is_named() {
 }
 
 #[test]
+fn an_adoption_leaves_to_others_what_the_app_leaves_to_them_as_it_shows() {
+    let mut scene = scene();
+    let manifest = format!(
+        "version: 1\napps: [{{ name: web, path: web, target: {{ namespace: {} }}, conflicts: force, \
+         ignore: [{{ manager: a-controller }}, {{ fields: [/data/limit] }}] }}]\n",
+        scene.namespace
+    );
+    scene.repo.write("weir.yaml", manifest).unwrap();
+    let wanted = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\ndata: { value: one, limit: git, other: git }\n";
+    scene.push("web/a.yaml", wanted).unwrap();
+    let theirs = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: a, namespace: {} }}\ndata: {{ value: old, limit: old, other: old }}\n",
+        scene.namespace
+    );
+    kubectl(&scene, &["apply", "-f", "-"], &theirs);
+    let data = |text: &str| {
+        format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{ name: a }}\ndata: {{ {text} }}\n")
+    };
+    scene
+        .apply_as("a-controller", &data("value: scaled"))
+        .unwrap();
+    scene
+        .apply_as("a-person", &data("limit: by hand, other: by hand"))
+        .unwrap();
+    let shown = adopt(&scene, &["--yes"]).code(0).unwrap().stdout;
+    assert!(
+        shown.contains("~ data.other")
+            && !shown.contains("~ data.value")
+            && !shown.contains("data.limit"),
+        "{shown}"
+    );
+    scene.synced().unwrap();
+    assert_eq!(
+        scene.map("a").unwrap()["data"],
+        json!({"value": "scaled", "limit": "by hand", "other": "git"})
+    );
+}
+
+#[test]
 fn an_adoption_is_of_the_objects_and_the_output_that_were_shown_and_prunes_nothing() {
     let mut scene = scene();
     scene.repo.remove("web/a.yaml").unwrap();

@@ -157,6 +157,10 @@ fn says_keep(text: &[u8]) -> bool {
     documents.iter().any(|document| {
         let body = document.to_json();
         let annotation = &body["metadata"]["annotations"][PRUNE_ANNOTATION];
-        may_prune(annotation.as_str()) != Ok(true)
+        // What is there and no text says something that cannot be read.
+        !annotation.is_null()
+            && annotation
+                .as_str()
+                .is_none_or(|text| may_prune(Some(text)) != Ok(true))
     })
 }

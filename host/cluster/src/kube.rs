@@ -216,7 +216,7 @@ impl KubeTarget {
     ) -> Result<T, KubeError> {
         let turn = self.flight.turn().await;
         let begun = tokio::time::Instant::now();
-        let Ok(_probe) = self.flight.may_ask() else {
+        let Ok(probe) = self.flight.may_ask() else {
             return Err(KubeError::Away {
                 place: self.place.clone(),
                 message: "it answers nothing, and gets one request at a time until it does"
@@ -224,7 +224,7 @@ impl KubeTarget {
             });
         };
         let request = tokio::time::timeout(self.limits.request, request);
-        match hang::lent(turn, self.limits.hangs, request).await {
+        match hang::lent((turn, probe), self.limits.hangs, request).await {
             Ok(answer) => answer.map_err(|e| {
                 let error = KubeError::of(&self.place, &e, secret);
                 let error = match &self.account {

@@ -382,3 +382,29 @@ fn kinds_that_differ_only_in_case_share_a_place_and_the_second_is_refused() {
         object("Thing", "a", "1").text()
     );
 }
+
+#[test]
+fn a_file_says_that_it_is_kept_by_its_annotation_and_by_one_that_cannot_be_read() {
+    let annotated = |value: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  annotations:\n    weir.dev/prune: {value}\n  name: a\n"
+        );
+        super::says_keep(text.as_bytes())
+    };
+    for (value, keeps) in [
+        ("\"false\"", true),
+        ("\"true\"", false),
+        ("false", true),
+        ("\"no\"", true),
+        ("[", true),
+    ] {
+        assert_eq!(annotated(value), keeps, "{value}");
+    }
+    assert!(!super::says_keep(
+        b"kind: ConfigMap\nmetadata: { name: weir.dev/other }\n"
+    ));
+    // In a value it says nothing.
+    assert!(!super::says_keep(
+        b"kind: ConfigMap\ndata: { a: weir.dev/prune }\n"
+    ));
+}

@@ -8,12 +8,12 @@ use weir_core::object::{Object, ResourceId};
 use weir_core::policy;
 use weir_core::stake::Ended;
 
-use super::body::{MANAGER, Precondition, our_entry, written};
+use super::body::{MANAGER, Precondition, our_entry};
 use super::error::KubeError;
 use super::is_secret;
 use super::managed::{self, item_in};
 use super::run::Run;
-use super::update::{leave, yields};
+use super::update::leave;
 use super::write::{ATTEMPTS, changed};
 
 /// Field managers of tools that apply what people wrote. Controllers that set fields of their own, such as an
@@ -87,21 +87,7 @@ impl Run<'_> {
             version: None,
         };
         self.migrate(&resource, &id, same).await?;
-        let mut body = object.body().clone();
-        let force = self.policy.conflicts == policy::Conflicts::Force;
-        for _ in 0..ATTEMPTS {
-            let sent = match force {
-                true => self.send(&body, &resource, &id, same, true).await,
-                false => self.send_again(&body, &resource, &id, same).await,
-            };
-            match sent {
-                Ok(answer) => return Ok(Ended::Updated(written(object, &answer))),
-                Err(KubeError::Conflict(conflicts))
-                    if yields(self.policy, object.id(), &conflicts, &mut body) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(changed("others change it all the time"))
+        self.write_over(object, before, false).await
     }
 
     async fn migrate(
@@ -215,16 +201,19 @@ fn remove_all(body: &mut Value, fields: &Value) {
 pub(super) fn body_of(object: &Object, policy: &policy::Policy, live: &ObjectMeta) -> Value {
     let mut body = object.body().clone();
     // What was the former owner's is ours by then.
-    let mut ours = json!({});
+    let (mut ours, mut others) = (json!({}), Vec::new());
     for entry in live.managed_fields.as_deref().unwrap_or_default() {
-        if let (true, Some(fields)) = (is_moved(entry), &entry.fields_v1) {
-            managed::join(&mut ours, &fields.0);
+        let own = our_entry(live).is_some_and(|own| std::ptr::eq(own, entry));
+        match &entry.fields_v1 {
+            Some(fields) if own || is_moved(entry) => managed::join(&mut ours, &fields.0),
+            Some(fields) => others.push(fields.0.clone()),
+            None => {}
         }
     }
     leave(
         &mut body,
         policy.fields(object.id()),
-        &managed::Ours::from_fields(ours),
+        &managed::Ours::from_fields(ours, others),
     );
     body
 }

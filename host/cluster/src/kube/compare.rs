@@ -203,7 +203,8 @@ impl KubeTarget {
         let after = match tried {
             Err(KubeError::Conflict(conflicts)) => {
                 // What it would be if it were ours: the conflict stands beside it.
-                if coming.policy.conflicts == policy::Conflicts::Refuse {
+                let refuses = coming.policy.conflicts == policy::Conflicts::Refuse;
+                if refuses || conflicts.is_of_scale() {
                     let conflict = || Some(KubeError::Conflict(conflicts).to_string());
                     problem = problem.or_else(conflict);
                 }
@@ -254,7 +255,8 @@ impl KubeTarget {
                     .collect(),
             );
             yields(coming.policy, id, &others, &mut body);
-            let refuses = coming.policy.conflicts == policy::Conflicts::Refuse;
+            let refuses =
+                coming.policy.conflicts == policy::Conflicts::Refuse || others.is_of_scale();
             let stay = Conflicts(
                 others
                     .0
@@ -338,10 +340,11 @@ fn refused(seen: &Seen) -> Option<String> {
     }
 }
 
-/// An object that is held and no longer wanted; `None` where it is gone, or somebody else's by now.
+/// An object that is held and no longer wanted; `None` where it is gone, or somebody else's by now, or kept.
 fn pruned(object: ResourceId, live: &Live) -> Option<Compared> {
     let problem = match live {
         Live::Absent => return None,
+        Live::Present(seen) if seen.keep => return None,
         Live::Present(seen) => match seen.owner {
             Owner::Us | Owner::Unsaid => None,
             Owner::App(_) | Owner::Nobody | Owner::Foreign(_) => return None,

@@ -66,9 +66,16 @@ impl KubeTarget {
             dry_run: false,
             field_manager: Some(MANAGER.to_owned()),
         };
-        let answer = self
-            .once(is_secret(&id), api.create(&params, &made))
-            .await?;
+        let mut tries = self.tries();
+        let answer = loop {
+            let sent = self.once(is_secret(&id), api.create(&params, &made));
+            match sent.await {
+                // The one answer that says for sure that nothing was made.
+                Err(error @ KubeError::Throttled { .. })
+                    if tries.again(&error, self.flight.is_quiet()).await => {}
+                ended => break ended?,
+            }
+        };
         if let Some(watches) = &self.watches {
             watches.mirror().wrote(&id, &answer.metadata);
         }

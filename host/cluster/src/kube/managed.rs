@@ -12,46 +12,65 @@ const MAX_DEPTH: usize = 64;
 /// The most fields of one entry that are told apart.
 const MAX_FIELDS: usize = 10_000;
 
-/// The fields that we have on an object, as its managed fields say (Kubernetes' `FieldsV1`).
+/// The fields that we have on an object, and those of others, as its managed fields say (Kubernetes' `FieldsV1`).
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Ours(Value);
+pub(super) struct Ours {
+    ours: Value,
+    others: Vec<Value>,
+}
 
 impl Ours {
-    /// Of an entry's fields.
-    pub(super) fn from_fields(fields: Value) -> Ours {
-        Ours(fields)
+    /// Of entries' fields.
+    pub(super) fn from_fields(ours: Value, others: Vec<Value>) -> Ours {
+        Ours { ours, others }
     }
 
     /// Of an object's metadata.
     pub(super) fn of(metadata: &ObjectMeta) -> Ours {
         let entry = our_entry(metadata);
-        let fields = entry.and_then(|e| e.fields_v1.as_ref());
-        Ours(fields.map_or(Value::Null, |fields| fields.0.clone()))
+        let ours = entry.and_then(|e| e.fields_v1.as_ref());
+        let all = metadata.managed_fields.as_deref().unwrap_or_default();
+        let others = all
+            .iter()
+            .filter(|e| !entry.is_some_and(|ours| std::ptr::eq(ours, *e)));
+        Ours {
+            ours: ours.map_or(Value::Null, |fields| fields.0.clone()),
+            others: others
+                .filter_map(|e| Some(e.fields_v1.as_ref()?.0.clone()))
+                .collect(),
+        }
     }
 
-    /// Whether the field of a JSON pointer, or something below it, is ours. Which item a place in a list means, this
-    /// body tells.
-    pub(super) fn has(&self, pointer: &str, body: &Value) -> bool {
-        let (mut at, mut value) = (&self.0, Some(body));
-        for part in pointer.split('/').skip(1) {
-            let name = part.replace("~1", "/").replace("~0", "~");
-            let below = match value {
-                Some(Value::Array(items)) => {
-                    let item = name.parse().ok().and_then(|n: usize| items.get(n));
-                    value = item;
-                    item.and_then(|item| item_in(at, item))
-                }
-                _ => {
-                    value = value.and_then(|value| value.get(&name));
-                    at.get(format!("f:{name}"))
-                }
-            };
-            match below {
-                Some(below) => at = below,
-                None => return false,
+    /// What to take out of a body so that the field of a JSON pointer is left to others: nothing where it is ours, the
+    /// field, or all of the value that another has as a whole. Which item a place in a list means, the body tells.
+    pub(super) fn left_to_others(&self, pointer: &str, body: &Value) -> Option<String> {
+        let length = pointer.split('/').skip(1).count();
+        let ours = places(&self.ours, pointer, body);
+        if ours.len() == length || self.is_whole(&ours, pointer, body) {
+            return None;
+        }
+        for other in &self.others {
+            let theirs = places(other, pointer, body);
+            if theirs.len() < length && self.is_whole(&theirs, pointer, body) {
+                let parts: Vec<&str> = pointer.split('/').take(theirs.len() + 1).collect();
+                return Some(parts.join("/"));
             }
         }
-        true
+        Some(pointer.to_owned())
+    }
+
+    /// Whether the last of these places is a list or a map that is had as a whole: nothing is below it in any entry. A
+    /// map whose keys others took looks the same in ours, but not in theirs.
+    fn is_whole(&self, places_in_one: &[&Value], pointer: &str, body: &Value) -> bool {
+        let Some(last) = places_in_one.len().checked_sub(1) else {
+            return false;
+        };
+        let empty = |place: &Value| place.as_object().is_some_and(Map::is_empty);
+        let mut all = self.others.iter().chain([&self.ours]);
+        all.all(|entry| {
+            let places = places(entry, pointer, body);
+            places.get(last).is_none_or(|place| empty(place))
+        })
     }
 
     /// The fields that these have and the former ones had not, as people write them: `spec.replicas`.
@@ -62,9 +81,33 @@ impl Ours {
 
     fn paths(&self) -> BTreeSet<String> {
         let mut out = BTreeSet::new();
-        gather(&self.0, &mut String::new(), 0, &mut out);
+        gather(&self.ours, &mut String::new(), 0, &mut out);
         out
     }
+}
+
+/// The places of an entry along a pointer, as far as it has them.
+fn places<'a>(fields: &'a Value, pointer: &str, body: &Value) -> Vec<&'a Value> {
+    let (mut at, mut value) = (fields, Some(body));
+    let mut out = Vec::new();
+    for part in pointer.split('/').skip(1) {
+        let name = part.replace("~1", "/").replace("~0", "~");
+        let below = match value {
+            Some(Value::Array(items)) => {
+                let item = name.parse().ok().and_then(|n: usize| items.get(n));
+                value = item;
+                item.and_then(|item| item_in(at, item))
+            }
+            _ => {
+                value = value.and_then(|value| value.get(&name));
+                at.get(format!("f:{name}"))
+            }
+        };
+        let Some(below) = below else { break };
+        out.push(below);
+        at = below;
+    }
+    out
 }
 
 /// Whether nothing is below a place of an entry.
@@ -154,8 +197,23 @@ fn gather(fields: &Value, path: &mut String, depth: usize, out: &mut BTreeSet<St
     }
 }
 
+/// Takes the fields of JSON pointers, as they are now, out of an object: the last of a list first, so that none of them
+/// comes to mean another item.
+pub(super) fn remove_pointers(body: &mut Value, mut pointers: Vec<String>) {
+    let parts = |pointer: &str| -> Vec<(Option<usize>, String)> {
+        let parts = pointer.split('/');
+        parts
+            .map(|part| (part.parse().ok(), part.to_owned()))
+            .collect()
+    };
+    pointers.sort_by_cached_key(|pointer| std::cmp::Reverse(parts(pointer)));
+    for pointer in &pointers {
+        remove_pointer(body, pointer);
+    }
+}
+
 /// Takes the field of a JSON pointer (RFC 6901) out of an object.
-pub(super) fn remove_pointer(body: &mut Value, pointer: &str) {
+fn remove_pointer(body: &mut Value, pointer: &str) {
     let Some((parent, last)) = pointer.rsplit_once('/') else {
         return;
     };
@@ -262,145 +320,4 @@ fn is_item(value: &Value, item: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn ours(fields: Value) -> Ours {
-        Ours(fields)
-    }
-
-    #[test]
-    fn a_field_is_ours_where_our_entry_has_it_or_something_below() {
-        let ours = ours(json!({
-            "f:metadata": {"f:annotations": {"f:a/b": {}}, "f:finalizers": {"v:\"x/y\"": {}}},
-            "f:spec": {"f:replicas": {}, "f:containers": {"k:{\"name\":\"web\"}": {"f:image": {}}}},
-        }));
-        let body = json!({
-            "metadata": {"finalizers": ["x/y", "z"]},
-            "spec": {"containers": [{"name": "web", "args": []}, {"name": "db"}]},
-        });
-        for (pointer, expected) in [
-            ("/spec/replicas", true),
-            ("/spec", true),
-            ("/spec/paused", false),
-            ("/metadata/annotations/a~1b", true),
-            ("/metadata/annotations/a", false),
-            ("/spec/containers/0/image", true),
-            ("/spec/containers/0/args", false),
-            ("/spec/containers/1/image", false),
-            ("/spec/containers/2/image", false),
-            ("/metadata/finalizers/0", true),
-            ("/metadata/finalizers/1", false),
-            ("/status", false),
-        ] {
-            assert_eq!(ours.has(pointer, &body), expected, "{pointer}");
-        }
-        assert!(!Ours::default().has("/spec", &body));
-    }
-
-    #[test]
-    fn what_came_back_is_named_as_people_write_it() {
-        let before = ours(json!({"f:data": {"f:a": {}}, "f:spec": {}}));
-        let now = ours(json!({
-            "f:data": {"f:a": {}, "f:b": {}, ".": {}},
-            "f:spec": {"f:ports": {"k:{\"port\":80}": {".": {}, "f:name": {}}}},
-        }));
-        let beyond: Vec<String> = now.beyond(&before).into_iter().collect();
-        assert_eq!(beyond, ["data.b", "spec.ports[{\"port\":80}].name"]);
-        assert!(now.beyond(&now).is_empty());
-    }
-
-    #[test]
-    fn entries_are_joined_and_subtracted_field_by_field() {
-        let mut fields =
-            json!({"f:data": {"f:a": {}}, "f:spec": {"k:{\"n\":1}": {".": {}, "f:x": {}}}});
-        let other = json!({"f:data": {"f:b": {}}, "f:spec": {"k:{\"n\":1}": {"f:y": {}}}});
-        let before = fields.clone();
-        join(&mut fields, &other);
-        assert_eq!(
-            fields,
-            json!({"f:data": {"f:a": {}, "f:b": {}}, "f:spec": {"k:{\"n\":1}": {".": {}, "f:x": {}, "f:y": {}}}})
-        );
-        subtract(&mut fields, &before);
-        assert_eq!(
-            fields,
-            json!({"f:data": {"f:b": {}}, "f:spec": {"k:{\"n\":1}": {"f:y": {}}}})
-        );
-        subtract(&mut fields, &other);
-        assert_eq!(fields, json!({}));
-        subtract(&mut fields, &other);
-        assert_eq!(fields, json!({}));
-    }
-
-    fn object() -> Value {
-        json!({
-            "metadata": {"labels": {"a.b/c": "1", "a": "2"}, "finalizers": ["x/y", "z"]},
-            "spec": {"replicas": 3, "template": {"containers": [
-                {"name": "web", "image": "web:1", "ports": [{"port": 80, "protocol": "TCP"}, {"port": 81, "protocol": "TCP"}]},
-                {"name": "side]car", "image": "side:1"},
-            ]}},
-        })
-    }
-
-    #[test]
-    fn a_conflicts_field_is_found_and_taken_out() {
-        for (path, pointer) in [
-            (".spec.replicas", "/spec/replicas"),
-            (".metadata.labels.a.b/c", "/metadata/labels/a.b~1c"),
-            (".metadata.labels.a", "/metadata/labels/a"),
-            (
-                ".spec.template.containers[name=\"web\"].image",
-                "/spec/template/containers/0/image",
-            ),
-            (
-                ".spec.template.containers[name=\"side]car\"].image",
-                "/spec/template/containers/1/image",
-            ),
-            (
-                ".spec.template.containers[name=\"web\"].ports[port=81,protocol=\"TCP\"]",
-                "/spec/template/containers/0/ports/1",
-            ),
-            (".metadata.finalizers[=\"z\"]", "/metadata/finalizers/1"),
-        ] {
-            let (mut by_path, mut by_pointer) = (object(), object());
-            assert!(remove_path(&mut by_path, path), "{path}");
-            remove_pointer(&mut by_pointer, pointer);
-            assert_eq!(by_path, by_pointer, "{path}");
-            assert_ne!(by_path, object(), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_path_that_leads_nowhere_changes_nothing() {
-        for path in [
-            "",
-            ".",
-            "spec",
-            ".spec.paused",
-            ".spec.template.containers[name=\"db\"].image",
-            ".spec.template.containers[0].image",
-            ".spec.replicas[=1]",
-            ".spec[",
-            ".spec.template.containers[name]",
-            ".spec.template.containers[name=web].image",
-            "[=1]",
-        ] {
-            let mut body = object();
-            assert!(!remove_path(&mut body, path), "{path}");
-            assert_eq!(body, object(), "{path}");
-        }
-        for pointer in [
-            "",
-            "/",
-            "/spec/paused",
-            "/spec/replicas/x",
-            "/metadata/finalizers/9",
-            "/metadata/finalizers/-",
-        ] {
-            let mut body = object();
-            remove_pointer(&mut body, pointer);
-            assert_eq!(body, object(), "{pointer}");
-        }
-    }
-}
+mod tests;

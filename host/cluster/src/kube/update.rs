@@ -12,7 +12,7 @@ use weir_core::stake::{Ended, Healed};
 
 use super::body::{Precondition, seen, written};
 use super::error::{Conflicts, KubeError};
-use super::managed::{Ours, remove_path, remove_pointer};
+use super::managed::{Ours, remove_path, remove_pointers};
 use super::run::Run;
 use super::write::{ATTEMPTS, changed};
 
@@ -33,14 +33,25 @@ impl Run<'_> {
             Err(KubeError::Immutable { .. })
                 if may_recreate(object) == Ok(true) && !is_precious(object.id()) =>
             {
-                self.prune(object.id(), before).await?;
-                self.create(object).await.map(Ended::Updated)
+                self.recreate(object, before).await
             }
             ended => ended,
         }
     }
 
-    async fn write_over(
+    /// Only what was deleted by us is made anew, and only where nothing came in its place meanwhile.
+    async fn recreate(&self, object: &Object, before: &Seen) -> Result<Ended, KubeError> {
+        let ended = self.prune(object.id(), before).await?;
+        let (resource, id) = self.place(object).await?;
+        let there = self.target.metadata(&resource, &id).await?.is_some();
+        match (ended, there) {
+            (Ended::Pruned, false) => self.create(object).await.map(Ended::Updated),
+            _ => Err(changed("it is another object, or somebody else's, by now")),
+        }
+    }
+
+    /// Writes over what is there, as the app's policy has it.
+    pub(super) async fn write_over(
         &self,
         object: &Object,
         before: &Seen,
@@ -121,11 +132,9 @@ impl Run<'_> {
 
 /// Takes out of a body what is left to others and is not ours any more: neither set again, nor removed.
 pub(super) fn leave<'a>(body: &mut Value, fields: impl Iterator<Item = &'a str>, ours: &Ours) {
-    for field in fields {
-        if !ours.has(field, body) {
-            remove_pointer(body, field);
-        }
-    }
+    let theirs = fields.filter_map(|field| ours.left_to_others(field, body));
+    let theirs = theirs.collect();
+    remove_pointers(body, theirs);
 }
 
 /// Takes out of a body what the app leaves to the managers that have it; whether there was any.

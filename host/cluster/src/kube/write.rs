@@ -104,6 +104,12 @@ impl Run<'_> {
                 Some(found) if matches!(found.owner, Owner::Foreign(_)) => {
                     return Ok(Ended::Forgotten);
                 }
+                Some(found) if found.keep && !before.keep => {
+                    return Err(changed("it says by now that it must not be pruned"));
+                }
+                Some(found) if before.owner == Owner::Us && found.owner != Owner::Us => {
+                    return Err(changed("it carries another name than ours by now"));
+                }
                 Some(found) => now = found,
             }
         }
@@ -252,9 +258,10 @@ impl Run<'_> {
             let (Step::Create(object) | Step::Update { object, .. }) = step else {
                 continue;
             };
-            let (Some(definition), false) =
-                (scope::definition(object), matches!(ended, Ended::Failed(_)))
-            else {
+            let (Some(definition), false) = (
+                scope::definition(object),
+                matches!(ended, Ended::Failed(_) | Ended::Skipped),
+            ) else {
                 continue;
             };
             if let Err(error) = self.established(object, &definition).await {
