@@ -64,7 +64,7 @@ fn every_line_of_the_fault_table_names_tests_that_are_there() {
 
 /// Where wall time is read, and what for.
 const WALL_TIME: [&str; 3] = [
-    // When a record was written, for people.
+    // When a record was written: for people, and for which heals are of the last ten minutes.
     "host/weir/src/journal.rs",
     // When a lock was made, for people.
     "host/weir/src/cli/lock.rs",

@@ -89,7 +89,7 @@ impl Heals {
 
     /// The objects that were healed too often to be healed now.
     pub fn contested(&self, now: i64) -> BTreeMap<ResourceId, Contested> {
-        let counts = |at: &&i64| now - **at < WITHIN;
+        let counts = |at: &&i64| is_of_late(now, **at);
         let mut out = BTreeMap::new();
         for (id, fields) in &self.0 {
             for (field, times) in fields {
@@ -113,10 +113,15 @@ impl Heals {
 
     fn forget(&mut self, now: i64) {
         for fields in self.0.values_mut() {
-            fields.retain(|_, times| times.at.last().is_some_and(|at| now - at < WITHIN));
+            fields.retain(|_, times| times.at.last().is_some_and(|at| is_of_late(now, *at)));
         }
         self.0.retain(|_, fields| !fields.is_empty());
     }
+}
+
+/// Whether a time is within [`WITHIN`] before now. One that lies ahead was written while the clock was wrong.
+fn is_of_late(now: i64, at: i64) -> bool {
+    (0..WITHIN).contains(&now.saturating_sub(at))
 }
 
 #[cfg(test)]
@@ -173,5 +178,17 @@ mod tests {
         assert_eq!(heals.0.len(), 1, "what is old is forgotten");
         heals.add(2_000, &id("c"), &[]);
         assert!(heals.0.is_empty());
+    }
+
+    #[test]
+    fn heals_of_a_time_that_lies_ahead_count_for_nothing() {
+        let mut heals = Heals::default();
+        for at in 0..5 {
+            heals.add(1_000_000 + at, &id("a"), &[healed("data.x")]);
+        }
+        assert!(heals.contested(1_000_004).contains_key(&id("a")));
+        assert!(heals.contested(500).is_empty(), "the clock was put right");
+        heals.add(500, &id("b"), &[healed("data.x")]);
+        assert_eq!(heals.0.len(), 1, "and what lies ahead is forgotten");
     }
 }

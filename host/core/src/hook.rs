@@ -216,6 +216,16 @@ pub struct HookRecord {
     pub progress: Progress,
 }
 
+impl HookRecord {
+    /// The app that the object comes from, where a run is staked and not made yet.
+    pub fn comes_from(&self) -> Option<AppName> {
+        match &self.progress {
+            Progress::Staked(from) => from.clone(),
+            _ => None,
+        }
+    }
+}
+
 /// The last run of each hook of an app.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Vec<HookRecord>", into = "Vec<HookRecord>")]
@@ -246,6 +256,12 @@ impl Runs {
         if record.progress != Progress::Gone {
             self.0.insert(record.id.clone(), record.clone());
         }
+    }
+    /// An output is on its way, or there: how hooks ended for others is over. What comes from another app, and is not
+    /// made yet, is remembered.
+    pub fn keep(&mut self, output: Digest) {
+        self.0
+            .retain(|_, run| run.output == output || run.comes_from().is_some());
     }
     /// The object is no hook of this app any more.
     pub fn forget(&mut self, id: &ResourceId) {

@@ -110,6 +110,13 @@ pub enum Refusal {
     Outside(Outside),
 }
 
+impl Refusal {
+    /// Whether it is about an object that is wanted. Otherwise only prunes wait.
+    pub fn is_of_wanted(&self) -> bool {
+        !matches!(self, Refusal::MayMove(_) | Refusal::Outside(_))
+    }
+}
+
 impl Blame for Refusal {
     fn fault(&self) -> Fault {
         match self {
@@ -333,9 +340,8 @@ pub fn plan(
     plan.apply = apply.into_values().collect();
     // A prune needs a complete apply: with one object refused, nothing is deleted.
     // What was just taken over is looked at by a person first.
-    if plan.refused.is_empty() && plan.adopts.is_empty() {
-        prune(desired, inventory, live, others, &mut plan);
-    }
+    let whole = plan.refused.is_empty() && plan.adopts.is_empty();
+    prune(desired, inventory, live, others, whole, &mut plan);
     plan
 }
 
@@ -421,11 +427,13 @@ fn whose(seen: &Seen, holding: Option<&Holding>) -> Result<(), Refusal> {
     }
 }
 
+/// What becomes of what is held and not wanted. Only what is kept is said where the apply is not `whole`.
 fn prune(
     desired: &[Object],
     inventory: &Inventory,
     live: &BTreeMap<ResourceId, Live>,
     others: &Others,
+    whole: bool,
     plan: &mut Plan,
 ) {
     let wanted: BTreeSet<&ResourceId> = desired.iter().map(Object::id).collect();
@@ -435,17 +443,20 @@ fn prune(
         if wanted.contains(id) || others.wants.contains_key(id) {
             continue;
         }
+        let seen = live.get(id);
+        let is_ours = |seen: &Seen| whose(seen, Some(holding)).is_ok();
+        if matches!(seen, Some(Live::Present(seen)) if seen.keep && is_ours(seen)) {
+            plan.kept.push(id.clone());
+            continue;
+        }
+        if !whole {
+            continue;
+        }
         let unknown = |why: &str| Refusal::Unknown(why.to_owned());
-        let step = match live.get(id) {
+        let step = match seen {
             Some(Live::Absent) => Step::Forget(id.clone()),
             // A delete needs proof that the object is ours; without it, it is left and let go.
-            Some(Live::Present(seen)) if whose(seen, Some(holding)).is_err() => {
-                Step::Forget(id.clone())
-            }
-            Some(Live::Present(seen)) if seen.keep => {
-                plan.kept.push(id.clone());
-                continue;
-            }
+            Some(Live::Present(seen)) if !is_ours(seen) => Step::Forget(id.clone()),
             Some(Live::Present(seen)) => match &others.unrendered {
                 None => Step::Prune {
                     id: id.clone(),

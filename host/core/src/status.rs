@@ -161,6 +161,7 @@ impl Status {
             Progress::Gone => drop(status.inventory.release(&id)),
             Progress::Succeeded | Progress::Failed(_) => {}
         }
+        status.hooks.keep(hook.output);
         status.hooks.fold(hook);
     }
 
@@ -269,11 +270,15 @@ impl AppStatus {
         self.prune_on_removal = sync.prune_on_removal;
         if sync.problem.is_none() {
             // All that it allowed has happened, but for what is kept.
-            self.approval = self.approval.take().and_then(|a| a.left(&sync.kept));
-            self.adoption = None;
+            // A sync that takes over prunes nothing, and one of another output is not what a person spoke of.
+            let adopted = self.adoption.take_if(|a| a.output == sync.output);
+            if adopted.is_none() {
+                self.approval = self.approval.take().and_then(|a| a.left(&sync.kept));
+            }
             self.commit = sync.commit;
             self.output = Some(sync.output);
         }
+        self.hooks.keep(sync.output);
         // Of what is there now nothing is known yet.
         self.settled = self.settled.take().filter(|s| s.output == sync.output);
     }

@@ -408,8 +408,9 @@ impl Loop<'_> {
                     self.teller.assessed(self.follow.opening.known());
                 }
                 let ended = match report.state {
-                    State::Failed | State::Pending => Err(report.retry),
-                    State::Synced | State::Held | State::Drifted => Ok(()),
+                    // Held: nothing of it is done, and only a person or another commit changes that.
+                    State::Failed | State::Pending | State::Held => Err(report.retry),
+                    State::Synced | State::Drifted => Ok(()),
                 };
                 self.ended.reports.insert(app.clone(), report);
                 ended

@@ -170,8 +170,9 @@ impl Syncer {
     fn meets(&self, prepared: &Prepared, app: &AppName, older: &Prepared, other: &AppName) -> bool {
         let wanted = prepared.desired.get(app).and_then(Option::as_ref);
         self.journal.status(|s| {
+            let here = lands_there(s, prepared, app, other) || lands_there(s, older, app, other);
             let held = s.apps.get(other).map(|a| &a.inventory);
-            wanted.into_iter().flatten().any(|id| {
+            here && wanted.into_iter().flatten().any(|id| {
                 older.wants.of(id).contains(other) || held.is_some_and(|h| h.get(id).is_some())
             })
         })

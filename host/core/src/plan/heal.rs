@@ -37,6 +37,8 @@ impl Plan {
         for wave in &mut self.apply {
             wave.retain(|step| !left.contains(step.id()));
         }
+        let early = self.apply.iter().take(self.early);
+        self.early = early.filter(|wave| !wave.is_empty()).count();
         self.apply.retain(|wave| !wave.is_empty());
         match policy.heal {
             Heal::Report => self.drifted = left.into_iter().collect(),

@@ -17,6 +17,9 @@ pub(super) struct ApproveArgs {
     /// The hold that is meant, as its message names it: another one by then is not approved
     #[arg(long, value_name = "ID")]
     hold: Option<String>,
+    /// The app's repository, as this host calls it; needed where several have an app of that name
+    #[arg(long)]
+    repository: Option<RepositoryName>,
     #[command(flatten)]
     decide: DecideArgs,
 }
@@ -24,7 +27,7 @@ pub(super) struct ApproveArgs {
 /// Shows what would go, asks, and has it kept.
 pub(super) async fn approve(global: &GlobalArgs, args: &ApproveArgs) -> Result<Done, Error> {
     let places = global.places()?;
-    let (repository, status) = decide::find(&places, args.decide.repository(), &args.app).await?;
+    let (repository, status) = decide::find(&places, args.repository.as_ref(), &args.app).await?;
     let hold = decision::held(&status, &args.app).map_err(|e| Error::stage("approve", &e))?;
     output::print(&shown(&repository, &args.app, hold))?;
     let id = hold.id();

@@ -16,21 +16,12 @@ use crate::journal::{self, Journal, open_ledger};
 /// What they take.
 #[derive(Debug, clap::Args)]
 pub(super) struct DecideArgs {
-    /// The app's repository, as this host calls it; needed where several have an app of that name
-    #[arg(long)]
-    repository: Option<RepositoryName>,
     /// Why, for the history
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-}
-
-impl DecideArgs {
-    pub(super) fn repository(&self) -> Option<&RepositoryName> {
-        self.repository.as_ref()
-    }
 }
 
 /// How sure it is that the person has seen what is decided.

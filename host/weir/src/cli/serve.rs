@@ -201,7 +201,9 @@ fn outcome(ended: Ended, waited: Option<Duration>) -> Result<Done, Error> {
             message: problem.message.clone(),
         });
     }
-    if !ended.waiting.is_empty() {
+    let is_held = ended.reports.values().any(|r| r.state == State::Held);
+    // What comes after an app that is held waits for the same person.
+    if !ended.waiting.is_empty() && !is_held {
         return Err(Error::host("sync", "not every app was synced"));
     }
     if let Some(waited) = waited {
@@ -214,11 +216,7 @@ fn outcome(ended: Ended, waited: Option<Duration>) -> Result<Done, Error> {
             tracing::warn!(app = %report.app, "still held: {}", problem.message);
         }
     }
-    Ok(if ended.reports.values().any(|r| r.state == State::Held) {
-        Done::Held
-    } else {
-        Done::Well
-    })
+    Ok(if is_held { Done::Held } else { Done::Well })
 }
 
 /// Whether all is healthy; the first app that failed, or is not yet.

@@ -61,7 +61,7 @@ impl Loop<'_> {
             .ended
             .reports
             .values()
-            .filter(|report| report.state == State::Synced)
+            .filter(|report| matches!(report.state, State::Synced | State::Drifted))
             .map(|report| report.app.clone())
             .collect();
         for app in &synced {

@@ -124,7 +124,8 @@ impl Loop<'_> {
         let opened = self.opened.clone()?;
         let report = self.ended.reports.get(&app);
         let (synced, changed) = report.map_or((true, false), |r| {
-            (r.state == State::Synced, Report::changed(r))
+            let done = matches!(r.state, State::Synced | State::Drifted);
+            (done, Report::changed(r))
         });
         let syncer = &opened.syncer;
         if !synced || !syncer.has_health(&app) || (!changed && syncer.was_healthy(&app)) {

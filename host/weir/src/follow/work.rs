@@ -149,9 +149,15 @@ pub(super) fn nodes(
         for (app, known) in gone.filter(|(name, _)| !prepared.apps.contains_key(*name)) {
             let held = known.inventory.iter();
             let takers = held.flat_map(|(id, _)| prepared.wants.of(id));
-            let behind: BTreeSet<&AppName> = takers.filter(|name| bound(name)).collect();
             let target = known.target.clone();
             let target = target.unwrap_or_else(TargetName::default_target);
+            // One identity in two targets is two objects.
+            let lands_here = |name: &AppName| {
+                let taker = prepared.apps.get(name);
+                taker.is_some_and(|taker| taker.app.target == target)
+            };
+            let takers = takers.filter(|name| bound(name) && lands_here(name));
+            let behind: BTreeSet<&AppName> = takers.collect();
             nodes.push(Node {
                 app: app.clone(),
                 after: Vec::new(),

@@ -9,7 +9,7 @@ use weir_core::digest::Digest;
 use weir_core::fault::{Blame as _, Retry};
 use weir_core::grant::Millis;
 use weir_core::hook::{self, Hook, Phase, Progress};
-use weir_core::live::Live;
+use weir_core::live::{Live, Owner};
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Others, Plan};
@@ -131,7 +131,9 @@ impl Syncer {
             return Ok(Err(e));
         }
         let due = self.hooks_due(run, output);
-        if let (Some(refused), true) = (&refused, due) {
+        let mut all = plan.refused().iter();
+        let blocked = all.any(|(_, refusal)| refusal.is_of_wanted());
+        if let (Some(refused), true, true) = (&refused, due, blocked) {
             // What comes after a hook may not come before it, so nothing comes.
             let Problem { fault, message, .. } = refused.problem.clone();
             let retry = refused.retry;
@@ -212,9 +214,11 @@ impl Syncer {
             };
             match run.hooks.live.get(id) {
                 Some(Live::Absent) => self.keep_hook(run, hook, output, Progress::Gone).await?,
-                Some(Live::Present(seen)) => {
+                Some(Live::Present(seen)) if seen.owner == Owner::Us => {
                     self.clean_up(run, kube, hook, output, seen, well).await?;
                 }
+                // Ours is gone, and somebody else's is there.
+                Some(Live::Present(_)) => self.keep_hook(run, hook, output, Progress::Gone).await?,
                 _ => {}
             }
         }

@@ -80,6 +80,11 @@ impl Syncer {
         if plan.is_empty() && kept.len() == owned {
             return self.hold(run, stays(&kept)).await;
         }
+        if plan.is_empty() {
+            // What is left moves to another app, which takes it when it syncs: nothing to say until then.
+            let (none, pending) = (Counts::default(), State::Pending);
+            return Ok(run.report(vec![], none, pending, None, Retry::Backoff, false));
+        }
         let applied = match self
             .change(&mut run, &target_name, &target, plan, output)
             .await?

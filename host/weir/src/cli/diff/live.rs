@@ -130,12 +130,11 @@ async fn known(repository: &RepositoryName, places: &Places) -> Result<Option<Kn
     }))
 }
 
-/// The hooks that a sync would run. What they are made of is not compared: each run makes a new one.
+/// The hooks that a sync would run: one that failed for this output is not run again. What they are made of is not compared: each run makes a new one.
 fn to_run(app: &AppName, hooks: &[Hook], output: Digest, known: Option<&Known>) -> Vec<Difference> {
     let status = known.and_then(|known| known.status.apps.get(app));
-    let ended = |hook: &Hook| {
-        status.is_some_and(|a| a.hooks.ended(hook.object.id(), output) == Some(Ok(())))
-    };
+    let ended =
+        |hook: &Hook| status.is_some_and(|a| a.hooks.ended(hook.object.id(), output).is_some());
     let due = hooks.iter().filter(|hook| !ended(hook));
     due.map(|hook| Difference {
         app: app.clone(),

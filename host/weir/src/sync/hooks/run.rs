@@ -53,7 +53,9 @@ impl Syncer {
             Ok(found) => found,
             Err(e) => return Ok(Err(Error::stage(hook::STAGE, &e))),
         };
+        // A move that was staked and interrupted is no less a move: the other app holds it no more.
         let from = run.hooks.from.get(id).cloned();
+        let from = from.or_else(|| known.as_ref().and_then(HookRecord::comes_from));
         let uid = match hook::next(hook, output, known.as_ref(), found.as_ref(), from.is_some()) {
             Next::Wait(uid) => {
                 let heard = known.filter(|run| run.output == output);
