@@ -22,6 +22,7 @@ mod look;
 mod managed;
 mod mirror;
 mod placed;
+mod recover;
 mod run;
 mod update;
 mod watch;
@@ -47,6 +48,7 @@ pub use error::{Conflicts, FieldConflict, KubeError};
 use flight::Flight;
 use kinds::Kinds;
 use mirror::Estate;
+pub use recover::{Proof, Survey};
 use watch::Watches;
 
 use crate::notices::Notices;

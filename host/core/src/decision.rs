@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::fault::{Blame, Fault, Retry};
 use crate::guard::{Approval, Hold};
-use crate::live::Uid;
-use crate::name::AppName;
+use crate::live::{Mark, Uid};
+use crate::name::{AppName, TargetName};
 use crate::object::ResourceId;
 use crate::status::Status;
 
@@ -37,6 +37,15 @@ pub struct Adoption {
     pub objects: Vec<(ResourceId, Uid)>,
 }
 
+/// Objects that carry an app's name and that the ledger had lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovery {
+    /// Where they are.
+    pub target: TargetName,
+    /// The objects, as the target has them.
+    pub objects: Vec<(ResourceId, Mark)>,
+}
+
 impl fmt::Display for Ask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -54,6 +63,8 @@ pub enum Choice {
     Approved(Approval),
     /// These objects are taken over.
     Adopted(Adoption),
+    /// These objects are the app's, as is written on them.
+    Recovered(Recovery),
 }
 
 /// A decision with who made it.

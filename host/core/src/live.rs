@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::name::AppName;
+use crate::object::ResourceId;
 
 /// The state that was seen: a change carries it as its precondition. A resource version in a cluster, a
 /// content digest in a directory.
@@ -76,6 +77,8 @@ pub enum Live {
     Unknown(String),
     /// The target has no place for an object of this kind: why, and what to do.
     Unserved(String),
+    /// It is the object that this other name stands for, too: a kind that lives in no namespace, with and without one.
+    Same(ResourceId),
 }
 
 /// What a write left behind.
@@ -88,6 +91,12 @@ pub struct Written {
 }
 
 impl Written {
+    /// What is there and ours, and of which nobody knows any more what was written: the next sync writes it anew.
+    pub fn unread(mark: Mark) -> Written {
+        let content = Digest::of(b"");
+        Written { content, mark }
+    }
+
     /// What was written to a target that shows an object's content.
     pub fn content(content: Digest) -> Written {
         let mark = Mark::of_content(content);

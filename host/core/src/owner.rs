@@ -73,6 +73,21 @@ impl Claim {
     }
 }
 
+/// Whose an object is that this annotation stands on, by any ledger; `None` where it says nothing of this object, as on
+/// what controllers derive from one of ours.
+pub fn proven(id: &ResourceId, annotation: &str) -> Option<Claim> {
+    let (claim, place) = annotation.split_once(':')?;
+    let mut parts = claim.splitn(3, '/');
+    let mut part = || parts.next().filter(|part| !part.is_empty());
+    let (ledger, repository, app) = (part()?, part()?, part()?);
+    (place == Place(id).to_string()).then_some(())?;
+    Some(Claim {
+        ledger: ledger.to_owned(),
+        repository: repository.parse().ok()?,
+        app: app.parse().ok()?,
+    })
+}
+
 /// The app of this ledger and repository that an object with this annotation belongs to, whichever that is.
 pub fn app_on(
     ledger: &str,
@@ -80,13 +95,8 @@ pub fn app_on(
     id: &ResourceId,
     annotation: &str,
 ) -> Option<AppName> {
-    let (claim, place) = annotation.split_once(':')?;
-    let app = claim
-        .strip_prefix(ledger)?
-        .strip_prefix('/')?
-        .strip_prefix(repository.as_str())?
-        .strip_prefix('/')?;
-    (place == Place(id).to_string()).then(|| app.parse().ok())?
+    let claim = proven(id, annotation)?;
+    (claim.ledger == ledger && claim.repository == *repository).then_some(claim.app)
 }
 
 /// What a rendered object says of its owner, which is Weir's alone to say: `label weir.dev/app`. A repository that

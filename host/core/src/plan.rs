@@ -102,6 +102,8 @@ pub enum Refusal {
     Unknown(String),
     /// The target has no objects of this kind: why.
     Unserved(String),
+    /// The app has this object under another name, too: which.
+    Same(ResourceId),
     /// Somebody undoes each heal.
     Contested(Contested),
     /// It is not wanted here any more, and this app, which could not be rendered, may want it.
@@ -120,7 +122,7 @@ impl Refusal {
 impl Blame for Refusal {
     fn fault(&self) -> Fault {
         match self {
-            Refusal::Unserved(_) => Fault::Repository,
+            Refusal::Unserved(_) | Refusal::Same(_) => Fault::Repository,
             Refusal::Outside(_) => Fault::Host,
             _ => Fault::Target,
         }
@@ -132,6 +134,7 @@ impl Blame for Refusal {
             | Refusal::OwnedBy(_)
             | Refusal::Foreign(_)
             | Refusal::Outside(_)
+            | Refusal::Same(_)
             | Refusal::MayMove(_) => Retry::OnChange,
             Refusal::Leaving(_)
             | Refusal::Unknown(_)
@@ -155,6 +158,10 @@ impl fmt::Display for Refusal {
             Refusal::Leaving(why) => write!(f, "it is being deleted, and made again once it is gone: {why}"),
             Refusal::Unknown(why) => write!(f, "what is there could not be read: {why}"),
             Refusal::Unserved(why) => f.write_str(why),
+            Refusal::Same(other) => write!(
+                f,
+                "in the cluster it is the same object as {other}, which the app has, too, since its kind lives in no namespace: leave one of them out"
+            ),
             Refusal::Contested(contested) => contested.fmt(f),
             Refusal::MayMove(app) => write!(
                 f,
@@ -356,6 +363,7 @@ fn step(
     let seen = match live {
         Live::Unknown(why) => return Err(Refusal::Unknown(why.clone())),
         Live::Unserved(why) => return Err(Refusal::Unserved(why.clone())),
+        Live::Same(other) => return Err(Refusal::Same(other.clone())),
         Live::Absent => return Ok(Some(Step::Create(object.clone()))),
         Live::Present(seen) => seen,
     };
@@ -454,7 +462,8 @@ fn prune(
         }
         let unknown = |why: &str| Refusal::Unknown(why.to_owned());
         let step = match seen {
-            Some(Live::Absent) => Step::Forget(id.clone()),
+            // Under its other name it is wanted, or held already.
+            Some(Live::Absent | Live::Same(_)) => Step::Forget(id.clone()),
             // A delete needs proof that the object is ours; without it, it is left and let go.
             Some(Live::Present(seen)) if !is_ours(seen) => Step::Forget(id.clone()),
             Some(Live::Present(seen)) => match &others.unrendered {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::decision::{Adoption, Choice, Decision};
+use crate::decision::{Adoption, Choice, Decision, Recovery};
 use crate::digest::{CommitId, Digest};
 use crate::guard::{Approval, Hold};
 use crate::heals::Heals;
@@ -228,6 +228,17 @@ impl AppStatus {
                 self.hold = None;
             }
             Choice::Adopted(adoption) => self.adoption = Some(adoption.clone()),
+            Choice::Recovered(recovery) => self.fold_recovery(recovery),
+        }
+    }
+
+    fn fold_recovery(&mut self, recovery: &Recovery) {
+        self.target.get_or_insert_with(|| recovery.target.clone());
+        for (id, mark) in &recovery.objects {
+            if self.inventory.get(id).is_none() {
+                self.inventory
+                    .confirm(id.clone(), Written::unread(mark.clone()));
+            }
         }
     }
 

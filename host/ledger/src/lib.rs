@@ -27,6 +27,7 @@ mod tests;
 use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -85,6 +86,19 @@ impl LedgerId {
     }
 }
 
+impl FromStr for LedgerId {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        if s.len() != 32 || !s.bytes().all(hex) {
+            return Err(
+                "expected a ledger's id: 32 hex digits, as `weir doctor` prints them".to_owned(),
+            );
+        }
+        Ok(LedgerId(s.to_owned()))
+    }
+}
+
 impl fmt::Display for LedgerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -130,20 +144,33 @@ impl Ledger {
         limits: LedgerLimits,
         clock: Clock,
     ) -> Result<Ledger, LedgerError> {
+        Ledger::open_as(dir, limits, clock, None).await
+    }
+
+    /// The same, where one that is made has this id: that of a ledger that was lost.
+    ///
+    /// # Errors
+    /// Those of [`Ledger::open`], and when the ledger that is there has another id.
+    pub async fn open_as(
+        dir: &Path,
+        limits: LedgerLimits,
+        clock: Clock,
+        id: Option<LedgerId>,
+    ) -> Result<Ledger, LedgerError> {
         let store = Store::create_dir(dir, limits.file_bytes)?;
         let lock = Lock::take(dir)?;
         store::sweep(dir, &["chain", "checkpoint", "blob", "probe"])?;
-        Ledger::over(store, limits, clock, lock).await
+        Ledger::over(store, limits, clock, (lock, id)).await
     }
 
     async fn over(
         store: Store,
         limits: LedgerLimits,
         clock: Clock,
-        lock: Lock,
+        (lock, id): (Lock, Option<LedgerId>),
     ) -> Result<Ledger, LedgerError> {
         probe(&store).await?;
-        let id = reader::identify_or_make(&store).await?;
+        let id = reader::identify_or_make(&store, id).await?;
         let reader = Reader::new(store, id);
         Ok(Ledger {
             reader,

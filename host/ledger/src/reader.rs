@@ -252,10 +252,22 @@ async fn identify(store: &Store) -> Result<Option<LedgerId>, LedgerError> {
     Ok(Some(identity.id))
 }
 
-/// The id of the ledger at this place, which becomes one if it is empty.
-pub(crate) async fn identify_or_make(store: &Store) -> Result<LedgerId, LedgerError> {
-    if let Some(id) = identify(store).await? {
-        return Ok(id);
+/// The id of the ledger at this place, which becomes one if it is empty: the wanted one, where one is.
+pub(crate) async fn identify_or_make(
+    store: &Store,
+    wanted: Option<LedgerId>,
+) -> Result<LedgerId, LedgerError> {
+    match (identify(store).await?, &wanted) {
+        (Some(id), Some(wanted)) if id != *wanted => {
+            return Err(LedgerError::Refused {
+                dir: store.dir().to_owned(),
+                why: format!(
+                    "it is ledger {id}, and not {wanted}: move it away, or give another --state"
+                ),
+            });
+        }
+        (Some(id), _) => return Ok(id),
+        (None, _) => {}
     }
     if !store.folders("chain").await?.is_empty() {
         let why = "it is missing, and the chains beside it belong to a ledger".to_owned();
@@ -265,7 +277,10 @@ pub(crate) async fn identify_or_make(store: &Store) -> Result<LedgerId, LedgerEr
             why,
         });
     }
-    let id = LedgerId(random()?);
+    let id = match wanted {
+        Some(id) => id,
+        None => LedgerId(random()?),
+    };
     let identity = Identity {
         version: VERSION,
         id: id.clone(),

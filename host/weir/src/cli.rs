@@ -67,7 +67,7 @@ enum Command {
     Approve(approve::ApproveArgs),
     /// Show what happened, newest first
     History(history::HistoryArgs),
-    /// Check this host: state, ledger, plugins, sandbox
+    /// Check this host: state, ledger, plugins, sandbox; or recover a lost ledger from the clusters
     Doctor(doctor::DoctorArgs),
     /// For authors of plugins: build
     Plugin(plugin::PluginArgs),

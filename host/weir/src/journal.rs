@@ -10,7 +10,7 @@ use weir_core::plan::ByObject;
 use weir_core::record::{Event, Record};
 use weir_core::stake::{Stake, StakeId, StakeLog};
 use weir_core::status::Status;
-use weir_ledger::{Ledger, LedgerError, LedgerLimits};
+use weir_ledger::{Ledger, LedgerError, LedgerId, LedgerLimits};
 
 use crate::config::Places;
 use crate::control::socket_path;
@@ -18,13 +18,17 @@ use crate::error::Error;
 
 /// Opens this host's ledger for writing, alone.
 pub(crate) async fn open_ledger(places: &Places) -> Result<Arc<Ledger>, Error> {
-    let ledger = Ledger::open(
-        &places.state.join("ledger"),
-        LedgerLimits::HOST,
-        Arc::new(now),
-    )
-    .await;
-    match ledger {
+    open_with(places, None).await
+}
+
+/// The same, where one that is made has this id: that of a ledger that was lost.
+pub(crate) async fn open_ledger_as(places: &Places, id: &LedgerId) -> Result<Arc<Ledger>, Error> {
+    open_with(places, Some(id.clone())).await
+}
+
+async fn open_with(places: &Places, id: Option<LedgerId>) -> Result<Arc<Ledger>, Error> {
+    let dir = places.state.join("ledger");
+    match Ledger::open_as(&dir, LedgerLimits::HOST, Arc::new(now), id).await {
         Ok(ledger) => Ok(Arc::new(ledger)),
         Err(e) => Err(in_use(places, &e).await),
     }

@@ -17,6 +17,7 @@ mod plugins;
 mod prepare;
 mod progress;
 mod read_model;
+mod recover;
 mod repository;
 mod sync;
 mod tell;

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use weir_core::object::Object;
 use weir_core::render::{self, Document};
 use weir_core::yaml::Budget;
-use weir_tests::control_plane::{ControlPlane, With};
+use weir_tests::control_plane::{AuditEntry, ControlPlane, With};
 use weir_tests::weir::text;
 use weir_tests::{Repo, Weir};
 
@@ -18,6 +18,7 @@ use super::table::{Row, Unit};
 use super::work;
 
 mod bare;
+mod many;
 mod memory;
 mod own;
 
@@ -31,8 +32,9 @@ use own::Own;
 /// The control plane, the binary or the plugins are not built, or a run fails.
 pub(crate) fn rows(size: Size) -> Result<Vec<Row>> {
     let scene = Scene::new()?;
-    let mut rows = first(&scene, size)?;
+    let mut rows = first(&scene, size.objects, size.processes)?;
     rows.extend(unchanged(&scene, size)?);
+    rows.extend(many::rows(&scene, size)?);
     rows.extend(memory::rows(&scene, size)?);
     Ok(rows)
 }
@@ -124,12 +126,17 @@ impl Scene {
         Ok(())
     }
 
-    /// How many requests some work makes. It must not write.
-    fn requests(&self, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+    /// The requests that some work makes.
+    fn audited(&self, work: impl FnOnce() -> Result<()>) -> Result<Vec<AuditEntry>> {
         let audit = self.plane.audit();
         let mark = audit.mark()?;
         work()?;
-        let entries = audit.since(mark)?;
+        audit.since(mark)
+    }
+
+    /// How many requests some work makes. It must not write.
+    fn requests(&self, work: impl FnOnce() -> Result<()>) -> Result<f64> {
+        let entries = self.audited(work)?;
         let write = entries
             .iter()
             .find(|e| !matches!(e.verb.as_str(), "get" | "list" | "watch"));
@@ -140,15 +147,14 @@ impl Scene {
     }
 }
 
-fn first(scene: &Scene, size: Size) -> Result<Vec<Row>> {
-    let count = size.objects;
+fn first(scene: &Scene, count: usize, rounds: usize) -> Result<Vec<Row>> {
     let bare = || {
         scene.fresh(count, |work| {
             seconds(|| scene.bare.apply_each(&work.namespace, &work.objects))
         })
     };
     let library = Pairs::take(
-        size.processes,
+        rounds,
         || {
             scene.fresh(count, |work| {
                 seconds(|| scene.bare.wait(scene.own.first(&work.objects)))
@@ -158,7 +164,7 @@ fn first(scene: &Scene, size: Size) -> Result<Vec<Row>> {
     )?;
     let mut stages = Stages::default();
     let process = Pairs::take(
-        size.processes,
+        rounds,
         || {
             scene.fresh(count, |work| {
                 let spent = seconds(|| scene.sync(work))?;

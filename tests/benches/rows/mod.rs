@@ -29,6 +29,8 @@ use table::{Report, Row};
 pub(crate) struct Size {
     /// Objects of the large repository, in ten files.
     pub(crate) objects: usize,
+    /// Objects of the large app in a cluster, of which one changes.
+    pub(crate) many: usize,
     /// Objects of the largest app, of which the memory is looked at.
     pub(crate) owned: usize,
     /// Pairs of runs inside this process.
@@ -41,13 +43,15 @@ impl Size {
     /// For figures.
     pub(crate) const FULL: Size = Size {
         objects: 1000,
-        owned: 5000,
+        many: 5000,
+        owned: 10_000,
         rounds: 21,
         processes: 11,
     };
     /// To see that everything runs.
     pub(crate) const QUICK: Size = Size {
         objects: 20,
+        many: 30,
         owned: 40,
         rounds: 1,
         processes: 1,

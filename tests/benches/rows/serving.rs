@@ -38,18 +38,28 @@ impl Serve {
         Ok(Serve { process, address })
     }
 
-    /// Asks for a look at the repository and waits until the app was looked at.
+    /// Asks for a look at the repository and waits until the app was looked at, and was as it should be.
     pub(super) fn refresh(&mut self, look: Duration) -> Result<f64> {
-        let before = self.unchanged()?;
+        self.until_sync("unchanged", look)
+    }
+
+    /// Asks for a look at the repository and waits until what changed there was synced.
+    pub(super) fn change(&mut self, look: Duration) -> Result<f64> {
+        self.until_sync("changed", look)
+    }
+
+    /// Seconds from the request to the end of one more sync with this result.
+    fn until_sync(&mut self, result: &str, look: Duration) -> Result<f64> {
+        let before = self.syncs(result)?;
         let started = Instant::now();
         self.process.signal(Signal::HUP)?;
         while started.elapsed() < PATIENCE {
             std::thread::sleep(look);
-            if self.unchanged()? > before {
+            if self.syncs(result)? > before {
                 return Ok(started.elapsed().as_secs_f64());
             }
         }
-        bail!("no unchanged sync within {PATIENCE:?} of a SIGHUP")
+        bail!("no {result} sync within {PATIENCE:?} of a SIGHUP")
     }
 
     /// Its process.
@@ -57,11 +67,11 @@ impl Serve {
         Ok(self.process.pid()?.as_raw_pid())
     }
 
-    fn unchanged(&self) -> Result<f64> {
+    fn syncs(&self, result: &str) -> Result<f64> {
         let (_, metrics) = http_get(&self.address, "/metrics")?;
         let line = metrics
             .lines()
-            .find(|l| l.starts_with("weir_syncs_total") && l.contains("\"unchanged\""));
+            .find(|l| l.starts_with("weir_syncs_total") && l.contains(&format!("\"{result}\"")));
         let number = line.and_then(|l| l.rsplit(' ').next());
         Ok(number.map_or(Ok(0.0), str::parse)?)
     }

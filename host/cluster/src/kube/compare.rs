@@ -343,7 +343,7 @@ fn refused(seen: &Seen) -> Option<String> {
 /// An object that is held and no longer wanted; `None` where it is gone, or somebody else's by now, or kept.
 fn pruned(object: ResourceId, live: &Live) -> Option<Compared> {
     let problem = match live {
-        Live::Absent => return None,
+        Live::Absent | Live::Same(_) => return None,
         Live::Present(seen) if seen.keep => return None,
         Live::Present(seen) => match seen.owner {
             Owner::Us | Owner::Unsaid => None,

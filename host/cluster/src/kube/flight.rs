@@ -68,9 +68,7 @@ impl Flight {
 
     /// What an answer says of the pace.
     pub(super) fn heard(&self, status: StatusCode, headers: &HeaderMap) {
-        let wait = headers.get(header::RETRY_AFTER);
-        let wait = wait.and_then(|w| w.to_str().ok()?.trim().parse().ok());
-        let wait = wait.map(Duration::from_secs);
+        let wait = asked_wait(headers);
         let now = Instant::now();
         let mut pace = self.pace();
         match (status, wait) {
@@ -126,6 +124,19 @@ impl Flight {
     fn pace(&self) -> MutexGuard<'_, Pace> {
         self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How long the server asks to be left alone: `Retry-After` (RFC 9110, section 10.2.3) in seconds, or as a date, which is
+/// compared with the server's own `Date`: this machine's clock may be another one.
+fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let asked = text(header::RETRY_AFTER)?;
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text| httpdate::parse_http_date(text).ok();
+    let (until, now) = (date(asked)?, date(text(header::DATE)?)?);
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 impl Drop for Turn<'_> {

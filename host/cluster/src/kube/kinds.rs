@@ -111,6 +111,17 @@ impl Kinds {
         all.any(|((of, _), served)| of == group && served.plural == plural)
     }
 
+    /// All kinds, with their groups, at the server's favourite version.
+    pub(super) fn all(&self) -> impl Iterator<Item = ApiResource> {
+        let all = self.served.iter();
+        all.filter_map(|((group, kind), served)| served.resource(group, kind, None))
+    }
+
+    /// The groups that the cluster knows not all kinds of.
+    pub(super) fn away(&self) -> impl Iterator<Item = &String> {
+        self.stale.iter()
+    }
+
     /// Whether the cluster knows all kinds of this group.
     pub(super) fn is_whole(&self, group: &str) -> bool {
         !self.stale.contains(group)
@@ -129,6 +140,35 @@ impl Kinds {
             namespace,
             ..id.clone()
         })
+    }
+}
+
+impl Kinds {
+    /// Identities that stand for one object here, and the other one of each: the one that is wanted, where one is.
+    pub(super) fn doubles<'i>(
+        &self,
+        wanted: impl Iterator<Item = &'i ResourceId>,
+        held: impl Iterator<Item = &'i ResourceId>,
+    ) -> BTreeMap<ResourceId, ResourceId> {
+        let mut first: BTreeMap<ResourceId, &ResourceId> = BTreeMap::new();
+        let mut doubles = BTreeMap::new();
+        // Few kinds are elsewhere than their file says, so this is all that there is to compare.
+        let moved = |id: &'i ResourceId| self.place(id).filter(|placed| placed != id);
+        let all: Vec<&ResourceId> = wanted.chain(held).collect();
+        let placed: BTreeSet<ResourceId> = all.iter().filter_map(|id| moved(id)).collect();
+        for id in all {
+            let place = match moved(id) {
+                Some(place) => place,
+                None if placed.contains(id) => id.clone(),
+                None => continue,
+            };
+            match first.get(&place) {
+                Some(other) if *other != id => drop(doubles.insert(id.clone(), (*other).clone())),
+                Some(_) => {}
+                None => drop(first.insert(place, id)),
+            }
+        }
+        doubles
     }
 }
 
@@ -204,6 +244,41 @@ mod tests {
         assert_eq!(placed("Widget", Some("shop")).as_deref(), Some("shop"));
         assert_eq!(placed("World", Some("shop")), None);
         assert!(kinds.place(&id("Unheard", None)).is_none());
+    }
+
+    #[test]
+    fn two_names_of_one_object_are_told_and_the_wanted_one_is_the_first() {
+        let kinds = kinds(
+            json!([{"metadata": {"name": "example.com"}, "versions": [version("v1", "Current")]}]),
+        );
+        let (with, without) = (id("World", Some("shop")), id("World", None));
+        let (other, widget) = (id("Widget", Some("shop")), id("Widget", Some("till")));
+        let all = [&with, &without, &other, &widget];
+        for (wanted, held, expected) in [
+            (vec![&with], vec![&without], vec![(&without, &with)]),
+            (vec![&without], vec![&with], vec![(&with, &without)]),
+            (vec![&with, &without], vec![], vec![(&without, &with)]),
+            (vec![], vec![&without, &with], vec![(&with, &without)]),
+            (vec![&with], vec![&with], vec![]),
+            (vec![&other, &widget], vec![&other], vec![]),
+            (
+                vec![&id("Unheard", None)],
+                all.to_vec(),
+                vec![(&without, &with)],
+            ),
+        ] {
+            let expected: BTreeMap<_, _> = expected
+                .into_iter()
+                .map(|(a, b)| (a.clone(), b.clone()))
+                .collect();
+            let doubles = kinds.doubles(wanted.iter().copied(), held.iter().copied());
+            assert_eq!(doubles, expected, "{wanted:?} {held:?}");
+        }
+        let nowhere = kinds.doubles(
+            [id("Widget", None)].iter(),
+            [id("Widget", Some("default"))].iter(),
+        );
+        assert_eq!(nowhere.len(), 1, "no namespace is `default`");
     }
 
     #[test]

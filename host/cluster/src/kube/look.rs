@@ -122,9 +122,14 @@ impl KubeTarget {
             .map(|d| (d.group, d.kind))
             .collect();
         let mut batches: BTreeMap<(String, String, Option<Namespace>), Batch> = BTreeMap::new();
-        let mut out = BTreeMap::new();
+        let doubles = kinds.doubles(wanted.iter().map(Object::id), held.iter());
+        let mut out: BTreeMap<ResourceId, Live> = BTreeMap::new();
         let mut defined = None;
         for id in all {
+            if let Some(other) = doubles.get(id) {
+                out.insert(id.clone(), Live::Same(other.clone()));
+                continue;
+            }
             match (resource(&kinds, id), kinds.place(id)) {
                 (Some(resource), Some(placed)) => {
                     let key = (

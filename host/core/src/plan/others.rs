@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Held, Others};
+use crate::decision::{Choice, Decision};
 use crate::hook::Progress;
 use crate::name::AppName;
 use crate::object::ResourceId;
@@ -77,6 +78,14 @@ impl ByObject {
                     self.look(status, &hook.id, from);
                 }
                 self.look(status, &hook.id, app);
+            }
+            Event::Decided(Decision {
+                choice: Choice::Recovered(recovery),
+                ..
+            }) => {
+                for (id, _) in &recovery.objects {
+                    self.look(status, id, app);
+                }
             }
             // None of these changes what an app holds that is still there.
             Event::Removed

@@ -112,7 +112,7 @@ async fn troubled(place: &Place, trouble: Trouble) -> std::result::Result<Ledger
         Store::over(Arc::new(store), &place.dir(), FEW.file_bytes),
         FEW,
         clock(),
-        lock,
+        (lock, None),
     )
     .await
 }

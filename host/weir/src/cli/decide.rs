@@ -110,7 +110,7 @@ pub(super) async fn decide(
 }
 
 /// Asks on the terminal.
-fn confirmed(question: &str, flag: &str) -> Result<bool, Error> {
+pub(super) fn confirmed(question: &str, flag: &str) -> Result<bool, Error> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
         return Err(Error::Usage(format!(
@@ -128,7 +128,7 @@ fn confirmed(question: &str, flag: &str) -> Result<bool, Error> {
 }
 
 /// Who runs this, as the system knows them.
-fn who() -> String {
+pub(super) fn who() -> String {
     let uid = rustix::process::getuid().as_raw();
     match std::env::var("USER") {
         Ok(name) if !name.is_empty() => {

@@ -8,12 +8,16 @@ use crate::config::{GlobalArgs, Places};
 use crate::error::Error;
 use crate::plugins::Store;
 
+mod recover;
+
 /// What `weir doctor` takes.
 #[derive(Debug, clap::Args)]
 pub(super) struct DoctorArgs {
     /// How to print
     #[arg(short, long, value_enum, default_value = "text")]
     output: Format,
+    #[command(flatten)]
+    recover: recover::RecoverArgs,
 }
 
 /// One thing that was looked at.
@@ -22,8 +26,11 @@ struct Check {
     result: Result<String, String>,
 }
 
-/// Looks at everything, prints it all, fails if something is wrong.
+/// Looks at everything, prints it all, fails if something is wrong; or recovers a ledger.
 pub(super) async fn doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<Done, Error> {
+    if args.recover.is_given() {
+        return recover::recover(global, &args.recover, args.output).await;
+    }
     let places = global.places()?;
     let mut checks = vec![
         writable("state", &places.state),

@@ -117,6 +117,11 @@ fn decided(decision: &Decision) -> String {
     let what = match &decision.choice {
         Choice::Approved(approval) => format!("{} deletes may happen", approval.deletes.len()),
         Choice::Adopted(adoption) => format!("{} objects are taken over", adoption.objects.len()),
+        Choice::Recovered(recovery) => format!(
+            "{} objects in {} are the app's, as is written on them",
+            recovery.objects.len(),
+            recovery.target
+        ),
     };
     let why = decision.why.as_deref().map(first_line);
     let why = why.map_or_else(String::new, |why| format!(": {why}"));

@@ -92,40 +92,49 @@ impl Syncer {
             Ok(applied) => applied.outcomes,
             Err(e) => return self.fail(run, &e).await,
         };
-        let counts = recount(Counts::default(), &applied);
         let failure = failed(run.app, &applied);
         let retry = failure.as_ref().map_or(Retry::Backoff, |f| f.retry);
-        let problem = failure.map(|f| f.problem);
         let record = SyncRecord {
             commit: run.commit,
             output,
             plugins: BTreeMap::new(),
             target: target_name,
             prune_on_removal: known.prune_on_removal,
-            outcomes: applied.clone(),
-            counts,
-            kept: kept.clone(),
+            counts: recount(Counts::default(), &applied),
+            outcomes: applied,
+            kept,
             drifted: Vec::new(),
-            problem: problem.clone(),
+            problem: failure.map(|f| f.problem),
             micros: run.micros.clone(),
         };
-        self.keep(run.app, Event::Synced(record)).await?;
+        self.has_left(run, record, retry).await
+    }
+
+    /// Keeps how a removal went, and says what is left of the app.
+    async fn has_left(
+        &self,
+        run: Run<'_>,
+        record: SyncRecord,
+        retry: Retry,
+    ) -> Result<Report, Error> {
+        self.keep(run.app, Event::Synced(record.clone())).await?;
+        let SyncRecord {
+            outcomes,
+            counts,
+            kept,
+            problem,
+            ..
+        } = record;
         let left = self
             .journal
             .status(|s| s.apps.get(run.app).map_or(0, |a| a.inventory.len()));
-        if problem.is_none() && left > 0 && left == kept.len() {
-            return self.hold(run, stays(&kept)).await;
-        }
-        if problem.is_some() || left > 0 {
+        match (problem, left) {
+            (None, 0) => self.removed(run, outcomes).await,
+            (None, left) if left == kept.len() => self.hold(run, stays(&kept)).await,
             // What is left moves to another app, which takes it when it syncs.
-            let state = if problem.is_some() {
-                State::Failed
-            } else {
-                State::Pending
-            };
-            return Ok(run.report(applied, counts, state, problem, retry, true));
+            (None, _) => Ok(run.report(outcomes, counts, State::Pending, None, retry, true)),
+            (problem, _) => Ok(run.report(outcomes, counts, State::Failed, problem, retry, true)),
         }
-        self.removed(run, applied).await
     }
 
     /// What would go with an app. What moves to one that lands in the same place is no delete.

@@ -13,6 +13,9 @@ use weir_core::object::Object;
 
 use super::own::IN_FLIGHT;
 
+/// Objects that one request deletes.
+const DELETED_AT_ONCE: usize = 1_000;
+
 /// A client and what drives it.
 pub(super) struct Bare {
     runtime: Runtime,
@@ -93,11 +96,15 @@ impl Bare {
     pub(super) fn delete_all(&self, namespace: &str) -> Result<usize> {
         let api = maps(&self.client, namespace);
         self.runtime.block_on(async {
-            let there = api.list_metadata(&ListParams::default()).await?;
-            api.delete_collection(&DeleteParams::default(), &ListParams::default())
-                .await
-                .with_context(|| format!("emptying {namespace}"))?;
-            Ok(there.items.len())
+            let there = api.list_metadata(&ListParams::default()).await?.items.len();
+            // In parts: a server gives itself a minute for each.
+            for _ in 0..there.div_ceil(DELETED_AT_ONCE) {
+                let part = ListParams::default().limit(DELETED_AT_ONCE as u32);
+                api.delete_collection(&DeleteParams::default(), &part)
+                    .await
+                    .with_context(|| format!("emptying {namespace}"))?;
+            }
+            Ok(there)
         })
     }
 }

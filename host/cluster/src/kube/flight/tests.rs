@@ -147,3 +147,32 @@ async fn a_server_that_answers_nothing_gets_one_request_at_a_time_until_it_does(
     drop(probe);
     assert!(matches!(flight.may_ask(), Ok(None)));
 }
+
+#[test]
+fn a_wait_is_in_seconds_or_until_a_date_by_the_servers_own_clock() {
+    let noon = "Sat, 28 Nov 2026 12:00:00 GMT";
+    for (asked, date, expected) in [
+        (Some("7"), None, Some(7)),
+        (Some(" 7 "), Some(noon), Some(7)),
+        (Some("Sat, 28 Nov 2026 12:00:30 GMT"), Some(noon), Some(30)),
+        (Some("Sat, 28 Nov 2026 11:00:00 GMT"), Some(noon), Some(0)),
+        (Some("Sat, 28 Nov 2026 12:00:30 GMT"), None, None),
+        (Some("Sat, 28 Nov 2026 12:00:30 GMT"), Some("noon"), None),
+        (Some("soon"), Some(noon), None),
+        (Some("-1"), Some(noon), None),
+        (None, Some(noon), None),
+    ] {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [(header::RETRY_AFTER, asked), (header::DATE, date)] {
+            if let Some(value) = value {
+                headers.insert(name, value.parse().unwrap());
+            }
+        }
+        let wait = asked_wait(&headers);
+        assert_eq!(
+            wait,
+            expected.map(Duration::from_secs),
+            "{asked:?} {date:?}"
+        );
+    }
+}
