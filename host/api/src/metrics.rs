@@ -54,6 +54,25 @@ impl SyncResult {
     }
 }
 
+/// Where an app's objects came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum RenderResult {
+    /// Its plugins were called.
+    Made,
+    /// They were made before from the same inputs.
+    Reused,
+}
+
+impl RenderResult {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RenderResult::Made => "made",
+            RenderResult::Reused => "reused",
+        }
+    }
+}
+
 /// How a fetch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FetchResult {
@@ -82,6 +101,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
     syncs: Family<ResultLabels, Counter>,
     fetches: Family<ResultLabels, Counter>,
+    renders: Family<ResultLabels, Counter>,
     stages: Family<StageLabels, Histogram>,
 }
 
@@ -123,6 +143,7 @@ impl Metrics {
     pub fn new(version: &'static str) -> Metrics {
         let syncs = Family::default();
         let fetches = Family::default();
+        let renders = Family::default();
         let stages = Family::new_with_constructor(stage_times as fn() -> Histogram);
         let mut registry = Registry::with_prefix("weir");
         registry.register(
@@ -137,6 +158,11 @@ impl Metrics {
             fetches.clone(),
         );
         registry.register(
+            "renders",
+            "Renders of apps, by where they came from",
+            renders.clone(),
+        );
+        registry.register(
             "stage_seconds",
             "Time that each stage of a sync took",
             stages.clone(),
@@ -145,6 +171,7 @@ impl Metrics {
             registry: Arc::new(registry),
             syncs,
             fetches,
+            renders,
             stages,
         }
     }
@@ -165,6 +192,15 @@ impl Metrics {
             result: result.as_str(),
         };
         self.fetches.get_or_create(&labels).inc();
+    }
+
+    /// Counts one render of one app.
+    pub fn rendered(&self, repository: &RepositoryName, result: RenderResult) {
+        let labels = ResultLabels {
+            repository: Name(repository.clone()),
+            result: result.as_str(),
+        };
+        self.renders.get_or_create(&labels).inc();
     }
 
     /// Adds the time that one stage took, in seconds. The stage is one of the host's own words.

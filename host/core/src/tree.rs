@@ -8,9 +8,11 @@ use crate::digest::{BlobId, CommitId};
 use crate::name::RepoPath;
 
 mod externals;
+mod reads;
 mod view;
 pub use externals::{Externals, Unavailable};
-pub use view::{DirEntry, ReadError, ReadSet, View};
+pub use reads::{Answer, Question, ReadSet};
+pub use view::{DirEntry, ReadError, View};
 
 /// How large a tree may be. Required wherever a tree is made.
 #[derive(Debug, Clone, Copy)]

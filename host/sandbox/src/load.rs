@@ -1,7 +1,6 @@
 //! From a component's bytes to a plugin that can be called: checked, compiled once, linked once.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,13 +15,14 @@ use crate::bindings::renderer::RendererPre;
 use crate::bindings::transformer::TransformerPre;
 use crate::bindings::types;
 use crate::bindings::validator::ValidatorPre;
-use crate::cache::{Cache, Looked, Verified};
+use crate::cache::Cache;
 use crate::compile::{CompileError, compile, too_large};
 use crate::config::SandboxConfig;
 use crate::engine::{self, Ticker};
 use crate::inspect;
 use crate::state::State;
 use crate::wasi;
+use weir_cache::{CacheError, Looked, Verified};
 
 /// The place where plugins are loaded and called. One for each process.
 pub struct Sandbox {
@@ -80,13 +80,8 @@ pub enum SandboxError {
     #[error("the Wasm engine does not start: {0}")]
     Engine(String),
     /// The cache for compiled code cannot be used.
-    #[error("{dir}: the cache for compiled plugins cannot be used: {why}", dir = dir.display())]
-    Cache {
-        /// The directory.
-        dir: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    #[error("the cache for compiled plugins cannot be used: {0}")]
+    Cache(#[from] CacheError),
 }
 
 impl Blame for SandboxError {
@@ -240,6 +235,11 @@ impl Sandbox {
         }))
     }
 
+    /// What a render depends on besides its plugins and their inputs: the engine's version and settings.
+    pub fn identity(&self) -> Digest {
+        engine::fingerprint(&self.engine)
+    }
+
     /// Makes a plugin ready. It blocks, for seconds where it has to compile: call it from a blocking thread.
     /// `progress` is told what is going on while it takes long.
     ///
@@ -357,7 +357,7 @@ impl Sandbox {
         );
         let code = Verified::fresh(code.map_err(failed)?);
         self.counts.compiled.fetch_add(1, Ordering::Relaxed);
-        if let Err(e) = self.cache.put(digest, code.code()) {
+        if let Err(e) = self.cache.put(digest, code.bytes()) {
             // A full disk must not stop a sync; it only makes the next start slower.
             tracing::warn!(plugin = %digest, "the compiled code could not be kept: {e}");
         }
@@ -369,7 +369,7 @@ impl Sandbox {
     fn deserialize(&self, code: &Verified) -> wasmtime::Result<Component> {
         // SAFETY: the code was made by this build's own compiler, in this process or its child, just now or
         // under a MAC with this installation's key, which was checked on exactly these bytes in memory.
-        unsafe { Component::deserialize(&self.engine, code.code()) }
+        unsafe { Component::deserialize(&self.engine, code.bytes()) }
     }
 
     fn link(&self, digest: Digest, role: Role, component: &Component) -> Result<World, LoadError> {

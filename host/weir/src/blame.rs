@@ -29,7 +29,7 @@ impl Makers<'_> {
             ParseError::Yaml { path, .. } => path,
             ParseError::Object(ObjectError { origin, .. }) => &origin.path,
         };
-        let from_file = read.files.contains_key(origin.as_str());
+        let from_file = origin.parse().is_ok_and(|path| read.has_read(&path));
         let (fault, advice) = if from_file {
             (Fault::Repository, "mend that file")
         } else {

@@ -18,6 +18,7 @@ mod prepare;
 mod progress;
 mod read_model;
 mod recover;
+mod renders;
 mod repository;
 mod sync;
 mod tell;

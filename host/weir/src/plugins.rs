@@ -86,12 +86,16 @@ impl Store {
 
     /// Keeps a component that a lock names, so that upgrading this host changes no render.
     pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.keep.join(format!("{}.wasm", digest.hex()));
+        let path = self.kept_at(digest);
         if path.exists() {
             return Ok(());
         }
         write_atomic(&path, bytes)
             .map_err(|e| Error::host("plugins", format!("{}: {e}", path.display())))
+    }
+
+    fn kept_at(&self, digest: Digest) -> PathBuf {
+        self.keep.join(format!("{}.wasm", digest.hex()))
     }
 }
 
@@ -198,6 +202,21 @@ pub(crate) fn bytes(
         store.keep(digest, &bytes)?;
     }
     Ok(bytes)
+}
+
+/// Whether a plugin could be loaded, as far as that is seen without compiling it: what it made before is used only then.
+pub(crate) fn is_here(
+    store: &Store,
+    snapshot: &Snapshot,
+    manifest: &Manifest,
+    name: &PluginName,
+    digest: Digest,
+) -> bool {
+    let source = manifest.plugins.get(name).map(|spec| &spec.source);
+    // A bundled one that is kept already was checked when it was.
+    let is_kept =
+        matches!(source, Some(PluginSource::Bundled(_))) && store.kept_at(digest).exists();
+    is_kept || bytes(store, snapshot, manifest, name, digest).is_ok()
 }
 
 /// Makes a plugin ready: checked, compiled or taken from the compiled cache. `left` is how many come after

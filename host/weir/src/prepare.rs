@@ -1,7 +1,7 @@
 //! From a snapshot to rendered apps: manifest, plugins, then render, transform and validate for each app.
 //! `render`, `diff`, `sync` and `serve` all go through here, so that they cannot differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -18,18 +18,22 @@ use weir_sandbox::Sandbox;
 
 use crate::error::Error;
 use crate::externals::{self, ExternalsHere};
-use crate::plugins::Store;
+use crate::open::blocking;
+use crate::plugins::{self, Pinned, Store};
 use crate::progress::{Line, rendering};
+use crate::renders::Renders;
 use crate::turns::Turns;
 
 mod pipeline;
 
-use pipeline::{How, Render, load_all};
+use pipeline::{How, Render, calls, key, load_all};
 
 /// What renders need of this host.
 pub(crate) struct Host {
     /// Where plugins run.
     pub(crate) sandbox: Arc<Sandbox>,
+    /// Renders that were made before.
+    pub(crate) renders: Arc<Renders>,
     /// The components that are here.
     pub(crate) store: Store,
     /// How charts and other repositories are got.
@@ -84,7 +88,9 @@ pub(crate) struct Rendered {
     pub(crate) validated: Validated,
     /// The plugins that were called.
     pub(crate) plugins: BTreeMap<PluginName, Digest>,
-    /// Microseconds of each stage.
+    /// Whether it was made before, from the same inputs.
+    pub(crate) reused: bool,
+    /// Microseconds of each stage that was run for it.
     pub(crate) micros: BTreeMap<String, u64>,
 }
 
@@ -227,7 +233,10 @@ pub(crate) async fn ask(
     Ok(called.into_iter().map(|r| r.map(drop)).collect())
 }
 
-/// What each of these apps comes to, as many at once as there are turns.
+/// What an app came to; nothing where only its renderer was called.
+type Made = Result<Option<Rendered>, Error>;
+
+/// What each of these apps comes to: what was made before, or made now, as many at once as there are turns.
 async fn each(
     host: &Arc<Host>,
     snapshot: &Snapshot,
@@ -235,13 +244,34 @@ async fn each(
     lock: Option<&Lock>,
     apps: &[App],
     how: How,
-) -> Result<Vec<Result<Option<Rendered>, Error>>, Error> {
-    let ready = load_all(host, snapshot, manifest, lock, apps, how).await?;
+) -> Result<Vec<Made>, Error> {
+    let pinned = Arc::new(plugins::pin(manifest, lock, &host.store));
     let manifest = Arc::new(manifest.clone());
-    let mut results: Vec<_> = apps.iter().map(|_| Err(lost())).collect();
+    let mut keys: Vec<Option<Digest>> = vec![None; apps.len()];
+    if how == How::Whole {
+        let here = here(host, snapshot, &manifest, &pinned, apps).await?;
+        let each = keys.iter_mut().zip(apps);
+        each.for_each(|(slot, app)| *slot = key(host, &manifest, &here, lock, app));
+    }
+    let mut results = reused(host, snapshot, &keys, apps).await?;
+    let missing = results
+        .iter()
+        .zip(apps)
+        .filter(|(found, _)| found.is_none());
+    let missing: Vec<&App> = missing.map(|(_, app)| app).collect();
+    let before = apps.len() - missing.len();
+    tracing::debug!(
+        "{before} of {} apps were rendered before, from the same",
+        apps.len()
+    );
+    let ready = load_all(host, snapshot, &manifest, &pinned, &missing, how).await?;
     let turns = host.turns.own();
     let mut tasks = JoinSet::new();
     for (n, app) in apps.iter().enumerate() {
+        if results.get(n).is_some_and(Option::is_some) {
+            continue;
+        }
+        let key = keys.get(n).copied().flatten();
         let facts = lock::facts_for(lock, &app.target).map_err(|e| Error::stage("manifest", &e));
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
         let (manifest, ready, turns) = (manifest.clone(), ready.clone(), turns.clone());
@@ -257,23 +287,80 @@ async fn each(
                         app: &app,
                         facts: &facts,
                     };
-                    render.run(snapshot, how).await
+                    render.run(snapshot, how, key).await
                 }
                 Err(e) => Err(e),
             };
             (n, result)
         });
     }
-    let (mut done, of) = (0, apps.len());
+    let (mut done, of) = (0, missing.len());
     let line = Line::begin(rendering(done, of));
     while let Some(ended) = tasks.join_next().await {
         let (n, result) =
             ended.map_err(|e| Error::host("render", format!("a render task ended early: {e}")))?;
-        results[n] = result;
+        if let Some(slot) = results.get_mut(n) {
+            *slot = Some(result);
+        }
         done += 1;
         line.say(rendering(done, of));
     }
-    Ok(results)
+    let each = results.into_iter();
+    Ok(each.map(|r| r.unwrap_or_else(|| Err(lost()))).collect())
+}
+
+/// The digests of these apps' plugins that this host could load.
+async fn here(
+    host: &Arc<Host>,
+    snapshot: &Snapshot,
+    manifest: &Arc<Manifest>,
+    pinned: &Arc<Pinned>,
+    apps: &[App],
+) -> Result<BTreeMap<PluginName, Digest>, Error> {
+    let called: BTreeSet<PluginName> = apps
+        .iter()
+        .flat_map(|app| calls(app).map(|(_, call)| call.plugin.clone()))
+        .collect();
+    let (host, snapshot) = (host.clone(), snapshot.clone());
+    let (manifest, pinned) = (manifest.clone(), pinned.clone());
+    blocking("render", move || {
+        let find = |name: PluginName| {
+            let digest = *pinned.get(&name)?.as_ref().ok()?;
+            let is_here = plugins::is_here(&host.store, &snapshot, &manifest, &name, digest);
+            is_here.then_some((name, digest))
+        };
+        Ok(called.into_iter().filter_map(find).collect())
+    })
+    .await
+}
+
+/// What each app comes to that was made before from the same inputs; `None` where it has to be made.
+async fn reused(
+    host: &Arc<Host>,
+    snapshot: &Snapshot,
+    keys: &[Option<Digest>],
+    apps: &[App],
+) -> Result<Vec<Option<Made>>, Error> {
+    let looks: Vec<(Option<Digest>, Vec<RepoPath>)> = keys
+        .iter()
+        .zip(apps)
+        .map(|(key, app)| (*key, app.roots.clone()))
+        .collect();
+    let (host, snapshot) = (host.clone(), snapshot.clone());
+    blocking("render", move || {
+        let find = |(key, roots): (Option<Digest>, Vec<RepoPath>)| {
+            let view = View::new(snapshot.clone(), roots);
+            let (validated, plugins) = host.renders.find(key?, &view, host.output)?;
+            Some(Ok(Some(Rendered {
+                validated,
+                plugins,
+                reused: true,
+                micros: BTreeMap::new(),
+            })))
+        };
+        Ok(looks.into_iter().map(find).collect())
+    })
+    .await
 }
 
 fn lost() -> Error {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use weir_api::{FetchResult, Metrics, SyncResult};
+use weir_api::{FetchResult, Metrics, RenderResult, SyncResult};
 use weir_core::health::{Health, Summary};
 use weir_core::name::AppName;
 use weir_core::record::{CommitRecord, Movement};
@@ -111,6 +111,11 @@ impl Teller {
             .filter_map(|a| a.rendered.as_ref().ok())
         {
             self.stages(RENDER_STAGES, &app.micros);
+            let result = match app.reused {
+                true => RenderResult::Reused,
+                false => RenderResult::Made,
+            };
+            self.metrics.rendered(self.publisher.repository(), result);
         }
     }
 

@@ -24,6 +24,8 @@ use trees::{Case, Tool};
 
 /// Calls in one figure of a render: one is too exposed to chance.
 const CALLS: u32 = 5;
+/// A render that takes longer, in microseconds, is called once for a figure, and has so many pairs at most.
+const SLOW: (u64, usize) = (500_000, 5);
 
 /// All rows of this group.
 ///
@@ -79,17 +81,21 @@ impl Scene {
         let snapshot = work::snapshot(&case.files)?;
         let (usage, bytes) = self.once(case, &snapshot)?;
         let by_library = self.library(case, &dir)?;
+        let (calls, most) = match usage.micros > SLOW.0 {
+            true => (1, SLOW.1),
+            false => (CALLS, usize::MAX),
+        };
         let process = Pairs::take(
-            size.processes,
-            || self.sandboxed(case, &snapshot),
+            size.processes.min(most),
+            || self.sandboxed(case, &snapshot, calls),
             || self.process(case, &dir).map(|(spent, _)| spent),
         )?;
         let library = {
             let (bench, plugin) = (&self.bench, self.plugin(case.tool).clone());
             let native = &mut self.native;
             Pairs::take(
-                size.rounds,
-                || sandboxed(bench, &plugin, case, &snapshot, CALLS),
+                size.rounds.min(most),
+                || sandboxed(bench, &plugin, case, &snapshot, calls),
                 || Ok(ask(native, case, &dir)?.0),
             )?
         };
@@ -130,8 +136,8 @@ impl Scene {
         Ok((usage, bytes))
     }
 
-    fn sandboxed(&self, case: &Case, snapshot: &Snapshot) -> Result<f64> {
-        sandboxed(&self.bench, self.plugin(case.tool), case, snapshot, CALLS)
+    fn sandboxed(&self, case: &Case, snapshot: &Snapshot, calls: u32) -> Result<f64> {
+        sandboxed(&self.bench, self.plugin(case.tool), case, snapshot, calls)
     }
 
     fn library(&mut self, case: &Case, dir: &Path) -> Result<usize> {
@@ -202,7 +208,7 @@ impl Scene {
                 // The kernel forgets the peak until now (proc(5), clear_refs).
                 fs::write("/proc/self/clear_refs", "5")?;
                 let (before, _) = measure::memory(own)?;
-                self.sandboxed(case, &snapshot)?;
+                self.sandboxed(case, &snapshot, 1)?;
                 let (_, peak) = measure::memory(own)?;
                 Ok((peak - before).max(1.0))
             },

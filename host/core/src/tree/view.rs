@@ -1,9 +1,10 @@
 //! A tree as one app may see it: inside its roots, links followed inside the tree, every read recorded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{BlobError, Entry, Snapshot, Tree, Unavailable};
+use super::reads::{Answer, Question, ReadSet};
+use super::{BlobError, Blobs, Entry, Snapshot, Tree, Unavailable};
 use crate::digest::{BlobId, Digest};
 use crate::external::EXTERNALS_DIR;
 use crate::fault::{Blame, Fault, Retry};
@@ -14,17 +15,6 @@ const MAX_LINKS: usize = 16;
 /// A Git LFS pointer is smaller than this and starts with [`LFS_START`] (git-lfs specification).
 const LFS_POINTER_MAX: usize = 1024;
 const LFS_START: &[u8] = b"version https://git-lfs.github.com/spec/";
-
-/// What a plugin read: the inputs that its output depends on.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ReadSet {
-    /// Files read, with their blobs.
-    pub files: BTreeMap<RepoPath, BlobId>,
-    /// Directories listed, with a digest of what was returned.
-    pub listings: BTreeMap<RepoPath, Digest>,
-    /// Paths asked for that were not there.
-    pub absent: BTreeSet<RepoPath>,
-}
 
 /// One entry of a directory, links already followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +133,14 @@ struct Place<'a> {
     path: RepoPath,
 }
 
+/// A file that was found.
+struct File {
+    /// Where, as the view's reader knows it.
+    real: RepoPath,
+    id: BlobId,
+    blobs: Arc<dyn Blobs>,
+}
+
 /// Where a path leads once links are followed.
 enum Found<'a> {
     Entry(RepoPath, &'a Entry),
@@ -171,36 +169,20 @@ impl View {
     /// See [`ReadError`].
     pub fn read(&mut self, path: &str) -> Result<Arc<[u8]>, ReadError> {
         let asked = parse(path)?;
-        let Some(place) = self.place(&asked)? else {
-            return Err(self.absent(asked));
-        };
-        let (real, id, size) = match place.find(&place.path)? {
-            Some(Found::Entry(real, Entry::File { id, size, .. })) => {
-                (place.shown(&real), *id, *size)
-            }
-            Some(Found::Directory(_)) => return Err(ReadError::IsADirectory(asked)),
-            Some(Found::Entry(..)) | None => return Err(self.absent(asked)),
-        };
-        let limit = place.snapshot.limits.file_bytes;
-        if size > limit {
-            return Err(ReadError::TooLarge {
-                path: real,
-                size,
-                limit,
-            });
-        }
-        let bytes = place
-            .snapshot
-            .blobs
-            .read(id)
-            .map_err(|source| ReadError::Blob {
-                path: real.clone(),
-                source,
-            })?;
+        let found = self.file(&asked);
+        self.keep(
+            Question::Read,
+            &asked,
+            found.as_ref().map(|file| Answer::File(file.id)),
+        )?;
+        let File { real, id, blobs } = found?;
+        let bytes = blobs.read(id).map_err(|source| ReadError::Blob {
+            path: real.clone(),
+            source,
+        })?;
         if bytes.len() < LFS_POINTER_MAX && bytes.starts_with(LFS_START) {
             return Err(ReadError::LfsPointer(real));
         }
-        self.read_set.files.insert(asked, id);
         Ok(bytes)
     }
 
@@ -211,31 +193,90 @@ impl View {
     /// See [`ReadError`].
     pub fn entries(&mut self, dir: &str) -> Result<Vec<DirEntry>, ReadError> {
         let asked = parse(dir)?;
+        let found = self.listing(&asked);
+        let answer = found
+            .as_ref()
+            .map(|list| Answer::Listing(listing_digest(list)));
+        self.keep(Question::List, &asked, answer)?;
+        found
+    }
+
+    /// What a question is answered with here, without its bytes and without keeping it.
+    ///
+    /// # Errors
+    /// What would end the call.
+    pub fn answer(&self, question: Question, path: &RepoPath) -> Result<Answer, ReadError> {
+        let answer = match question {
+            Question::Read => self.file(path).map(|file| Answer::File(file.id)),
+            Question::List => self
+                .listing(path)
+                .map(|list| Answer::Listing(listing_digest(&list))),
+        };
+        match answer {
+            Ok(answer) => Ok(answer),
+            Err(e) => Answer::refused(&e).ok_or(e),
+        }
+    }
+
+    /// Keeps a question with its answer, which may be that there is nothing.
+    ///
+    /// # Errors
+    /// What would end the call.
+    fn keep(
+        &mut self,
+        question: Question,
+        path: &RepoPath,
+        answer: Result<Answer, &ReadError>,
+    ) -> Result<(), ReadError> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(e) => Answer::refused(e).ok_or_else(|| e.clone())?,
+        };
+        self.read_set.keep(question, path.clone(), answer);
+        Ok(())
+    }
+
+    /// Where a file is and what is in it.
+    fn file(&self, asked: &RepoPath) -> Result<File, ReadError> {
+        let absent = || ReadError::NotFound(asked.clone());
+        let place = self.place(asked)?.ok_or_else(absent)?;
+        let (real, id, size) = match place.find(&place.path)? {
+            Some(Found::Entry(real, Entry::File { id, size, .. })) => {
+                (place.shown(&real), *id, *size)
+            }
+            Some(Found::Directory(_)) => return Err(ReadError::IsADirectory(asked.clone())),
+            Some(Found::Entry(..)) | None => return Err(absent()),
+        };
+        let limit = place.snapshot.limits.file_bytes;
+        if size > limit {
+            return Err(ReadError::TooLarge {
+                path: real,
+                size,
+                limit,
+            });
+        }
+        let blobs = place.snapshot.blobs.clone();
+        Ok(File { real, id, blobs })
+    }
+
+    fn listing(&self, asked: &RepoPath) -> Result<Vec<DirEntry>, ReadError> {
+        let absent = || ReadError::NotFound(asked.clone());
         if asked.as_str() == EXTERNALS_DIR {
             let names = self.snapshot.externals.names();
             let out: Vec<DirEntry> = names.map(DirEntry::directory).collect();
-            if out.is_empty() {
-                return Err(self.absent(asked));
-            }
-            self.read_set.listings.insert(asked, listing_digest(&out));
-            return Ok(out);
+            return if out.is_empty() {
+                Err(absent())
+            } else {
+                Ok(out)
+            };
         }
-        let Some(place) = self.place(&asked)? else {
-            return Err(self.absent(asked));
-        };
+        let place = self.place(asked)?.ok_or_else(absent)?;
         let real = match place.find(&place.path)? {
             Some(Found::Directory(real)) => real,
-            Some(Found::Entry(..)) => return Err(ReadError::NotADirectory(asked)),
-            None => return Err(self.absent(asked)),
+            Some(Found::Entry(..)) => return Err(ReadError::NotADirectory(asked.clone())),
+            None => return Err(absent()),
         };
-        let out = place.list(&real)?;
-        self.read_set.listings.insert(asked, listing_digest(&out));
-        Ok(out)
-    }
-
-    fn absent(&mut self, path: RepoPath) -> ReadError {
-        self.read_set.absent.insert(path.clone());
-        ReadError::NotFound(path)
+        place.list(&real)
     }
 
     /// Where to look for a path; `None` for an external that is not shown.

@@ -7,7 +7,7 @@ use weir_core::digest::{BlobId, ObjectId};
 use weir_core::fault::{Blame, Fault, Retry};
 use weir_core::grant::Bytes;
 use weir_core::name::RepoPath;
-use weir_core::tree::{BlobError, Blobs, Entry, Snapshot, Tree, TreeLimits, View};
+use weir_core::tree::{Answer, BlobError, Blobs, Entry, ReadSet, Snapshot, Tree, TreeLimits, View};
 
 use super::guests::{Bench, call, names, renderer_with};
 use crate::{Failure, Role};
@@ -32,13 +32,19 @@ fn reader(path: &str, times: u32) -> Bench {
     Bench::new(Role::Renderer, &renderer_with(READ, &body, &data))
 }
 
+/// The paths of which a question was answered like that.
+fn asked(read: &ReadSet, with: impl Fn(Answer) -> bool) -> Vec<&str> {
+    let all = read.iter().filter(|(_, _, answer)| with(*answer));
+    all.map(|(_, path, _)| path.as_str()).collect()
+}
+
 #[tokio::test]
 async fn a_renderer_reads_files_and_the_host_remembers_which() {
     let files = [("app/a.yaml", "kind: Pod"), ("other", "x")];
     let (documents, read, usage) = reader("app/a.yaml", 2).render_files(&files).await.unwrap();
     assert_eq!(documents[0].body, b"kind: Pod");
     assert_eq!(
-        read.files.keys().map(|p| p.as_str()).collect::<Vec<_>>(),
+        asked(&read, |answer| matches!(answer, Answer::File(_))),
         ["app/a.yaml"]
     );
     assert_eq!(usage.host_calls, 2);
@@ -48,10 +54,7 @@ async fn a_renderer_reads_files_and_the_host_remembers_which() {
 async fn a_renderer_may_handle_what_is_not_there_and_the_host_remembers_that_it_asked() {
     let (documents, read, _) = reader("b", 1).render_files(&[("a/x", "")]).await.unwrap();
     assert_eq!(documents[0].body, [0], "not-found");
-    assert_eq!(
-        read.absent.iter().map(|p| p.as_str()).collect::<Vec<_>>(),
-        ["b"]
-    );
+    assert_eq!(asked(&read, |answer| answer == Answer::Absent), ["b"]);
     let (documents, _, _) = reader("a", 1).render_files(&[("a/x", "")]).await.unwrap();
     assert_eq!(documents[0].body, [2], "is-a-directory");
     let (documents, _, _) = reader("../etc/passwd", 1)

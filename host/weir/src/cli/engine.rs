@@ -16,6 +16,7 @@ use crate::open::blocking;
 use crate::plugins::Store;
 use crate::prepare::Host;
 use crate::progress::{Line, fetching};
+use crate::renders::Renders;
 use crate::turns::Turns;
 
 /// What renders need of this host.
@@ -33,8 +34,10 @@ pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
         compile_limits: CompileLimits::HOST,
     };
     let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let sandbox = Sandbox::new(config).map_err(|e| Error::stage("start", &e))?;
     Ok(Arc::new(Host {
-        sandbox: Sandbox::new(config).map_err(|e| Error::stage("start", &e))?,
+        renders: Renders::open(places, &sandbox)?,
+        sandbox,
         store: Store::open(places)?,
         externals: ExternalsHere::new(places.externals.clone(), &places.cache),
         limits: Limits::HOST,

@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
+use weir_core::digest::Digest;
 use weir_core::fault::{Fault, Retry};
-use weir_core::lock::{Lock, TargetFacts};
+use weir_core::grant::Limits;
+use weir_core::lock::{self, Lock, TargetFacts};
 use weir_core::manifest::{App, Manifest, PluginCall};
 use weir_core::name::PluginName;
 use weir_core::object::Object;
 use weir_core::render;
+use weir_core::reuse::{self, Made};
 use weir_core::scope;
 use weir_core::tree::{ReadSet, Snapshot, View};
 use weir_core::validate::{Finding, Level, admit};
@@ -19,7 +22,8 @@ use weir_sandbox::{Call, Document, Params, Plugin, Role};
 use super::{Host, Rendered};
 use crate::blame::Makers;
 use crate::error::Error;
-use crate::plugins;
+use crate::open::blocking;
+use crate::plugins::{self, Pinned};
 
 /// How much of an app's pipeline is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,12 +50,12 @@ pub(super) type Ready = BTreeMap<(PluginName, Role), Result<Arc<Plugin>, Error>>
 pub(super) async fn load_all(
     host: &Arc<Host>,
     snapshot: &Snapshot,
-    manifest: &Manifest,
-    lock: Option<&Lock>,
-    apps: &[App],
+    manifest: &Arc<Manifest>,
+    pinned: &Arc<Pinned>,
+    apps: &[&App],
     how: How,
 ) -> Result<Arc<Ready>, Error> {
-    let pinned = plugins::pin(manifest, lock, &host.store);
+    let pinned = pinned.clone();
     let mut wanted: BTreeSet<(PluginName, Role)> = BTreeSet::new();
     for app in apps {
         let calls = calls(app).take(how.calls());
@@ -84,10 +88,39 @@ pub(super) async fn load_all(
         .map_err(|e| Error::host("plugins", format!("loading plugins ended early: {e}")))
 }
 
-fn calls(app: &App) -> impl Iterator<Item = (Role, &PluginCall)> {
+pub(super) fn calls(app: &App) -> impl Iterator<Item = (Role, &PluginCall)> {
     std::iter::once((Role::Renderer, &app.render))
         .chain(app.transform.iter().map(|call| (Role::Transformer, call)))
         .chain(app.validate.iter().map(|call| (Role::Validator, call)))
+}
+
+/// What a render of an app is found again by; `None` where one of its plugins is not here, or its target's facts are not
+/// known: whoever renders it says so.
+pub(super) fn key(
+    host: &Host,
+    manifest: &Manifest,
+    here: &BTreeMap<PluginName, Digest>,
+    lock: Option<&Lock>,
+    app: &App,
+) -> Option<Digest> {
+    let facts = lock::facts_for(lock, &app.target).ok()?;
+    let made = calls(app).map(|(role, call)| {
+        Some(Made {
+            role: role.as_str(),
+            call,
+            digest: *here.get(&call.plugin)?,
+            limits: limits(host, manifest, call),
+        })
+    });
+    let made: Vec<Made<'_>> = made.collect::<Option<_>>()?;
+    let engine = host.renders.engine();
+    Some(reuse::key(engine, app, &facts, &made, host.output))
+}
+
+/// What one call may spend: the host's limits, narrowed by the manifest.
+fn limits(host: &Host, manifest: &Manifest, call: &PluginCall) -> Limits {
+    let spec = manifest.plugins.get(&call.plugin);
+    spec.map_or(host.limits, |spec| host.limits.narrowed(&spec.limits))
 }
 
 /// One app's way through its pipeline.
@@ -100,19 +133,29 @@ pub(super) struct Render<'a> {
 }
 
 impl Render<'_> {
-    /// What comes of it; nothing where only the renderer was called.
+    /// What comes of it, kept under its key; nothing where only the renderer was called.
     pub(super) async fn run(
         &self,
         snapshot: Snapshot,
         how: How,
+        key: Option<Digest>,
     ) -> Result<Option<Rendered>, Error> {
-        match how {
-            How::Whole => self.whole(snapshot).await.map(Some),
-            How::RendererOnly => self.documents(snapshot).await.map(|_| None),
+        if how == How::RendererOnly {
+            return self.documents(snapshot).await.map(|_| None);
         }
+        let (rendered, reads) = self.whole(snapshot).await?;
+        let Some(key) = key else {
+            return Ok(Some(rendered));
+        };
+        let renders = self.host.renders.clone();
+        let keep = move || {
+            renders.keep(key, &reads, &rendered.plugins, &rendered.validated);
+            Ok(rendered)
+        };
+        blocking("render", keep).await.map(Some)
     }
 
-    async fn whole(&self, snapshot: Snapshot) -> Result<Rendered, Error> {
+    async fn whole(&self, snapshot: Snapshot) -> Result<(Rendered, ReadSet), Error> {
         let mut micros = BTreeMap::new();
         let mut used = BTreeMap::new();
         let mut lap = Instant::now();
@@ -128,7 +171,7 @@ impl Render<'_> {
             app: self.app,
             digests: used.clone(),
         };
-        let objects = self.render(&makers, snapshot).await?;
+        let (objects, reads) = self.render(&makers, snapshot).await?;
         done("render");
         let objects = self.transform(&makers, objects).await?;
         done("transform");
@@ -136,11 +179,13 @@ impl Render<'_> {
         let validated =
             admit(objects, findings, self.host.output).map_err(|e| makers.refused(&e))?;
         done("validate");
-        Ok(Rendered {
+        let rendered = Rendered {
             validated,
             plugins: used,
+            reused: false,
             micros,
-        })
+        };
+        Ok((rendered, reads))
     }
 
     async fn documents(&self, snapshot: Snapshot) -> Result<(Vec<Document>, ReadSet), Error> {
@@ -156,7 +201,11 @@ impl Render<'_> {
         Ok((documents, read))
     }
 
-    async fn render(&self, makers: &Makers<'_>, snapshot: Snapshot) -> Result<Vec<Object>, Error> {
+    async fn render(
+        &self,
+        makers: &Makers<'_>,
+        snapshot: Snapshot,
+    ) -> Result<(Vec<Object>, ReadSet), Error> {
         let (documents, read) = self.documents(snapshot).await?;
         let documents: Vec<render::Document> = documents
             .into_iter()
@@ -165,7 +214,9 @@ impl Render<'_> {
                 body: d.body,
             })
             .collect();
-        render::parse(&documents, &Budget::HOST).map_err(|e| makers.rendered(&e, &read))
+        let objects = render::parse(&documents, &Budget::HOST);
+        let objects = objects.map_err(|e| makers.rendered(&e, &read))?;
+        Ok((objects, read))
     }
 
     async fn transform(
@@ -240,15 +291,10 @@ impl Render<'_> {
     }
 
     fn call<'c>(&'c self, call: &'c PluginCall) -> Call<'c> {
-        let narrowed = self
-            .manifest
-            .plugins
-            .get(&call.plugin)
-            .map(|spec| self.host.limits.narrowed(&spec.limits));
         Call {
             app: &self.app.name,
             plugin: &call.plugin,
-            limits: narrowed.unwrap_or(self.host.limits),
+            limits: limits(self.host, self.manifest, call),
             instant: u64::try_from(self.facts.instant.as_second()).unwrap_or(0),
             params: Params {
                 app: self.app.name.to_string(),

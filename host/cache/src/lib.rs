@@ -1,0 +1,429 @@
+//! A folder of files that can be made again: private, authenticated, bounded in size. Whatever is in doubt counts as absent.
+//!
+//! Entries have names that hold everything they depend on; the caller makes them. Each is written under a key of the
+//! folder's own and over its name, so that one from elsewhere, under another's name or damaged is told from one that this
+//! installation wrote. The least recently used go first when the folder is full.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+
+const MAC: usize = 32;
+const KEY: usize = 32;
+const KEY_FILE: &str = "key";
+const TEMPORARY: &str = ".tmp-";
+/// After this a temporary file is a leftover of a crash.
+const LEFTOVER: Duration = Duration::from_secs(3600);
+/// The largest entry that is read back, in bytes.
+const ENTRY: u64 = 2 << 30;
+/// This part of the cap may be written until the folder is looked through again for what is too much.
+const SLACK: u64 = 16;
+
+/// The folder cannot be used: why, and what to do.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{}: {why}", dir.display())]
+pub struct CacheError {
+    /// The folder.
+    pub dir: PathBuf,
+    /// Why.
+    pub why: String,
+}
+
+/// Whether an entry outlives a power cut. One that does not is found damaged, and made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// What takes long to make.
+    Yes,
+    /// What is made again in milliseconds.
+    No,
+}
+
+/// The folder and its key.
+pub struct Cache {
+    dir: PathBuf,
+    key: Key,
+    cap: u64,
+    suffix: &'static str,
+    durable: Durable,
+    /// Bytes written since the folder was last looked through.
+    written: AtomicU64,
+}
+
+/// The key of this installation. It cannot be printed.
+struct Key([u8; KEY]);
+
+/// What a look into the cache found.
+pub enum Looked {
+    /// Bytes that this installation wrote under this name.
+    Hit(Verified),
+    /// Nothing.
+    Miss,
+    /// Something that is not to be trusted, and why.
+    Doubtful(String),
+}
+
+/// Bytes whose authentication code was checked, in memory of our own: nobody changes them any more.
+pub struct Verified(Vec<u8>);
+
+impl Verified {
+    /// Bytes that this process has just made.
+    pub fn fresh(bytes: Vec<u8>) -> Verified {
+        let mut entry = vec![0; MAC];
+        entry.extend(bytes);
+        Verified(entry)
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.get(MAC..).unwrap_or_default()
+    }
+}
+
+impl Cache {
+    /// Opens or makes the folder and its key. Entries end in `suffix`, and have `cap` bytes together at most, but for a
+    /// little while of what was written last.
+    ///
+    /// # Errors
+    /// When the folder cannot be made, or others than this user may write there.
+    pub fn open(
+        dir: &Path,
+        cap: u64,
+        suffix: &'static str,
+        durable: Durable,
+    ) -> Result<Cache, CacheError> {
+        let fail = |e: io::Error| CacheError {
+            dir: dir.to_owned(),
+            why: e.to_string(),
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(fail)?;
+        let meta = fs::symlink_metadata(dir).map_err(fail)?;
+        let why = if !meta.is_dir() {
+            "it is not a directory"
+        } else if meta.uid() != rustix::process::geteuid().as_raw() {
+            "it belongs to somebody else, who could exchange what this host runs and applies; give it to this user or choose another --cache"
+        } else if meta.mode() & 0o077 != 0 {
+            "others have access to it and could exchange what this host runs and applies; set its mode to 0700"
+        } else {
+            let key = key(dir).map_err(fail)?;
+            let cache = Cache {
+                dir: dir.to_owned(),
+                key,
+                cap,
+                suffix,
+                durable,
+                written: AtomicU64::new(0),
+            };
+            cache.sweep();
+            return Ok(cache);
+        };
+        Err(CacheError {
+            dir: dir.to_owned(),
+            why: why.into(),
+        })
+    }
+
+    /// The entry of a name, which is some hex digits.
+    pub fn get(&self, name: &str) -> Looked {
+        let name = self.file(name);
+        let path = self.dir.join(&name);
+        let mut file = match open_private(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Looked::Miss,
+            Err(e) => return Looked::Doubtful(e.to_string()),
+        };
+        let mut entry = Vec::new();
+        if let Err(e) = (&mut file).take(ENTRY).read_to_end(&mut entry) {
+            return Looked::Doubtful(e.to_string());
+        }
+        let Some((mac, bytes)) = entry.split_at_checked(MAC) else {
+            return Looked::Doubtful("it is cut off".into());
+        };
+        if self.key.mac(&name, bytes).verify_slice(mac).is_err() {
+            return Looked::Doubtful(
+                "its authentication code does not fit: damaged, or not written here".into(),
+            );
+        }
+        // Only for the order in which entries are dropped; a failure costs nothing else.
+        let _ = file.set_modified(SystemTime::now());
+        Looked::Hit(Verified(entry))
+    }
+
+    /// Keeps an entry; then drops the least recently used ones over the cap.
+    ///
+    /// # Errors
+    /// The disk's. Nothing else than this entry is lost.
+    pub fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let name = self.file(name);
+        let mac = self.key.mac(&name, bytes).finalize().into_bytes();
+        let parts = [&mac[..], bytes];
+        write_private(&self.dir, &name, &parts, self.durable, |from, to| {
+            fs::rename(from, to)
+        })?;
+        let size = bytes.len() as u64;
+        let written = self.written.fetch_add(size, Ordering::Relaxed) + size;
+        if written < self.cap / SLACK {
+            return Ok(());
+        }
+        self.written.store(0, Ordering::Relaxed);
+        self.trim(&name)
+    }
+
+    fn file(&self, name: &str) -> String {
+        format!("{name}{}", self.suffix)
+    }
+
+    fn trim(&self, newest: &str) -> io::Result<()> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().ends_with(self.suffix.as_bytes()) {
+                let meta = entry.metadata()?;
+                // The newest is used right now, whatever the clock says.
+                entries.push((name == newest, meta.modified()?, meta.len(), entry.path()));
+            }
+        }
+        entries.sort();
+        let mut sum: u64 = entries.iter().map(|e| e.2).sum();
+        for (newest, _, len, path) in entries {
+            if sum <= self.cap || newest {
+                return Ok(());
+            }
+            fs::remove_file(path)?;
+            sum -= len;
+        }
+        Ok(())
+    }
+
+    /// Removes what a crash left behind. A failure here leaves a file too many and nothing else.
+    fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.dir) else {
+            return;
+        };
+        for entry in entries.flatten().filter(|e| {
+            e.file_name()
+                .as_encoded_bytes()
+                .starts_with(TEMPORARY.as_bytes())
+        }) {
+            let age = entry
+                .metadata()
+                .and_then(|m| m.modified())
+                .ok()
+                .and_then(|t| t.elapsed().ok());
+            if age.is_some_and(|age| age > LEFTOVER) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+impl Key {
+    /// Over the name too, so that an entry under another's name is foreign.
+    fn mac(&self, name: &str, bytes: &[u8]) -> Hmac<Sha256> {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes keys of any length");
+        mac.update(name.as_bytes());
+        mac.update(bytes);
+        mac
+    }
+}
+
+/// The key of this installation; a missing or doubtful one is replaced, which makes all entries foreign.
+fn key(dir: &Path) -> io::Result<Key> {
+    let path = dir.join(KEY_FILE);
+    for _ in 0..3 {
+        match read_key(&path) {
+            Ok(key) => return Ok(key),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => {
+                tracing::warn!(path = %path.display(), "the key of this cache is replaced: {e}");
+                fs::remove_file(&path)?;
+            }
+        }
+        let mut bytes = [0; KEY];
+        getrandom::fill(&mut bytes).map_err(|e| io::Error::other(e.to_string()))?;
+        // A link, not a rename: of two processes that start together one wins, and both read its key.
+        let link = |from: &Path, to: &Path| {
+            let linked = fs::hard_link(from, to);
+            fs::remove_file(from)?;
+            linked
+        };
+        match write_private(dir, KEY_FILE, &[&bytes], Durable::Yes, link) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
+    }
+    Err(io::Error::other(
+        "its key changes all the time; is another program writing there?",
+    ))
+}
+
+fn read_key(path: &Path) -> io::Result<Key> {
+    let mut bytes = Vec::new();
+    open_private(path)?
+        .take(KEY as u64 + 1)
+        .read_to_end(&mut bytes)?;
+    bytes
+        .try_into()
+        .map(Key)
+        .map_err(|_| io::Error::other("it has the wrong length"))
+}
+
+/// Opens a regular file that only this user can write or read; never through a link.
+fn open_private(path: &Path) -> io::Result<File> {
+    let no_follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+    let flags = i32::try_from(no_follow.bits()).map_err(io::Error::other)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file()
+        || meta.uid() != rustix::process::geteuid().as_raw()
+        || meta.mode() & 0o077 != 0
+    {
+        return Err(io::Error::other(
+            "it is not a regular file that only this user may touch",
+        ));
+    }
+    Ok(file)
+}
+
+/// Writes a file under a temporary name, then puts it in place.
+fn write_private(
+    dir: &Path,
+    name: &str,
+    parts: &[&[u8]],
+    durable: Durable,
+    place: impl Fn(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut unique = [0; 8];
+    getrandom::fill(&mut unique).map_err(|e| io::Error::other(e.to_string()))?;
+    let temporary = dir.join(format!("{TEMPORARY}{}", hex::encode(unique)));
+    let written = (|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        for part in parts {
+            file.write_all(part)?;
+        }
+        if durable == Durable::Yes {
+            file.sync_all()?;
+        }
+        place(&temporary, &dir.join(name))
+    })();
+    if written.is_err() {
+        // Gone already when it was linked; otherwise a leftover that the next start sweeps.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "abcd";
+
+    fn cache(dir: &Path, cap: u64) -> Cache {
+        Cache::open(dir, cap, ".x", Durable::No).unwrap()
+    }
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let place = tempfile::tempdir().unwrap();
+        let dir = place.path().join("cache");
+        (place, dir)
+    }
+
+    fn found(cache: &Cache, name: &str) -> Option<Vec<u8>> {
+        match cache.get(name) {
+            Looked::Hit(found) => Some(found.bytes().to_vec()),
+            Looked::Miss | Looked::Doubtful(_) => None,
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_found_by_its_name_and_by_no_other() {
+        let (_place, dir) = place();
+        let cache = cache(&dir, 1 << 20);
+        cache.put(NAME, b"bytes").unwrap();
+        assert_eq!(found(&cache, NAME).unwrap(), b"bytes");
+        assert!(matches!(cache.get("ef01"), Looked::Miss));
+        fs::copy(dir.join("abcd.x"), dir.join("ef01.x")).unwrap();
+        assert!(matches!(cache.get("ef01"), Looked::Doubtful(_)));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_found() {
+        let (_place, dir) = place();
+        let cache = cache(&dir, 1 << 20);
+        cache.put(NAME, b"some bytes").unwrap();
+        let whole = fs::read(dir.join("abcd.x")).unwrap();
+        for at in 0..whole.len() {
+            for bad in [flipped(&whole, at), whole[..at].to_vec()] {
+                fs::write(dir.join("abcd.x"), bad).unwrap();
+                assert!(matches!(cache.get(NAME), Looked::Doubtful(_)), "byte {at}");
+            }
+        }
+    }
+
+    fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
+        let mut bad = bytes.to_vec();
+        bad[at] ^= 1;
+        bad
+    }
+
+    #[test]
+    fn entries_of_another_key_are_foreign() {
+        let (_place, dir) = place();
+        cache(&dir, 1 << 20).put(NAME, b"bytes").unwrap();
+        fs::remove_file(dir.join(KEY_FILE)).unwrap();
+        assert!(matches!(
+            cache(&dir, 1 << 20).get(NAME),
+            Looked::Doubtful(_)
+        ));
+    }
+
+    #[test]
+    fn the_least_recently_used_go_first() {
+        let (_place, dir) = place();
+        let cache = cache(&dir, 500);
+        for (n, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            cache.put(name, &[0; 100]).unwrap();
+            let file = File::options()
+                .append(true)
+                .open(dir.join(format!("{name}.x")))
+                .unwrap();
+            let then = SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64);
+            file.set_modified(then).unwrap();
+        }
+        // Each is 132 bytes with its code, so one had to go already.
+        let there = |name| found(&cache, name).is_some();
+        assert_eq!(["a", "b", "c", "d"].map(there), [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_place, dir) = place();
+        cache(&dir, 1);
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o770)).unwrap();
+        let error = Cache::open(&dir, 1, ".x", Durable::No).err().unwrap();
+        assert!(
+            error.to_string().contains("set its mode to 0700"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! Renders that were made before, kept below the cache: found again by their key where all that was read holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_cache::{Cache, Durable, Looked};
+use weir_core::digest::Digest;
+use weir_core::name::PluginName;
+use weir_core::reuse::Kept;
+use weir_core::tree::{ReadSet, View};
+use weir_core::validate::{OutputLimits, Validated};
+use weir_sandbox::Sandbox;
+
+use crate::config::Places;
+use crate::error::Error;
+
+/// What all kept renders may take on the disk, in bytes.
+const CAP: u64 = 1 << 30;
+/// How many renders of one key are kept, each of another tree: the sides of a comparison, branches that are worked on.
+const SLOTS: u8 = 4;
+const SUFFIX: &str = ".render";
+
+/// The kept renders of this host.
+pub(crate) struct Renders {
+    files: Cache,
+    /// What each render depends on that is this host's own.
+    engine: Digest,
+}
+
+impl Renders {
+    /// Those below the cache.
+    pub(crate) fn open(places: &Places, sandbox: &Sandbox) -> Result<Arc<Renders>, Error> {
+        let dir = places.cache.join("renders");
+        let files = Cache::open(&dir, CAP, SUFFIX, Durable::No).map_err(|e| {
+            Error::host(
+                "start",
+                format!("the cache for renders cannot be used: {e}"),
+            )
+        })?;
+        let engine = engine(sandbox)
+            .map_err(|e| Error::host("start", format!("this binary's own file: {e}")))?;
+        Ok(Arc::new(Renders { files, engine }))
+    }
+
+    /// What each render depends on that is this host's own.
+    pub(crate) fn engine(&self) -> Digest {
+        self.engine
+    }
+
+    /// The render of a key that would come out the same in this view. What is damaged or of another form is none.
+    pub(crate) fn find(
+        &self,
+        key: Digest,
+        view: &View,
+        limits: OutputLimits,
+    ) -> Option<(Validated, BTreeMap<PluginName, Digest>)> {
+        (0..SLOTS).find_map(|slot| {
+            let entry = match self.files.get(&name(key, slot)) {
+                Looked::Hit(entry) => entry,
+                Looked::Miss => return None,
+                Looked::Doubtful(why) => {
+                    tracing::warn!("a kept render is not used and is made again: {why}");
+                    return None;
+                }
+            };
+            let (kept, objects) = Kept::read(entry.bytes())?;
+            if !kept.holds(view) {
+                return None;
+            }
+            let plugins = kept.plugins.clone();
+            Some((kept.admit(objects, limits)?, plugins))
+        })
+    }
+
+    /// Keeps a render. That it cannot be kept stops nothing.
+    pub(crate) fn keep(
+        &self,
+        key: Digest,
+        reads: &ReadSet,
+        plugins: &BTreeMap<PluginName, Digest>,
+        validated: &Validated,
+    ) {
+        let Some(entry) = Kept::entry(reads, plugins, validated) else {
+            return;
+        };
+        let is_free = |slot: &u8| !matches!(self.files.get(&name(key, *slot)), Looked::Hit(_));
+        let chance = reads.digest().as_bytes()[0] % SLOTS;
+        let slot = (0..SLOTS).find(is_free).unwrap_or(chance);
+        if let Err(e) = self.files.put(&name(key, slot), &entry) {
+            tracing::warn!("a render could not be kept: {e}");
+        }
+    }
+}
+
+fn name(key: Digest, slot: u8) -> String {
+    let mut name = Digest::builder();
+    name.part(key.as_bytes()).part(&[slot]);
+    name.finish().hex()
+}
+
+/// The engine, and the program around it: another build may make other bytes of the same.
+fn engine(sandbox: &Sandbox) -> std::io::Result<Digest> {
+    let program = std::fs::metadata(std::env::current_exe()?)?;
+    let since = program.modified()?.duration_since(std::time::UNIX_EPOCH);
+    let mut engine = Digest::builder();
+    engine
+        .part(sandbox.identity().as_bytes())
+        .part(env!("CARGO_PKG_VERSION").as_bytes())
+        .part(&program.len().to_be_bytes())
+        .part(&since.unwrap_or_default().as_nanos().to_be_bytes());
+    Ok(engine.finish())
+}
