@@ -218,3 +218,30 @@ fn a_namespace_goes_from_a_cluster_only_with_a_persons_yes() {
     })
     .unwrap();
 }
+
+#[test]
+fn a_very_large_object_is_applied_put_back_and_pruned_like_any_other() {
+    let mut scene = scene();
+    // etcd takes a little over 1.5 MiB in one request, with all that the server adds.
+    let large = |letter: &str| map("large", &letter.repeat(1_400_000));
+    let length = |scene: &Scene<'_>| value(scene, "large").as_str().map(str::len);
+    scene.push("web/large.yaml", &large("x")).unwrap();
+    scene.synced().unwrap();
+    assert_eq!(length(&scene), Some(1_400_000));
+    scene.set_by_hand("large", "small").unwrap();
+    scene.synced().unwrap();
+    assert_eq!(length(&scene), Some(1_400_000));
+    scene.push("web/large.yaml", &large("y")).unwrap();
+    scene.synced().unwrap();
+    assert!(value(&scene, "large").as_str().unwrap().starts_with('y'));
+    scene.repo.remove("web/large.yaml").unwrap();
+    scene.push("web/c.yaml", &map("c", "one")).unwrap();
+    let said = scene.synced().unwrap();
+    assert!(said.contains("1 pruned"), "{said}");
+    // What no API server takes is said before anything is sent.
+    scene
+        .push("web/large.yaml", &map("large", &"x".repeat(1_600_000)))
+        .unwrap();
+    let refused = scene.sync(&[]).unwrap().code(1).unwrap().stderr;
+    assert!(refused.contains("limit: object bytes"), "{refused}");
+}
