@@ -141,7 +141,9 @@ impl Cache {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Looked::Miss,
             Err(e) => return Looked::Doubtful(e.to_string()),
         };
-        let mut entry = Vec::new();
+        // Room for all of it at once: an entry may have tens of megabytes, which would be copied as they grow.
+        let size = file.metadata().map_or(0, |meta| meta.len().min(ENTRY));
+        let mut entry = Vec::with_capacity(usize::try_from(size).map_or(0, |size| size + 1));
         if let Err(e) = (&mut file).take(ENTRY).read_to_end(&mut entry) {
             return Looked::Doubtful(e.to_string());
         }

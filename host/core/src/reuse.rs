@@ -24,7 +24,7 @@ const FORMAT: &[u8] = b"weir-render-1";
 
 /// One call of a pipeline, as far as its outcome depends on it.
 #[derive(Debug, Clone, Copy)]
-pub struct Made<'a> {
+pub struct Called<'a> {
     /// Its role's name.
     pub role: &'static str,
     /// Which plugin, and what it is told.
@@ -43,7 +43,7 @@ pub fn key(
     engine: Digest,
     app: &App,
     facts: &TargetFacts,
-    calls: &[Made<'_>],
+    calls: &[Called<'_>],
     output: OutputLimits,
 ) -> Digest {
     let mut key = Digest::builder();

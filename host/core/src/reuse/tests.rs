@@ -53,7 +53,7 @@ fn given() -> Given {
 }
 
 fn key_of(given: &Given) -> Digest {
-    let made = Made {
+    let made = Called {
         role: given.role,
         call: &given.app.render,
         digest: given.plugin,

@@ -12,7 +12,7 @@ use weir_core::manifest::{App, Manifest, PluginCall};
 use weir_core::name::PluginName;
 use weir_core::object::Object;
 use weir_core::render;
-use weir_core::reuse::{self, Made};
+use weir_core::reuse::{self, Called};
 use weir_core::scope;
 use weir_core::tree::{ReadSet, Snapshot, View};
 use weir_core::validate::{Finding, Level, admit};
@@ -105,14 +105,14 @@ pub(super) fn key(
 ) -> Option<Digest> {
     let facts = lock::facts_for(lock, &app.target).ok()?;
     let made = calls(app).map(|(role, call)| {
-        Some(Made {
+        Some(Called {
             role: role.as_str(),
             call,
             digest: *here.get(&call.plugin)?,
             limits: limits(host, manifest, call),
         })
     });
-    let made: Vec<Made<'_>> = made.collect::<Option<_>>()?;
+    let made: Vec<Called<'_>> = made.collect::<Option<_>>()?;
     let engine = host.renders.engine();
     Some(reuse::key(engine, app, &facts, &made, host.output))
 }
