@@ -121,7 +121,8 @@ impl Cache {
                 cap,
                 suffix,
                 durable,
-                written: AtomicU64::new(0),
+                // The first write of a process looks through the folder: most processes write little.
+                written: AtomicU64::new(cap / SLACK),
             };
             cache.sweep();
             return Ok(cache);
@@ -180,6 +181,11 @@ impl Cache {
         self.trim(&name)
     }
 
+    /// Drops an entry that is of no use. One that is gone already is as good.
+    pub fn drop_entry(&self, name: &str) {
+        let _ = fs::remove_file(self.dir.join(self.file(name)));
+    }
+
     fn file(&self, name: &str) -> String {
         format!("{name}{}", self.suffix)
     }
@@ -190,7 +196,11 @@ impl Cache {
             let entry = entry?;
             let name = entry.file_name();
             if name.as_encoded_bytes().ends_with(self.suffix.as_bytes()) {
-                let meta = entry.metadata()?;
+                let meta = match entry.metadata() {
+                    // Another process was quicker.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                    meta => meta?,
+                };
                 // The newest is used right now, whatever the clock says.
                 entries.push((name == newest, meta.modified()?, meta.len(), entry.path()));
             }
@@ -201,8 +211,10 @@ impl Cache {
             if sum <= self.cap || newest {
                 return Ok(());
             }
-            fs::remove_file(path)?;
-            sum -= len;
+            match fs::remove_file(path) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => sum -= len,
+            }
         }
         Ok(())
     }

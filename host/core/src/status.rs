@@ -140,7 +140,7 @@ impl Status {
                     message: why.clone(),
                 });
             }
-            (Some(app), Event::Decided(decision)) => self.app(app).fold_decision(decision),
+            (Some(app), Event::Decided(decision)) => self.app(app).fold_decision(at, decision),
             (None, _) => {}
         }
     }
@@ -221,18 +221,22 @@ impl AppStatus {
         }
     }
 
-    fn fold_decision(&mut self, decision: &Decision) {
+    fn fold_decision(&mut self, at: i64, decision: &Decision) {
         match &decision.choice {
             Choice::Approved(approval) => {
                 self.approval = Some(approval.clone());
                 self.hold = None;
             }
             Choice::Adopted(adoption) => self.adoption = Some(adoption.clone()),
-            Choice::Recovered(recovery) => self.fold_recovery(recovery),
+            Choice::Recovered(recovery) => self.fold_recovery(at, recovery),
         }
     }
 
-    fn fold_recovery(&mut self, recovery: &Recovery) {
+    fn fold_recovery(&mut self, at: i64, recovery: &Recovery) {
+        // Of an app that is new to the ledger nothing else is known.
+        if self.since == 0 {
+            self.since = at;
+        }
         self.target.get_or_insert_with(|| recovery.target.clone());
         for (id, mark) in &recovery.objects {
             if self.inventory.get(id).is_none() {

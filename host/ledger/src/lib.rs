@@ -75,7 +75,7 @@ impl LedgerLimits {
 }
 
 /// A ledger's own name: 128 random bits in hex. Objects in a cluster carry it to say whose they are.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct LedgerId(String);
 

@@ -41,9 +41,11 @@ pub(crate) type Estates = BTreeMap<Owning, Vec<(ResourceId, Mark)>>;
 #[derive(Default)]
 pub(crate) struct Found {
     /// By the ledger that they name.
-    pub(crate) ledgers: BTreeMap<String, Estates>,
-    /// Objects of repositories that nothing here binds to the cluster.
-    pub(crate) unbound: BTreeMap<RepositoryName, usize>,
+    pub(crate) ledgers: BTreeMap<LedgerId, Estates>,
+    /// Objects of a ledger's repositories that nothing here binds to the cluster.
+    pub(crate) unbound: BTreeMap<(LedgerId, RepositoryName), usize>,
+    /// Apps of which is not clear what the manifest calls their target, and what it may be.
+    unclear: BTreeMap<(RepositoryName, AppName), BTreeSet<TargetName>>,
     /// Kinds that could not be looked at, with why.
     pub(crate) unread: Vec<(String, String)>,
     /// How many objects were looked at.
@@ -97,37 +99,95 @@ impl Found {
         let at = |(kind, why)| (format!("{}: {kind}", search.place), why);
         self.unread.extend(survey.unread.into_iter().map(at));
         for Proof { claim, id, mark } in survey.proofs {
-            let Some(target) = search.target_of(&claim.repository, &claim.app) else {
-                *self.unbound.entry(claim.repository).or_default() += 1;
+            // Anybody may write an annotation: what no ledger is called says nothing.
+            let Ok(ledger) = claim.ledger.parse::<LedgerId>() else {
                 continue;
             };
-            let owning = Owning {
-                repository: claim.repository,
-                app: claim.app,
-                target: target.clone(),
+            let (repository, app) = (claim.repository, claim.app);
+            let names = search.targets_of(&repository, &app);
+            let Some(target) = names.first() else {
+                *self.unbound.entry((ledger, repository)).or_default() += 1;
+                continue;
             };
-            let estates = self.ledgers.entry(claim.ledger).or_default();
+            let target = TargetName::clone(target);
+            if names.len() > 1 {
+                let unclear = self.unclear.entry((repository.clone(), app.clone()));
+                unclear.or_default().extend(names.into_iter().cloned());
+            }
+            let owning = Owning {
+                repository,
+                app,
+                target,
+            };
+            let estates = self.ledgers.entry(ledger).or_default();
             estates.entry(owning).or_default().push((id, mark));
         }
+    }
+
+    /// Leaves only what is one repository's.
+    pub(crate) fn only(&mut self, repository: &RepositoryName) {
+        for estates in self.ledgers.values_mut() {
+            estates.retain(|owning, _| owning.repository == *repository);
+        }
+        self.ledgers.retain(|_, estates| !estates.is_empty());
+        self.unbound.retain(|(_, name), _| name == repository);
+        self.unclear.retain(|(name, _), _| name == repository);
+    }
+
+    /// An app of a ledger of which is not clear where it lands: it would be held, or lose what is in the other place.
+    ///
+    /// # Errors
+    /// Which, for a person.
+    pub(crate) fn clear(&self, ledger: &LedgerId) -> Result<(), String> {
+        let mut targets = self.unclear.clone();
+        let estates = self.ledgers.get(ledger).into_iter();
+        for owning in estates.flat_map(BTreeMap::keys) {
+            let key = (owning.repository.clone(), owning.app.clone());
+            targets
+                .entry(key)
+                .or_default()
+                .insert(owning.target.clone());
+        }
+        let unclear = targets.into_iter().find(|(_, names)| names.len() > 1);
+        let Some(((repository, app), names)) = unclear else {
+            return Ok(());
+        };
+        let names: Vec<&str> = names.iter().map(TargetName::as_str).collect();
+        Err(format!(
+            "app {app} of repository {repository} may land in {}: give only the name that its manifest uses (--target NAME=PLACE), and one repository at a time (--repository)",
+            names.join(" or ")
+        ))
     }
 }
 
 impl Search {
-    /// What an app's target is called here: of several names for one place the one that is part of the app's name, as
-    /// with `targets` of a manifest, or else the first.
-    fn target_of(&self, repository: &RepositoryName, app: &AppName) -> Option<&TargetName> {
+    /// What an app's target may be called here: of several names for one place the one that is part of the app's name, as
+    /// with `targets` of a manifest, or else all.
+    fn targets_of(&self, repository: &RepositoryName, app: &AppName) -> Vec<&TargetName> {
         let of = |by: &Option<RepositoryName>| by.as_ref().is_none_or(|by| by == repository);
         let names = self.names.iter().filter(|(by, _)| of(by));
         let names: Vec<&TargetName> = names.map(|(_, name)| name).collect();
         let after = app.as_str().rsplit_once('.').map(|(_, target)| target);
-        let named = names.iter().find(|name| Some(name.as_str()) == after);
-        named.or(names.first()).copied()
+        match names.iter().find(|name| Some(name.as_str()) == after) {
+            Some(named) => vec![named],
+            None => names,
+        }
     }
 }
 
-/// What no app of the repository holds by its records.
-pub(crate) fn lost(status: &Status, objects: &[(ResourceId, Mark)]) -> Vec<(ResourceId, Mark)> {
-    let holds = |id| status.apps.values().any(|a| a.inventory.get(id).is_some());
+/// What nobody holds there by the repository's records: one identity in two targets is two objects.
+pub(crate) fn lost(
+    status: &Status,
+    owning: &Owning,
+    objects: &[(ResourceId, Mark)],
+) -> Vec<(ResourceId, Mark)> {
+    let here = |app: &AppName, target: Option<&TargetName>| {
+        *app == owning.app || target.is_none_or(|target| *target == owning.target)
+    };
+    let holds = |id| {
+        let mut apps = status.apps.iter();
+        apps.any(|(name, app)| here(name, app.target.as_ref()) && app.inventory.get(id).is_some())
+    };
     let lost = objects.iter().filter(|(id, _)| !holds(id));
     lost.cloned().collect()
 }
@@ -152,7 +212,7 @@ pub(crate) async fn keep(
                 other.insert(opened)
             }
         };
-        let objects = journal.status(|status| lost(status, objects));
+        let objects = journal.status(|status| lost(status, owning, objects));
         if objects.is_empty() {
             continue;
         }
@@ -191,15 +251,15 @@ pub(crate) fn which(
     if let Some(named) = named {
         return Ok(Some(named.clone()));
     }
-    let carried: Vec<&String> = found.ledgers.keys().collect();
+    let carried: Vec<&LedgerId> = found.ledgers.keys().collect();
     match (here, &carried[..]) {
         (_, []) => Ok(None),
-        (Some(here), all) if all.iter().any(|id| *id == here.as_str()) => Ok(Some(here.clone())),
+        (Some(here), all) if all.contains(&here) => Ok(Some(here.clone())),
         (Some(here), all) => Err(format!(
             "this host's ledger is {here}, and no object carries that; they carry {}. To take over one of these, move this host's ledger away, or give another --state",
             listed(found, all)
         )),
-        (None, [one]) => Ok(Some(one.parse().map_err(|e| format!("{one}: {e}"))?)),
+        (None, [one]) => Ok(Some(LedgerId::clone(one))),
         (None, all) => Err(format!(
             "objects carry the names of {} ledgers: {}. Say which was lost with --ledger ID",
             all.len(),
@@ -208,8 +268,8 @@ pub(crate) fn which(
     }
 }
 
-fn listed(found: &Found, ids: &[&String]) -> String {
-    let one = |id: &&String| {
+fn listed(found: &Found, ids: &[&LedgerId]) -> String {
+    let one = |id: &&LedgerId| {
         let estates = found.ledgers.get(*id);
         let repositories: BTreeSet<&str> = estates
             .into_iter()
@@ -274,17 +334,24 @@ mod tests {
     }
 
     #[test]
-    fn an_apps_target_is_the_name_that_it_carries_or_the_first_of_its_repository() {
+    fn an_apps_target_is_the_name_that_it_carries_or_the_one_of_its_repository() {
         let proofs = || {
             ["web", "web.eu", "web.us"]
                 .map(|app| proof(A, "shop", app, app))
                 .to_vec()
         };
-        let both = found(&[(None, "default"), (None, "eu")], proofs());
-        assert_eq!(
-            targets(&both),
-            ["shop web default", "shop web.eu eu", "shop web.us default"]
+        let (a, both) = (
+            A.parse().unwrap(),
+            found(&[(None, "default"), (None, "eu")], proofs()),
         );
+        let unclear = both.clear(&a).unwrap_err();
+        assert!(
+            unclear.contains("app web of repository shop may land in default or eu"),
+            "{unclear}"
+        );
+        let named = found(&[(None, "us"), (None, "eu")], proofs()[1..].to_vec());
+        assert_eq!(targets(&named), ["shop web.eu eu", "shop web.us us"]);
+        assert_eq!(named.clear(&a), Ok(()));
         let by = found(&[(Some("blog"), "default"), (Some("shop"), "us")], proofs());
         assert_eq!(
             targets(&by),
@@ -292,7 +359,67 @@ mod tests {
         );
         let none = found(&[(Some("blog"), "default")], proofs());
         assert!(none.ledgers.is_empty());
+        // In two clusters at once, and its name says nothing of it.
+        let mut twice = found(&[(None, "default")], proofs());
+        let again = found(&[(None, "eu")], proofs());
+        for (owning, objects) in again.ledgers.into_values().flatten() {
+            twice
+                .ledgers
+                .entry(a.clone())
+                .or_default()
+                .insert(owning, objects);
+        }
+        assert!(twice.clear(&a).unwrap_err().contains("app web of"));
         assert_eq!(none.unbound.values().sum::<usize>(), 3);
+    }
+
+    #[test]
+    fn one_identity_in_two_targets_is_lost_twice_and_found_twice() {
+        let owning = |app: &str, target: &str| Owning {
+            repository: "shop".parse().unwrap(),
+            app: app.parse().unwrap(),
+            target: target.parse().unwrap(),
+        };
+        let Proof { id, mark, .. } = proof(A, "shop", "web.eu", "a");
+        let objects = vec![(id, mark)];
+        let (eu, us) = (owning("web.eu", "eu"), owning("web.us", "us"));
+        let mut status = Status::default();
+        let mut record = |owning: &Owning| {
+            let choice = Choice::Recovered(Recovery {
+                target: owning.target.clone(),
+                objects: lost(&status, owning, &objects),
+            });
+            let decision = Decision {
+                choice,
+                by: "ada".to_owned(),
+                why: None,
+            };
+            let record = Record {
+                app: Some(owning.app.clone()),
+                event: Event::Decided(decision),
+            };
+            status.fold(7, &record);
+            assert!(lost(&status, owning, &objects).is_empty(), "{owning:?}");
+        };
+        record(&eu);
+        record(&us);
+        for owning in [&eu, &us] {
+            let app = status.apps.get(&owning.app).unwrap();
+            assert_eq!((app.inventory.len(), app.since), (1, 7), "{owning:?}");
+            assert_eq!(app.target.as_ref(), Some(&owning.target));
+        }
+        // Another app of the same place has it: it moved there.
+        assert!(lost(&status, &owning("other", "eu"), &objects).is_empty());
+        assert_eq!(lost(&status, &owning("other", "de"), &objects).len(), 1);
+    }
+
+    #[test]
+    fn what_no_ledger_is_called_says_nothing() {
+        let odd = found(
+            &[(None, "default")],
+            vec![proof("x", "r", "a", "a"), proof(A, "shop", "web", "b")],
+        );
+        assert_eq!(which(&odd, None, None), Ok(Some(A.parse().unwrap())));
     }
 
     #[test]

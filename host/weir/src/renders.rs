@@ -1,6 +1,7 @@
 //! Renders that were made before, kept below the cache: found again by their key where all that was read holds.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
 use weir_cache::{Cache, Durable, Looked};
@@ -22,7 +23,8 @@ const SUFFIX: &str = ".render";
 
 /// The kept renders of this host.
 pub(crate) struct Renders {
-    files: Cache,
+    /// `None` where the folder cannot be used: then everything is made.
+    files: Option<Cache>,
     /// What each render depends on that is this host's own.
     engine: Digest,
 }
@@ -31,12 +33,11 @@ impl Renders {
     /// Those below the cache.
     pub(crate) fn open(places: &Places, sandbox: &Sandbox) -> Result<Arc<Renders>, Error> {
         let dir = places.cache.join("renders");
-        let files = Cache::open(&dir, CAP, SUFFIX, Durable::No).map_err(|e| {
-            Error::host(
-                "start",
-                format!("the cache for renders cannot be used: {e}"),
-            )
-        })?;
+        let files = Cache::open(&dir, CAP, SUFFIX, Durable::No);
+        let files = files.map_err(|e| {
+            tracing::warn!("the cache for renders is not used, and each app is rendered anew: {e}");
+        });
+        let files = files.ok();
         let engine = engine(sandbox)
             .map_err(|e| Error::host("start", format!("this binary's own file: {e}")))?;
         Ok(Arc::new(Renders { files, engine }))
@@ -54,12 +55,15 @@ impl Renders {
         view: &View,
         limits: OutputLimits,
     ) -> Option<(Validated, BTreeMap<PluginName, Digest>)> {
+        let files = self.files.as_ref()?;
         (0..SLOTS).find_map(|slot| {
-            let entry = match self.files.get(&name(key, slot)) {
+            let name = name(key, slot);
+            let entry = match files.get(&name) {
                 Looked::Hit(entry) => entry,
                 Looked::Miss => return None,
                 Looked::Doubtful(why) => {
                     tracing::warn!("a kept render is not used and is made again: {why}");
+                    files.drop_entry(&name);
                     return None;
                 }
             };
@@ -80,13 +84,14 @@ impl Renders {
         plugins: &BTreeMap<PluginName, Digest>,
         validated: &Validated,
     ) {
-        let Some(entry) = Kept::entry(reads, plugins, validated) else {
+        let (Some(files), Some(entry)) = (&self.files, Kept::entry(reads, plugins, validated))
+        else {
             return;
         };
-        let is_free = |slot: &u8| !matches!(self.files.get(&name(key, *slot)), Looked::Hit(_));
+        let is_free = |slot: &u8| !matches!(files.get(&name(key, *slot)), Looked::Hit(_));
         let chance = reads.digest().as_bytes()[0] % SLOTS;
         let slot = (0..SLOTS).find(is_free).unwrap_or(chance);
-        if let Err(e) = self.files.put(&name(key, slot), &entry) {
+        if let Err(e) = files.put(&name(key, slot), &entry) {
             tracing::warn!("a render could not be kept: {e}");
         }
     }
@@ -107,6 +112,10 @@ fn engine(sandbox: &Sandbox) -> std::io::Result<Digest> {
         .part(sandbox.identity().as_bytes())
         .part(env!("CARGO_PKG_VERSION").as_bytes())
         .part(&program.len().to_be_bytes())
-        .part(&since.unwrap_or_default().as_nanos().to_be_bytes());
+        .part(&since.unwrap_or_default().as_nanos().to_be_bytes())
+        // A package may say when a file was made as it likes, but not when it was put here.
+        .part(&program.ctime().to_be_bytes())
+        .part(&program.ctime_nsec().to_be_bytes())
+        .part(&program.ino().to_be_bytes());
     Ok(engine.finish())
 }

@@ -120,7 +120,10 @@ impl KubeTarget {
         }
         let ids: BTreeSet<&ResourceId> = wanted.iter().map(Object::id).collect();
         let held = held.into_iter().flatten();
-        let left: BTreeSet<ResourceId> = held.filter(|id| !ids.contains(id)).cloned().collect();
+        let mut left: BTreeSet<ResourceId> = held.filter(|id| !ids.contains(id)).cloned().collect();
+        // What is wanted under another name is not pruned.
+        let doubles = self.kinds().await?.doubles(ids.into_iter(), left.iter());
+        left.retain(|id| !doubles.contains_key(id));
         for (object, live) in self.observe(claim, &[], &left).await? {
             if let Some(compared) = pruned(object, &live) {
                 out.insert(compared.object.clone(), compared);

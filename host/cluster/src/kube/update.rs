@@ -154,8 +154,9 @@ pub(super) fn yields(
     any
 }
 
-/// How a write ended, by what it left behind. An apply that changed nothing leaves our entry, and so the mark, as it
-/// was. `former` are the fields that were ours before, of a heal.
+/// How a write ended, by what it left behind. An apply that changed nothing leaves the object's version as it was. Our
+/// entry, and so the mark, tells whole seconds apart only: it says that a heal put nothing back, and nothing of an update
+/// in the second of the write before. `former` are the fields that were ours before, of a heal.
 fn ended(
     object: &Object,
     before: &Seen,
@@ -164,7 +165,9 @@ fn ended(
     answer: &PartialObjectMeta<DynamicObject>,
 ) -> Ended {
     let written = written(object, answer);
-    if written.mark == before.mark {
+    let version = answer.metadata.resource_version.as_deref();
+    let is_same = version == Some(before.version.0.as_str());
+    if is_same || (former.is_some() && written.mark == before.mark) {
         return Ended::Confirmed(written);
     }
     let Some(former) = former else {

@@ -68,12 +68,16 @@ pub(super) async fn recover(
     let here = here(&places).await?;
     let id = here.as_ref().map(Reader::id);
     let ledger = recover::which(&found, id, args.ledger.as_ref()).map_err(Error::Usage)?;
-    let all = ledger
-        .as_ref()
-        .and_then(|id| found.ledgers.get(id.as_str()));
+    let all = ledger.as_ref().and_then(|id| found.ledgers.get(id));
     let (Some(ledger), Some(all)) = (&ledger, all) else {
-        return output::print(&nothing(&found, ledger.as_ref()));
+        return match format {
+            Format::Text => output::print(&nothing(&found, ledger.as_ref(), args)),
+            format => {
+                output::print_value(format, &serde_json::json!({ "ledger": ledger, "apps": [] }))
+            }
+        };
     };
+    found.clear(ledger).map_err(Error::Usage)?;
     let lost = missing(here.as_ref(), all).await?;
     match format {
         Format::Text => output::print(&text(ledger, &found, all, &lost))?,
@@ -84,7 +88,7 @@ pub(super) async fn recover(
         output::complain("nothing to recover: this host's ledger holds all that carries its name");
         return Ok(Done::Well);
     }
-    let question = "Take them into a ledger of this id? Only where the lost one is gone and no other host runs on it: both would write";
+    let question = "Take them into a ledger of this id? Only where the lost one is gone and no other host runs on it: both would write. A hook whose object is gone runs again";
     if !args.yes && !decide::confirmed(question, "--yes")? {
         output::complain("nothing was changed");
         return Ok(Done::Held);
@@ -124,10 +128,7 @@ async fn look(args: &RecoverArgs, places: &Places) -> Result<Found, Error> {
         ));
     }
     if let Some(only) = &args.repository {
-        for estates in found.ledgers.values_mut() {
-            estates.retain(|owning, _| owning.repository == *only);
-        }
-        found.ledgers.retain(|_, estates| !estates.is_empty());
+        found.only(only);
     }
     Ok(found)
 }
@@ -185,7 +186,7 @@ async fn missing(here: Option<&Reader>, all: &Estates) -> Result<Estates, Error>
         }
         let lost = known
             .get(name)
-            .map_or_else(Vec::new, |status| recover::lost(status, objects));
+            .map_or_else(Vec::new, |status| recover::lost(status, owning, objects));
         if !lost.is_empty() {
             out.insert(owning.clone(), lost);
         }
@@ -193,23 +194,27 @@ async fn missing(here: Option<&Reader>, all: &Estates) -> Result<Estates, Error>
     Ok(out)
 }
 
-fn nothing(found: &Found, ledger: Option<&LedgerId>) -> String {
+fn nothing(found: &Found, ledger: Option<&LedgerId>, args: &RecoverArgs) -> String {
     let whose = ledger.map_or_else(|| "a ledger".to_owned(), |id| format!("ledger {id}"));
+    let only = args.repository.as_ref();
+    let only = only.map_or_else(String::new, |name| format!(" and of repository {name}"));
     format!(
-        "none of the {} objects that were looked at carries the name of {whose}{}\n",
+        "none of the {} objects that were looked at carries the name of {whose}{only}{}\n",
         found.looked,
-        unbound(found)
+        unbound(found, ledger)
     )
 }
 
-fn unbound(found: &Found) -> String {
-    if found.unbound.is_empty() {
+/// What is left alone, of this ledger or of whichever.
+fn unbound(found: &Found, ledger: Option<&LedgerId>) -> String {
+    let each = found.unbound.iter();
+    let each = each.filter(|((of, _), _)| ledger.is_none_or(|ledger| of == ledger));
+    let each: Vec<String> = each
+        .map(|((_, name), count)| format!("{name} ({count})"))
+        .collect();
+    if each.is_empty() {
         return String::new();
     }
-    let each = found.unbound.iter();
-    let each: Vec<String> = each
-        .map(|(name, count)| format!("{name} ({count})"))
-        .collect();
     format!(
         "; of repositories that the file does not bind there: {}",
         each.join(", ")
@@ -239,7 +244,7 @@ fn text(ledger: &LedgerId, found: &Found, all: &Estates, lost: &Estates) -> Stri
         "ledger {ledger}: {} of the {} objects that were looked at carry its name{}\n{}",
         all.values().map(Vec::len).sum::<usize>(),
         found.looked,
-        unbound(found),
+        unbound(found, Some(ledger)),
         table(&heading, &rows)
     )
 }
