@@ -46,7 +46,9 @@ impl Scene {
             let (before, _) = line.split_once(" apps were rendered before")?;
             before.rsplit(' ').nth(2)?.rsplit('"').next()?.parse().ok()
         });
-        (ran.stdout, of.unwrap_or_else(|| panic!("{}", ran.stderr)))
+        let stderr = &ran.stderr;
+        assert!(of.is_some(), "{stderr}");
+        (ran.stdout, of.unwrap())
     }
 
     /// The files of kept renders.

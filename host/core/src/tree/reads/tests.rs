@@ -97,7 +97,7 @@ fn told(mut view: View, seed: u64) -> (Vec<String>, ReadSet) {
             .map(|b| NAMES[usize::from(b % 4)])
             .collect();
         let path = parts.join("/");
-        heard.push(if chance[10] % 2 == 0 {
+        heard.push(if chance[10].is_multiple_of(2) {
             format!("{:?}", view.read(&path))
         } else {
             format!("{:?}", view.entries(&path))
