@@ -69,7 +69,7 @@ const WALL_TIME: [&str; 3] = [
     // When a lock was made, for people.
     "host/weir/src/cli/lock.rs",
     // When a compiled plugin was last used, for the order in which they go.
-    "host/sandbox/src/cache.rs",
+    "host/cache/src/lib.rs",
 ];
 
 #[test]
