@@ -141,9 +141,7 @@ impl Kinds {
             ..id.clone()
         })
     }
-}
 
-impl Kinds {
     /// Identities that stand for one object here, and the other one of each: the one that is wanted, where one is.
     pub(super) fn doubles<'i>(
         &self,
