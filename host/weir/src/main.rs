@@ -13,6 +13,7 @@ mod journal;
 mod landing;
 mod logs;
 mod open;
+mod pins;
 mod plugins;
 mod prepare;
 mod progress;
