@@ -264,6 +264,39 @@ fn what_was_half_applied_can_be_left_behind() {
 }
 
 #[test]
+fn killed_at_any_step_a_rollback_is_finished_by_the_next_run_and_a_resume_too() {
+    let mut scene = Scene::new();
+    for step in [
+        "prepared",
+        "before-stake",
+        "after-stake",
+        "after-write",
+        "applied",
+        "after-record",
+    ] {
+        for (words, value, code) in [
+            (["rollback", "web", "--to", "previous"].as_slice(), "two", 4),
+            (&["resume", "web"], "bad", 0),
+        ] {
+            let words = words.iter().chain(&["--yes"]);
+            scene.weir.run(words).unwrap().code(0).unwrap();
+            scene.weir.variable("FAILPOINTS", format!("{step}=return"));
+            let killed = scene.sync();
+            assert_eq!(killed.code, None, "{step}: {}", killed.stderr);
+            scene.weir.without_variable("FAILPOINTS");
+            scene.sync().code(code).unwrap();
+            assert_eq!(scene.web(), value, "{step}");
+            scene
+                .weir
+                .run(["audit", "verify"])
+                .unwrap()
+                .code(0)
+                .unwrap();
+        }
+    }
+}
+
+#[test]
 fn a_record_that_is_none_of_the_apps_or_has_nothing_to_go_back_from_is_refused_with_those_that_there_are()
  {
     let scene = Scene::new();

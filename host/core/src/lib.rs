@@ -35,6 +35,7 @@ pub mod plan;
 pub mod policy;
 pub mod record;
 pub mod redact;
+pub mod remade;
 pub mod render;
 pub mod reuse;
 pub mod schedule;

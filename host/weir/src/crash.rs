@@ -8,6 +8,7 @@
 pub(crate) const STEPS: &[&str] = &[
     "fetched",
     "prepared",
+    "output-kept",
     "before-stake",
     "after-stake",
     "wave-written",

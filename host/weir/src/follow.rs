@@ -13,27 +13,29 @@ use weir_core::fault::{Blame as _, Retry};
 use weir_core::health::{Health, Summary};
 use weir_core::name::AppName;
 use weir_core::object::ResourceId;
-use weir_core::record::{CommitRecord, Event as Kept, Movement, Problem, Record};
+use weir_core::record::Problem;
 use weir_core::schedule::{Command, Event, Node, Now, Schedule, Settings};
 use weir_core::status::State;
 use weir_core::turns::Lane;
-use weir_source::{Fetched, RefChange};
+use weir_source::Fetched;
 
 use crate::control::FetchBoard;
 use crate::crash::crash_point;
 use crate::error::Error;
-use crate::journal::Journal;
 use crate::open::{Opened, Opening};
+use crate::pins;
 use crate::prepare::{Host, Prepared};
 use crate::sync::{Pace, Report};
 use crate::tell::Teller;
 use crate::turns::{OwnTurns, Turns};
 
+mod commit;
 mod decide;
 mod rollback;
 mod settle;
 mod wait;
 mod work;
+use commit::keep_problem;
 use wait::Settling;
 use work::nodes;
 
@@ -372,43 +374,17 @@ impl Loop<'_> {
         })
     }
 
-    /// Keeps the commit in the ledger where the ref moved, as this host has seen it.
-    async fn moved(&mut self, opened: &Opened, fetched: &Fetched) -> Result<(), Error> {
-        let journal = opened.syncer.journal();
-        let known = journal.status(|s| s.head.as_ref().map(|h| h.commit));
-        if known == Some(fetched.commit) {
-            return Ok(());
-        }
-        let movement = match (known, fetched.change) {
-            (None, _) => Movement::First,
-            (Some(from), RefChange::Rewritten { .. }) => Movement::Rewritten(from),
-            (Some(from), _) => Movement::Forward(from),
-        };
-        let info = opened
-            .source
-            .commit_info(fetched.commit)
-            .map_err(|e| Error::stage("fetch", &e))?;
-        let record = CommitRecord {
-            commit: fetched.commit,
-            movement,
-            author: person(&info.author),
-            committer: person(&info.committer),
-            merger: (info.parents.len() > 1).then(|| person(&info.committer)),
-            committed: info.time,
-            subject: info.subject,
-        };
-        self.teller.moved(&record);
-        journal
-            .append(vec![Record {
-                app: None,
-                event: Kept::Commit(record),
-            }])
-            .await
-    }
-
     async fn prepared(&mut self, result: Result<Arc<Prepared>, Error>) -> Result<Vec<Node>, Retry> {
         let Some(opened) = self.opened.clone() else {
             return Err(Retry::Backoff);
+        };
+        // Here, where decisions arrive, too: none is made between.
+        let result = match result {
+            Ok(prepared) => {
+                let limits = self.follow.host.output;
+                pins::pinned(opened.syncer.journal(), prepared, limits).await
+            }
+            Err(e) => Err(e),
         };
         match result {
             Ok(prepared) => {
@@ -478,24 +454,4 @@ impl Loop<'_> {
         }
         self.ended
     }
-}
-
-/// Keeps what a commit could not be read for, once.
-async fn keep_problem(journal: &Journal, problem: &Problem) {
-    if journal.status(|s| s.problem.as_ref() == Some(problem)) {
-        return;
-    }
-    let commit = journal.status(|s| s.head.as_ref().map(|h| h.commit));
-    let event = Kept::Failed {
-        commit,
-        problem: problem.clone(),
-    };
-    if let Err(e) = journal.append(vec![Record { app: None, event }]).await {
-        tracing::error!("{e}");
-    }
-}
-
-/// `Name <address>`.
-fn person(person: &weir_source::Person) -> String {
-    format!("{} <{}>", person.name, person.email)
 }

@@ -23,10 +23,13 @@ const WEIR: &str = "weir";
 /// A commit with each app that was rolled back at what it was rolled back to. A pin that ends here is recorded first.
 pub(crate) async fn pinned(
     journal: &Journal,
-    prepared: &Prepared,
+    prepared: Arc<Prepared>,
     limits: OutputLimits,
-) -> Result<Prepared, Error> {
+) -> Result<Arc<Prepared>, Error> {
     let pins = all(journal);
+    if pins.is_empty() && prepared.apps.values().all(|app| app.pinned.is_none()) {
+        return Ok(prepared);
+    }
     let mut apps = BTreeMap::new();
     let mut ended = Vec::new();
     for (name, app) in &prepared.apps {
@@ -62,7 +65,7 @@ pub(crate) async fn pinned(
         journal.append(ended).await?;
     }
     let (commit, warnings) = (prepared.commit, prepared.warnings.clone());
-    Ok(Prepared::of(commit, warnings, apps))
+    Ok(Arc::new(Prepared::of(commit, warnings, apps)))
 }
 
 /// What is known of one app without any commit: what it was rolled back to; of each other one, that it may want anything.

@@ -23,7 +23,7 @@ use crate::crash::crash_point;
 use crate::error::Error;
 use crate::journal::{Journal, now};
 use crate::landing::Landing;
-use crate::prepare::{Prepared, PreparedApp, Rendered};
+use crate::prepare::{Prepared, PreparedApp, Rendered, RolledBack};
 
 mod allowed;
 mod change;
@@ -159,6 +159,11 @@ impl Syncer {
             micros: BTreeMap::new(),
             lap: Instant::now(),
         };
+        if prepared.apps.contains_key(app) && self.is_decided_otherwise(app, pinned) {
+            // It waited for its turn meanwhile: the run that the decision asks for does it.
+            let (none, pending) = (Counts::default(), State::Pending);
+            return Ok(run.report(vec![], none, pending, None, Retry::Backoff, false));
+        }
         match prepared.apps.get(app) {
             Some(PreparedApp {
                 app,
@@ -170,6 +175,14 @@ impl Syncer {
             }) => self.fail(run, e).await,
             None => self.remove(run, prepared).await,
         }
+    }
+
+    /// Whether the app was rolled back, or resumed, after what is prepared here was.
+    fn is_decided_otherwise(&self, app: &AppName, pinned: Option<&RolledBack>) -> bool {
+        self.journal.status(|s| {
+            let pin = s.apps.get(app).and_then(|a| a.pin.as_ref());
+            pin.map(|pin| &pin.to) != pinned.map(|pinned| &pinned.to)
+        })
     }
 
     /// Whether what an app wants is what another one, as an older commit has it, may still write or delete.

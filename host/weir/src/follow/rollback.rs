@@ -31,13 +31,13 @@ impl Loop<'_> {
         };
         let exchanged = async {
             let journal = self.follow.opening.journal().await?;
-            pins::pinned(&journal, &prepared, self.follow.host.output).await
+            pins::pinned(&journal, prepared, self.follow.host.output).await
         };
         match exchanged.await {
             Ok(exchanged) => {
                 // A run that waits for a hook of what is refused now waits for nothing any more.
                 self.take_over();
-                self.prepared = Some(Arc::new(exchanged));
+                self.prepared = Some(exchanged);
             }
             Err(e) => self.could_not(app, e),
         }

@@ -1,15 +1,15 @@
 //! What the ledger keeps of an output besides what was done with it: its bytes, and which fields it changed.
 
-use std::collections::BTreeSet;
-
 use weir_core::digest::Digest;
 use weir_core::fault::{Fault, Retry};
-use weir_core::guard::{Cause, Hold};
+use weir_core::guard::Hold;
 use weir_core::kept::{self, Changed, KeptOutput};
 use weir_core::manifest::App;
+use weir_core::remade::{Remade, remade};
 use weir_core::stake::Outcome;
 
 use super::{Run, Syncer};
+use crate::crash::crash_point;
 use crate::error::Error;
 use crate::prepare::Rendered;
 
@@ -35,7 +35,9 @@ impl Syncer {
         }
         let bytes = kept::keep(run.commit, app, &rendered.plugins, &rendered.validated);
         let bytes = bytes.map_err(|e| Error::host("record", e.to_string()))?;
-        self.journal.keep_bytes(bytes).await
+        let kept = self.journal.keep_bytes(bytes).await?;
+        crash_point("output-kept");
+        Ok(kept)
     }
 
     /// Which fields of the updated objects are other than in the output that was synced before. That the older bytes
@@ -69,29 +71,16 @@ impl Syncer {
         }
     }
 
-    /// Other bytes from the same inputs: of another host program they wait for a person, of the same one they are a
-    /// plugin's fault. `None` where the inputs are others, or the bytes the same, or a person said yes.
+    /// Other bytes from the same inputs: what waits for a person, or whose fault it is.
     pub(super) fn remade(&self, run: &Run<'_>, rendered: &Rendered) -> Option<Result<Hold, Error>> {
-        let (now, output) = (rendered.made?, rendered.validated.output());
-        self.journal.status(|s| {
+        let output = rendered.validated.output();
+        let found = self.journal.status(|s| {
             let known = s.apps.get(run.app)?;
-            let (before, was) = (known.made?, known.output?);
-            if before.inputs != now.inputs || was == output {
-                return None;
-            }
-            let deletes = BTreeSet::new();
-            if before.engine == now.engine {
-                return Some(Err(not_the_same(run, rendered, was)));
-            }
-            let approval = known.approval.as_ref();
-            if approval.is_some_and(|a| a.covers(output, &deletes)) {
-                return None;
-            }
-            Some(Ok(Hold {
-                cause: Cause::Remade { was },
-                output,
-                deletes,
-            }))
+            remade(known, rendered.made, output)
+        });
+        Some(match found? {
+            Remade::Held(hold) => Ok(hold),
+            Remade::Unsteady { was } => Err(not_the_same(run, rendered, was)),
         })
     }
 }
