@@ -70,10 +70,14 @@ func load(tree fs.FS, at string, depth int) (loaded, error) {
 	if err != nil {
 		return l, err
 	}
-	if err := isRendered(files, at); err != nil {
-		return l, err
+	l.chart, err = loader.LoadFiles(files)
+	// Only then: a chart whose file says v3 has it in its metadata, if it was loaded at all.
+	if err != nil || l.chart.Metadata.APIVersion == "v3" {
+		if refused := isRendered(files, at); refused != nil {
+			return l, refused
+		}
 	}
-	if l.chart, err = loader.LoadFiles(files); err != nil {
+	if err != nil {
 		return l, plugin.Errorf("bad-chart", "%s", rootCause(err)).At(path.Join(at, "Chart.yaml"), 0)
 	}
 	return l, l.complete(tree, l.chart, at, depth)

@@ -3,11 +3,11 @@
 use std::io;
 use std::path::Path;
 
-use weir_cache::{CacheError, Durable, Looked};
+use weir_cache::{CacheError, Durable, Looked, Mappable};
 use weir_core::digest::Digest;
 
 /// The layout of an entry. A change here makes all old entries foreign.
-const FORMAT: &[u8] = b"weir-cwasm-2";
+const FORMAT: &[u8] = b"weir-cwasm-3";
 const SUFFIX: &str = ".cwasm";
 
 /// The cache's folder.
@@ -24,8 +24,8 @@ impl Cache {
     }
 
     /// The code of a component.
-    pub(crate) fn get(&self, component: Digest) -> Looked {
-        self.files.get(&self.name(component))
+    pub(crate) fn get(&self, component: Digest) -> Looked<Mappable> {
+        self.files.get_mappable(&self.name(component))
     }
 
     /// Keeps the code of a component.

@@ -22,7 +22,7 @@ use crate::engine::{self, Ticker};
 use crate::inspect;
 use crate::state::State;
 use crate::wasi;
-use weir_cache::{CacheError, Looked, Verified};
+use weir_cache::{CacheError, Looked, Mappable, Verified};
 
 /// The place where plugins are loaded and called. One for each process.
 pub struct Sandbox {
@@ -252,27 +252,34 @@ impl Sandbox {
         bytes: &[u8],
         progress: &dyn Fn(&str),
     ) -> Result<Plugin, LoadError> {
-        let found = Digest::of(bytes);
-        if found != digest {
-            return Err(LoadError::WrongDigest {
-                expected: digest,
-                found,
-            });
-        }
         let slot = self.slot(digest, role);
         let mut slot = lock(&slot);
         if let Some(plugin) = &*slot {
+            is_of(bytes, digest)?;
             self.counts.memory.fetch_add(1, Ordering::Relaxed);
             return Ok(plugin.clone());
         }
         if bytes.len() as u64 > self.config.compile_limits.component_bytes {
+            is_of(bytes, digest)?;
             return Err(LoadError::Compile {
                 digest,
                 source: too_large(&self.config.compile_limits),
             });
         }
-        inspect::check(digest, role, bytes)?;
-        let component = self.component(digest, bytes, progress)?;
+        // Code in the cache is named by the digest, whatever these bytes are: it is read while they are looked at.
+        let (checked, kept) = std::thread::scope(|scope| {
+            let checked = scope.spawn(|| {
+                is_of(bytes, digest)?;
+                inspect::check(digest, role, bytes)
+            });
+            let kept = self.kept(digest);
+            (checked.join(), kept)
+        });
+        checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let component = match kept {
+            Some(component) => component,
+            None => self.compiled(digest, bytes, progress)?,
+        };
         let plugin = Plugin(Arc::new(Ready {
             digest,
             role,
@@ -325,28 +332,31 @@ impl Sandbox {
         plugin
     }
 
-    /// The compiled component, from the cache or compiled now.
-    fn component(
+    /// The compiled component, from the cache.
+    fn kept(&self, digest: Digest) -> Option<Component> {
+        let why = match self.cache.get(digest) {
+            Looked::Hit(code) => match self.deserialize(&code) {
+                Ok(component) => {
+                    self.counts.cache.fetch_add(1, Ordering::Relaxed);
+                    return Some(component);
+                }
+                Err(e) => format!("{e:#}"),
+            },
+            Looked::Miss => return None,
+            Looked::Doubtful(why) => why,
+        };
+        tracing::warn!(plugin = %digest, "the compiled code in the cache is not used and is made again: {why}");
+        self.counts.doubtful.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    /// The component, compiled now.
+    fn compiled(
         &self,
         digest: Digest,
         bytes: &[u8],
         progress: &dyn Fn(&str),
     ) -> Result<Component, LoadError> {
-        let why = match self.cache.get(digest) {
-            Looked::Hit(code) => match self.deserialize(&code) {
-                Ok(component) => {
-                    self.counts.cache.fetch_add(1, Ordering::Relaxed);
-                    return Ok(component);
-                }
-                Err(e) => Some(format!("{e:#}")),
-            },
-            Looked::Miss => None,
-            Looked::Doubtful(why) => Some(why),
-        };
-        if let Some(why) = why {
-            tracing::warn!(plugin = %digest, "the compiled code in the cache is not used and is made again: {why}");
-            self.counts.doubtful.fetch_add(1, Ordering::Relaxed);
-        }
         let failed = |source| LoadError::Compile { digest, source };
         let code = compile(
             &self.engine,
@@ -361,15 +371,21 @@ impl Sandbox {
             // A full disk must not stop a sync; it only makes the next start slower.
             tracing::warn!(plugin = %digest, "the compiled code could not be kept: {e}");
         }
-        self.deserialize(&code)
+        self.deserialize(&Mappable::Bytes(code))
             .map_err(|e| failed(CompileError::Component(format!("{e:#}"))))
     }
 
     #[expect(unsafe_code, reason = "taking compiled code is unsafe in Wasmtime")]
-    fn deserialize(&self, code: &Verified) -> wasmtime::Result<Component> {
+    fn deserialize(&self, code: &Mappable) -> wasmtime::Result<Component> {
         // SAFETY: the code was made by this build's own compiler, in this process or its child, just now or
-        // under a MAC with this installation's key, which was checked on exactly these bytes in memory.
-        unsafe { Component::deserialize(&self.engine, code.bytes()) }
+        // under a MAC with this installation's key, which was checked on exactly these bytes: in memory of ours, or in
+        // a file in memory that the kernel lets nobody write to. The mapping keeps that file after ours is closed.
+        unsafe {
+            match code {
+                Mappable::Bytes(code) => Component::deserialize(&self.engine, code.bytes()),
+                Mappable::Sealed(file) => Component::deserialize_file(&self.engine, file.path()),
+            }
+        }
     }
 
     fn link(&self, digest: Digest, role: Role, component: &Component) -> Result<World, LoadError> {
@@ -422,6 +438,18 @@ impl Sandbox {
             None => Err(wasmtime::Error::msg(format!("it does not export `{name}`"))),
         }
     }
+}
+
+/// Whether bytes are those of a digest.
+fn is_of(bytes: &[u8], digest: Digest) -> Result<(), LoadError> {
+    let found = Digest::of(bytes);
+    if found == digest {
+        return Ok(());
+    }
+    Err(LoadError::WrongDigest {
+        expected: digest,
+        found,
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

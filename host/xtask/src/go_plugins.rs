@@ -19,6 +19,12 @@ const MODULES: [&str; 4] = [
     "plugins/helm",
     "plugins/kustomize",
 ];
+/// The plugins that are built with a profile of their own renders, which Go's compiler finds by its name.
+const PROFILED: [&str; 2] = ["plugins/helm", "plugins/kustomize"];
+/// See <https://go.dev/doc/pgo>.
+const PROFILE: &str = "default.pgo";
+/// How long each tree is rendered for a profile.
+const PROFILE_TIME: &str = "1s";
 /// What a component is made of, besides its own folder: the SDK, the interface, and what makes it.
 const SHARED: [&str; 5] = [
     "plugins/sdk/go",
@@ -71,9 +77,42 @@ pub(crate) fn test(root: &Path) -> Result<()> {
         for command in ["vet", "test"] {
             program("go", &dir)
                 .args([command, "./..."])
-                .env("GOFLAGS", "-mod=readonly")
+                // What is tested is what the program does: without the profile, packages are compiled once.
+                .env("GOFLAGS", "-mod=readonly -pgo=off")
                 .run()?;
         }
+    }
+    Ok(())
+}
+
+/// Takes the profiles anew: `BenchmarkRender` of each plugin, run natively. What is called most is the same in Wasm.
+///
+/// # Errors
+/// A tree does not render.
+pub(crate) fn profiles(root: &Path) -> Result<()> {
+    tools::go(root)?;
+    for module in PROFILED {
+        let dir = root.join(module);
+        // The test's own binary, which `go test` would leave beside the profile.
+        let binary = std::env::temp_dir().join(format!("weir-profile-{}", std::process::id()));
+        let ran = program("go", &dir)
+            .args([
+                "test",
+                "-pgo=off",
+                "-run",
+                "^$",
+                "-bench",
+                "^BenchmarkRender$",
+            ])
+            .args(["-benchtime", PROFILE_TIME, "-cpuprofile"])
+            .arg(dir.join(PROFILE))
+            .arg("-o")
+            .arg(&binary)
+            .arg(".")
+            .env("GOFLAGS", "-mod=readonly")
+            .run();
+        let _ = fs::remove_file(&binary);
+        ran?;
     }
     Ok(())
 }

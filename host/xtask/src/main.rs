@@ -57,6 +57,11 @@ const TASKS: &[Task] = &[
         run: go_plugins::run,
     },
     Task {
+        name: "profiles",
+        help: "profile Helm and Kustomize natively, for builds that know what is called most (default.pgo)",
+        run: |root, _| go_plugins::profiles(root),
+    },
+    Task {
         name: "control-plane",
         help: "build the Kubernetes control plane of the tests into the cache (minutes, once)",
         run: |root, _| {

@@ -15,7 +15,7 @@ import (
 func render(w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14 uint32) unsafe.Pointer {
 	params := world.Params([15]uint32{w0, w1, w2, w3, w4, w5, w6, w7, w8, w9, w10, w11, w12, w13, w14})
 	abi.Release()
-	documents, err := function(hostTree{}, params)
+	documents, err := function(&hostTree{listings: map[string][]entry{}}, params)
 	if err != nil {
 		return world.Failure(err)
 	}

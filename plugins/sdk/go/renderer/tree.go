@@ -56,8 +56,12 @@ const (
 	errIsADirectory  = textError("is a directory")
 )
 
-// hostTree is the tree. It keeps no copy: the host is asked each time, and records what was read.
-type hostTree struct{}
+// hostTree is the tree. The host is asked for what is needed, and records what was read.
+//
+// A directory is asked for once: it cannot change during a call, and a look at each of its files is a look at it.
+type hostTree struct {
+	listings map[string][]entry
+}
 
 // inTree is a path as the world has it: the root is the empty path.
 func inTree(name string) (string, bool) {
@@ -71,7 +75,7 @@ func inTree(name string) (string, bool) {
 }
 
 // ReadFile is one file, whole.
-func (hostTree) ReadFile(name string) ([]byte, error) {
+func (*hostTree) ReadFile(name string) ([]byte, error) {
 	in, valid := inTree(name)
 	if !valid {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrInvalid}
@@ -86,7 +90,24 @@ func (hostTree) ReadFile(name string) ([]byte, error) {
 }
 
 // ReadDir are the entries of one directory, sorted by name.
-func (hostTree) ReadDir(name string) ([]fs.DirEntry, error) {
+func (t *hostTree) ReadDir(name string) ([]fs.DirEntry, error) {
+	entries, err := t.list(name)
+	if err != nil {
+		return nil, err
+	}
+	// A list of its own for each caller, who may change it.
+	out := make([]fs.DirEntry, len(entries))
+	for i, e := range entries {
+		out[i] = e
+	}
+	return out, nil
+}
+
+// list asks for a directory that was not asked for before.
+func (t *hostTree) list(name string) ([]entry, error) {
+	if known, ok := t.listings[name]; ok {
+		return known, nil
+	}
 	in, valid := inTree(name)
 	if !valid {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrInvalid}
@@ -99,39 +120,40 @@ func (hostTree) ReadDir(name string) ([]fs.DirEntry, error) {
 	defer abi.Release()
 	const size = 40
 	records := abi.Record(abi.Bytes(a.at, a.size*size))
-	out := make([]fs.DirEntry, a.size)
-	for i := range out {
+	entries := make([]entry, a.size)
+	for i := range entries {
 		at := i * size
-		out[i] = entry{
+		entries[i] = entry{
 			name:       records.Text(at),
 			directory:  records.U8(at+8) == 1,
 			size:       int64(records.U64(at + 16)),
 			executable: records.U8(at+24) == 1,
 		}
 	}
-	return out, nil
+	t.listings[name] = entries
+	return entries, nil
 }
 
 // Stat looks for a name in its directory.
-func (t hostTree) Stat(name string) (fs.FileInfo, error) {
+func (t *hostTree) Stat(name string) (fs.FileInfo, error) {
 	if name == "." {
 		return entry{name: ".", directory: true}, nil
 	}
-	entries, err := t.ReadDir(path.Dir(name))
+	entries, err := t.list(path.Dir(name))
 	if err != nil {
 		return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 	}
 	base := path.Base(name)
 	for _, e := range entries {
-		if e.Name() == base {
-			return e.(entry), nil
+		if e.name == base {
+			return e, nil
 		}
 	}
 	return nil, &fs.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 }
 
 // Open is a file or a directory, read whole.
-func (t hostTree) Open(name string) (fs.File, error) {
+func (t *hostTree) Open(name string) (fs.File, error) {
 	info, err := t.Stat(name)
 	if err != nil {
 		return nil, err

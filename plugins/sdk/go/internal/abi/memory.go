@@ -51,9 +51,11 @@ func Bytes(at, size uint32) []byte {
 	if size == 0 {
 		return nil
 	}
-	if b, is := overflow[at]; is {
-		delete(overflow, at)
-		return b[:size:size]
+	if len(overflow) > 0 {
+		if b, is := overflow[at]; is {
+			delete(overflow, at)
+			return b[:size:size]
+		}
 	}
 	start := uint32(uintptr(unsafe.Pointer(&arena)))
 	words := unsafe.Slice((*byte)(unsafe.Pointer(&arena)), arenaWords*8)
