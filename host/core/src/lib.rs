@@ -22,6 +22,7 @@ pub mod guard;
 pub mod heals;
 pub mod health;
 pub mod hook;
+pub mod impact;
 pub mod inventory;
 pub mod live;
 pub mod lock;

@@ -28,6 +28,8 @@ pub(crate) struct Store {
     dirs: Vec<PathBuf>,
     keep: PathBuf,
     bundled: BTreeMap<String, Digest>,
+    /// Components that a command was given, for as long as it runs.
+    given: BTreeMap<Digest, Vec<u8>>,
 }
 
 /// `index.json` in a plugin folder.
@@ -61,7 +63,13 @@ impl Store {
             dirs: places.plugins.clone(),
             keep: places.state.join("plugins"),
             bundled,
+            given: BTreeMap::new(),
         })
+    }
+
+    /// Has a component that lies in none of its folders, and keeps it nowhere.
+    pub(crate) fn give(&mut self, digest: Digest, bytes: Vec<u8>) {
+        self.given.insert(digest, bytes);
     }
 
     /// The bundled plugins of this host, by name.
@@ -71,6 +79,9 @@ impl Store {
 
     /// A component's bytes, checked against its digest; `None` when this host does not have it.
     pub(crate) fn bytes(&self, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(bytes) = self.given.get(&digest) {
+            return Ok(Some(bytes.clone()));
+        }
         for dir in &self.dirs {
             let path = dir.join(format!("{}.wasm", digest.hex()));
             match read_capped(&path, MAX_COMPONENT)? {
@@ -87,7 +98,7 @@ impl Store {
     /// Keeps a component that a lock names, so that upgrading this host changes no render.
     pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
         let path = self.kept_at(digest);
-        if path.exists() {
+        if path.exists() || self.given.contains_key(&digest) {
             return Ok(());
         }
         write_atomic(&path, bytes)
@@ -242,7 +253,13 @@ pub(crate) fn load(
     Ok(plugin)
 }
 
-fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+/// A component's file, as large as one may be; `None` where there is no such file.
+pub(crate) fn read_component(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    read_capped(path, MAX_COMPONENT)
+}
+
+/// A file of so many bytes at most; `None` where there is no such file.
+pub(crate) fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     use std::io::Read as _;
     let failed = |e: std::io::Error| Error::host("plugins", format!("{}: {e}", path.display()));
     let file = match std::fs::File::open(path) {

@@ -21,6 +21,11 @@ use crate::turns::Turns;
 
 /// What renders need of this host.
 pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
+    host_with(places, Store::open(places)?)
+}
+
+/// The same with these components.
+pub(super) fn host_with(places: &Places, store: Store) -> Result<Arc<Host>, Error> {
     let program = std::env::current_exe()
         .map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
     let config = SandboxConfig {
@@ -38,7 +43,7 @@ pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
     Ok(Arc::new(Host {
         renders: Renders::open(places, &sandbox)?,
         sandbox,
-        store: Store::open(places)?,
+        store,
         externals: ExternalsHere::new(places.externals.clone(), &places.cache),
         limits: Limits::HOST,
         output: OutputLimits::HOST,
