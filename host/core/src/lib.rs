@@ -12,6 +12,7 @@
 //! world, and any default for a limit.
 
 pub mod allow;
+pub mod canary;
 pub mod decision;
 pub mod digest;
 pub mod external;

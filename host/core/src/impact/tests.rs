@@ -70,7 +70,13 @@ fn side(given: &[Given]) -> Side<'_> {
             Ok((validated, plugins)) => Ok(Render { validated, plugins }),
             Err(e) => Err(e.clone()),
         };
-        (&g.app.name, AppSide { app: &g.app, render })
+        (
+            &g.app.name,
+            AppSide {
+                app: &g.app,
+                render,
+            },
+        )
     });
     side.collect()
 }
