@@ -1,4 +1,5 @@
-//! Named steps at which a test kills the process as `kill -9` would. Empty unless built with `crash-points`.
+//! Named steps at which a test kills the process as `kill -9` would, and an input that it spoils. Empty unless built
+//! with `crash-points`.
 
 /// Every step, in the order in which a sync passes them. The crash loop hits each of this list, and fails where it cannot.
 #[cfg_attr(
@@ -41,4 +42,12 @@ pub(crate) fn crash_point(step: &'static str) {
             std::thread::park();
         }
     });
+}
+
+/// Seconds by which a test has the clock of the canary's second run be off: an input that leaks. Always 0 in a plain build.
+pub(crate) fn canary_clock() -> u64 {
+    fail::fail_point!("canary-clock", |seconds| seconds
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(0));
+    0
 }

@@ -176,12 +176,27 @@ pub(crate) fn bytes_in_tree(
     Ok(Some(bytes.to_vec()))
 }
 
-/// A plugin's bytes by digest: from the tree, or from this host's folders.
+/// A plugin's bytes by digest: from the tree, or from this host's folders. A bundled one is kept.
 pub(crate) fn bytes(
     store: &Store,
     snapshot: &Snapshot,
     manifest: &Manifest,
     name: &PluginName,
+    digest: Digest,
+) -> Result<Vec<u8>, Error> {
+    let source = manifest.plugins.get(name).map(|spec| &spec.source);
+    let bytes = bytes_of(store, snapshot, source, digest)?;
+    if source.is_some_and(|s| matches!(s, PluginSource::Bundled(_))) {
+        store.keep(digest, &bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// The bytes of a plugin of this source, by digest.
+pub(crate) fn bytes_of(
+    store: &Store,
+    snapshot: &Snapshot,
+    source: Option<&PluginSource>,
     digest: Digest,
 ) -> Result<Vec<u8>, Error> {
     let missing = |why: String| Error::Stage {
@@ -190,29 +205,22 @@ pub(crate) fn bytes(
         retry: Retry::OnChange,
         message: why,
     };
-    let source = manifest.plugins.get(name).map(|spec| &spec.source);
     let in_tree = source
         .map(|s| bytes_in_tree(snapshot, s))
         .transpose()?
         .flatten();
-    let bytes = match in_tree {
-        Some(bytes) if Digest::of(&bytes) == digest => bytes,
-        Some(bytes) => {
-            return Err(missing(format!(
-                "the file in the tree has digest {}, but weir.lock pins {digest}: run `weir lock --update` and commit it, if the change is meant",
-                Digest::of(&bytes)
-            )));
-        }
+    match in_tree {
+        Some(bytes) if Digest::of(&bytes) == digest => Ok(bytes),
+        Some(bytes) => Err(missing(format!(
+            "the file in the tree has digest {}, but weir.lock pins {digest}: run `weir lock --update` and commit it, if the change is meant",
+            Digest::of(&bytes)
+        ))),
         None => store.bytes(digest)?.ok_or_else(|| {
             missing(format!(
                 "this host does not have {digest}, which weir.lock pins. A locked plugin is never replaced: put the component into a plugin folder, or run `weir lock --update` to take this host's own"
             ))
-        })?,
-    };
-    if source.is_some_and(|s| matches!(s, PluginSource::Bundled(_))) {
-        store.keep(digest, &bytes)?;
+        }),
     }
-    Ok(bytes)
 }
 
 /// Whether a plugin could be loaded, as far as that is seen without compiling it: what it made before is used only then.

@@ -24,7 +24,10 @@ use crate::progress::{Line, rendering};
 use crate::renders::Renders;
 use crate::turns::Turns;
 
+mod canary;
 mod pipeline;
+
+pub(crate) use canary::Canary;
 
 use pipeline::{How, Render, calls, key, load_all};
 
@@ -44,6 +47,8 @@ pub(crate) struct Host {
     pub(crate) output: OutputLimits,
     /// How many apps render at once, over all repositories.
     pub(crate) turns: Turns,
+    /// Which renders run twice.
+    pub(crate) canary: Canary,
 }
 
 /// Where the manifest comes from.
@@ -286,6 +291,9 @@ async fn each(
                         ready: &ready,
                         app: &app,
                         facts: &facts,
+                        sandbox: &host.sandbox,
+                        late: 0,
+                        trace: None,
                     };
                     render.run(snapshot, how, key).await
                 }

@@ -1,7 +1,9 @@
 //! What commands that render share: the host's sandbox and plugins, and the snapshot they look at.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use weir_api::Metrics;
 use weir_core::grant::Limits;
 use weir_core::tree::Snapshot;
 use weir_core::validate::OutputLimits;
@@ -14,32 +16,25 @@ use crate::error::Error;
 use crate::externals::ExternalsHere;
 use crate::open::blocking;
 use crate::plugins::Store;
-use crate::prepare::Host;
+use crate::prepare::{Canary, Host};
 use crate::progress::{Line, fetching};
 use crate::renders::Renders;
 use crate::turns::Turns;
 
-/// What renders need of this host.
+/// What renders need of this host, of which none runs twice.
 pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
-    host_with(places, Store::open(places)?)
+    host_with(places, Store::open(places)?, canary(places, 0, None))
 }
 
-/// The same with these components.
-pub(super) fn host_with(places: &Places, store: Store) -> Result<Arc<Host>, Error> {
-    let program = std::env::current_exe()
-        .map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
-    let config = SandboxConfig {
-        cache_dir: places.cache.join("compiled"),
-        compile: CompileMode::Child {
-            program,
-            args: vec!["compile-worker".to_owned()],
-        },
-        cache_bytes: SandboxConfig::CACHE_BYTES,
-        plugins_in_memory: SandboxConfig::PLUGINS_IN_MEMORY,
-        compile_limits: CompileLimits::HOST,
-    };
+/// The canary of this host: so many percent.
+pub(crate) fn canary(places: &Places, percent: u8, metrics: Option<Metrics>) -> Canary {
+    Canary::new(percent, &places.cache, metrics)
+}
+
+/// What renders need of this host, with these components and this canary.
+pub(crate) fn host_with(places: &Places, store: Store, canary: Canary) -> Result<Arc<Host>, Error> {
     let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let sandbox = Sandbox::new(config).map_err(|e| Error::stage("start", &e))?;
+    let sandbox = sandbox(&places.cache.join("compiled"))?;
     Ok(Arc::new(Host {
         renders: Renders::open(places, &sandbox)?,
         sandbox,
@@ -48,7 +43,25 @@ pub(super) fn host_with(places: &Places, store: Store) -> Result<Arc<Host>, Erro
         limits: Limits::HOST,
         output: OutputLimits::HOST,
         turns: Turns::new(parallel),
+        canary,
     }))
+}
+
+/// An engine, with its compiled code in a folder.
+pub(crate) fn sandbox(compiled: &Path) -> Result<Arc<Sandbox>, Error> {
+    let program = std::env::current_exe()
+        .map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
+    let config = SandboxConfig {
+        cache_dir: compiled.to_owned(),
+        compile: CompileMode::Child {
+            program,
+            args: vec!["compile-worker".to_owned()],
+        },
+        cache_bytes: SandboxConfig::CACHE_BYTES,
+        plugins_in_memory: SandboxConfig::PLUGINS_IN_MEMORY,
+        compile_limits: CompileLimits::HOST,
+    };
+    Sandbox::new(config).map_err(|e| Error::stage("start", &e))
 }
 
 /// The limited child that compiles.

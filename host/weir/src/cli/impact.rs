@@ -106,7 +106,7 @@ pub(super) async fn impact(global: &GlobalArgs, args: &ImpactArgs) -> Result<Don
         after.plugin(plugin, &manifest, &mut store)?;
     }
     known(&args.apps, &manifest, [&before, &after])?;
-    let host = engine::host_with(&places, store)?;
+    let host = engine::host_with(&places, store, engine::canary(&places, 0, None))?;
     // One after the other, each over all cores: what is the same on both sides is rendered once.
     let a = prepared(&host, &before, &manifest, &args.apps).await?;
     let b = prepared(&host, &after, &manifest, &args.apps).await?;
@@ -146,7 +146,10 @@ async fn sides(args: &ImpactArgs, histories: &mut Histories<'_>) -> Result<(At, 
     // First: a commit id is looked up in all that is there.
     histories.fetch("from", from).await?;
     let after = if args.worktree {
-        At::new("the work tree", engine::worktree(&histories.followed().await?).await?)
+        At::new(
+            "the work tree",
+            engine::worktree(&histories.followed().await?).await?,
+        )
     } else {
         At::new(&args.to, histories.snapshot("to", &args.to).await?)
     };
@@ -161,7 +164,13 @@ fn known(apps: &[AppName], from: &ManifestFrom, sides: [&At; 2]) -> Result<(), E
     }
     let mut all: Vec<AppName> = Vec::new();
     for side in sides {
-        all.extend(side.described(from)?.manifest.apps.into_iter().map(|a| a.name));
+        all.extend(
+            side.described(from)?
+                .manifest
+                .apps
+                .into_iter()
+                .map(|a| a.name),
+        );
     }
     all.sort();
     all.dedup();
@@ -185,7 +194,9 @@ async fn prepared(
     let mut only = Vec::new();
     if !apps.is_empty() {
         let manifest = at.described(from)?.manifest;
-        let here = apps.iter().filter(|app| manifest.app(app.as_str()).is_some());
+        let here = apps
+            .iter()
+            .filter(|app| manifest.app(app.as_str()).is_some());
         only.extend(here.cloned());
         if only.is_empty() {
             return Ok(None);

@@ -17,8 +17,9 @@ use weir_core::scope;
 use weir_core::tree::{ReadSet, Snapshot, View};
 use weir_core::validate::{Finding, Level, admit};
 use weir_core::yaml::Budget;
-use weir_sandbox::{Call, Document, Params, Plugin, Role};
+use weir_sandbox::{Call, Document, Params, Plugin, Role, Sandbox};
 
+use super::canary::{self, Trace};
 use super::{Host, Rendered};
 use crate::blame::Makers;
 use crate::error::Error;
@@ -130,6 +131,12 @@ pub(super) struct Render<'a> {
     pub(super) ready: &'a Ready,
     pub(super) app: &'a App,
     pub(super) facts: &'a TargetFacts,
+    /// Where its plugins run.
+    pub(super) sandbox: &'a Sandbox,
+    /// Seconds that its clock is off: only where a test makes the second of two runs differ.
+    pub(super) late: u64,
+    /// What each call gave, where that is to be compared.
+    pub(super) trace: Option<&'a Trace>,
 }
 
 impl Render<'_> {
@@ -143,7 +150,11 @@ impl Render<'_> {
         if how == How::RendererOnly {
             return self.documents(snapshot).await.map(|_| None);
         }
-        let (rendered, reads) = self.whole(snapshot).await?;
+        let chosen = key.is_some_and(|key| self.host.canary.chooses(&self.app.name, key));
+        let (rendered, reads) = match chosen {
+            true => canary::twice(self, snapshot).await?,
+            false => self.whole(snapshot).await?,
+        };
         let Some(key) = key else {
             return Ok(Some(rendered));
         };
@@ -155,7 +166,7 @@ impl Render<'_> {
         blocking("render", keep).await.map(Some)
     }
 
-    async fn whole(&self, snapshot: Snapshot) -> Result<(Rendered, ReadSet), Error> {
+    pub(super) async fn whole(&self, snapshot: Snapshot) -> Result<(Rendered, ReadSet), Error> {
         let mut micros = BTreeMap::new();
         let mut used = BTreeMap::new();
         let mut lap = Instant::now();
@@ -192,11 +203,7 @@ impl Render<'_> {
         let call = &self.app.render;
         let plugin = self.plugin(Role::Renderer, call)?;
         let view = View::new(snapshot, self.app.roots.clone());
-        let rendered = self
-            .host
-            .sandbox
-            .render(&plugin, self.call(call), view)
-            .await;
+        let rendered = self.sandbox.render(&plugin, self.call(call), view).await;
         let (documents, read, _) = rendered.map_err(|e| Error::stage("render", &e))?;
         Ok((documents, read))
     }
@@ -206,6 +213,7 @@ impl Render<'_> {
         makers: &Makers<'_>,
         snapshot: Snapshot,
     ) -> Result<(Vec<Object>, ReadSet), Error> {
+        self.begins(Role::Renderer, &self.app.render);
         let (documents, read) = self.documents(snapshot).await?;
         let documents: Vec<render::Document> = documents
             .into_iter()
@@ -216,6 +224,7 @@ impl Render<'_> {
             .collect();
         let objects = render::parse(&documents, &Budget::HOST);
         let objects = objects.map_err(|e| makers.rendered(&e, &read))?;
+        self.gave(|| Trace::of(&objects));
         Ok((objects, read))
     }
 
@@ -226,9 +235,9 @@ impl Render<'_> {
     ) -> Result<Vec<Object>, Error> {
         for call in &self.app.transform {
             let plugin = self.plugin(Role::Transformer, call)?;
+            self.begins(Role::Transformer, call);
             let given = json_of(&objects)?;
             let changed = self
-                .host
                 .sandbox
                 .transform(&plugin, self.call(call), &given)
                 .await;
@@ -240,6 +249,7 @@ impl Render<'_> {
             let values = values.map_err(|e| makers.transformed(&call.plugin, &e))?;
             objects = render::transformed(&objects, values, call.plugin.as_str())
                 .map_err(|e| makers.transformed(&call.plugin, &e))?;
+            self.gave(|| Trace::of(&objects));
         }
         scope::place(objects, self.app.namespace.as_ref()).map_err(|e| Error::Stage {
             stage: "transform",
@@ -257,11 +267,12 @@ impl Render<'_> {
         let given = json_of(objects)?;
         for call in &self.app.validate {
             let plugin = self.plugin(Role::Validator, call)?;
+            self.begins(Role::Validator, call);
             let found = self
-                .host
                 .sandbox
                 .validate(&plugin, self.call(call), &given)
                 .await;
+            let before = findings.len();
             for f in found.map_err(|e| Error::stage("validate", &e))?.0 {
                 let object = f.object.and_then(|n| objects.get(n as usize));
                 findings.push(Finding {
@@ -274,8 +285,23 @@ impl Render<'_> {
                     pointer: f.path,
                 });
             }
+            self.gave(|| Trace::found(findings.get(before..).unwrap_or_default()));
         }
         Ok(findings)
+    }
+
+    /// A call begins.
+    fn begins(&self, role: Role, call: &PluginCall) {
+        if let (Some(trace), Ok(plugin)) = (self.trace, self.plugin(role, call)) {
+            trace.begins(&call.plugin, plugin.digest());
+        }
+    }
+
+    /// What the call that began last gave.
+    fn gave(&self, digest: impl FnOnce() -> Digest) {
+        if let Some(trace) = self.trace {
+            trace.gave(digest());
+        }
     }
 
     fn plugin(&self, role: Role, call: &PluginCall) -> Result<Arc<Plugin>, Error> {
@@ -295,7 +321,9 @@ impl Render<'_> {
             app: &self.app.name,
             plugin: &call.plugin,
             limits: limits(self.host, self.manifest, call),
-            instant: u64::try_from(self.facts.instant.as_second()).unwrap_or(0),
+            instant: u64::try_from(self.facts.instant.as_second())
+                .unwrap_or(0)
+                .saturating_add(self.late),
             params: Params {
                 app: self.app.name.to_string(),
                 path: self.app.path.as_str().to_owned(),

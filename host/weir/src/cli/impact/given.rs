@@ -96,8 +96,10 @@ impl At {
     /// Has a file in place of its lock.
     pub(super) fn lock(&mut self, flag: &str, file: &Path) -> Result<(), Error> {
         let name = file.display().to_string();
-        let text = plugins::read_capped(file, MAX_LOCK).map_err(|e| Error::Usage(format!("--{flag} {e}")))?;
-        let text = text.ok_or_else(|| Error::Usage(format!("--{flag} {name}: there is no such file")))?;
+        let text = plugins::read_capped(file, MAX_LOCK)
+            .map_err(|e| Error::Usage(format!("--{flag} {e}")))?;
+        let text =
+            text.ok_or_else(|| Error::Usage(format!("--{flag} {name}: there is no such file")))?;
         // Here, so that what is wrong with it is said of this file.
         Lock::parse(&text, &name).map_err(|e| Error::Usage(e.to_string()))?;
         self.snapshot = with_file(&self.snapshot, LOCK_FILE, text)?;
@@ -129,14 +131,16 @@ impl At {
             None => implied(&manifest, store),
         };
         let source = spec.source.to_string();
-        lock.plugins.insert(name.clone(), LockedPlugin { source, digest });
+        lock.plugins
+            .insert(name.clone(), LockedPlugin { source, digest });
         if let PluginSource::File(path) = &spec.source {
             self.snapshot = with_file(&self.snapshot, path.as_str(), bytes)?;
         } else {
             store.give(digest, bytes);
         }
         self.snapshot = with_file(&self.snapshot, LOCK_FILE, lock.emit().into_bytes())?;
-        self.words.push_str(&format!(" with plugin {name} sha256:{}", digest.short()));
+        self.words
+            .push_str(&format!(" with plugin {name} sha256:{}", digest.short()));
         Ok(())
     }
 }
@@ -178,7 +182,9 @@ fn with_file(snapshot: &Snapshot, path: &str, bytes: Vec<u8>) -> Result<Snapshot
     // Of another kind than Git's ids are, so that it is none of them.
     let mut id = [0; 20];
     let digest = Digest::of(&bytes);
-    id.iter_mut().zip(digest.as_bytes()).for_each(|(to, from)| *to = *from);
+    id.iter_mut()
+        .zip(digest.as_bytes())
+        .for_each(|(to, from)| *to = *from);
     let id = ObjectId::from_bytes(id);
     let mut entries: BTreeMap<RepoPath, Entry> = snapshot
         .tree
@@ -228,7 +234,10 @@ mod tests {
         let digest = Digest::of(b"x").to_string();
         let of = |text: &str| text.parse::<PluginGiven>();
         assert!(matches!(of("helm=a/b=c.wasm").unwrap().what, What::File(f) if f == "a/b=c.wasm"));
-        assert!(matches!(of(&format!("helm={digest}")).unwrap().what, What::Digest(_)));
+        assert!(matches!(
+            of(&format!("helm={digest}")).unwrap().what,
+            What::Digest(_)
+        ));
         for wrong in ["helm", "helm=", "=a.wasm", "Helm!=a.wasm", "helm=sha256:12"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }

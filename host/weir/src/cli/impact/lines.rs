@@ -26,7 +26,11 @@ fn line(sign: char, depth: usize, text: impl Into<String>) -> Line {
 
 /// `3 of 412 apps change`.
 pub(super) fn headline(impact: &Impact) -> String {
-    let verb = if impact.changed == 1 { "changes" } else { "change" };
+    let verb = if impact.changed == 1 {
+        "changes"
+    } else {
+        "change"
+    };
     format!("{} of {} {verb}", impact.changed, count(impact.apps, "app"))
 }
 
@@ -64,7 +68,11 @@ pub(super) fn common(common: &Common) -> Line {
     line(
         sign,
         0,
-        format!("in {}{objects}: {}: {text}", count(apps, "app"), common.kind),
+        format!(
+            "in {}{objects}: {}: {text}",
+            count(apps, "app"),
+            common.kind
+        ),
     )
 }
 
@@ -130,7 +138,11 @@ pub(super) fn own(app: &AppImpact, keys: &CommonKeys) -> Vec<Line> {
         }
         out.push(line(object.change.sign(), 0, object.object.to_string()));
         if unseen {
-            out.push(line('~', 1, "only what a cluster sets by itself, such as status"));
+            out.push(line(
+                '~',
+                1,
+                "only what a cluster sets by itself, such as status",
+            ));
         }
         out.extend(own);
     }
@@ -156,10 +168,16 @@ fn field(change: &FieldChange, depth: usize) -> Line {
             let (before, after) = cut(&before.to_string(), &after.to_string());
             line('~', depth, format!("{path}: {before} -> {after}"))
         }
-        (None, Some(after)) => line('+', depth, format!("{path}: {}", cut(&after.to_string(), "").0)),
-        (Some(before), None) => {
-            line('-', depth, format!("{path}: {}", cut(&before.to_string(), "").0))
-        }
+        (None, Some(after)) => line(
+            '+',
+            depth,
+            format!("{path}: {}", cut(&after.to_string(), "").0),
+        ),
+        (Some(before), None) => line(
+            '-',
+            depth,
+            format!("{path}: {}", cut(&before.to_string(), "").0),
+        ),
         (None, None) => line('~', depth, path.clone()),
     }
 }
@@ -170,7 +188,11 @@ fn cut(before: &str, after: &str) -> (String, String) {
     if length(before) <= LONG && length(after) <= LONG {
         return (before.to_owned(), after.to_owned());
     }
-    let same = before.chars().zip(after.chars()).take_while(|(a, b)| a == b).count();
+    let same = before
+        .chars()
+        .zip(after.chars())
+        .take_while(|(a, b)| a == b)
+        .count();
     let start = same.saturating_sub(BEFORE);
     let part = |text: &str| {
         let shown: String = text.chars().skip(start).take(LONG).collect();
@@ -203,6 +225,9 @@ mod tests {
 
     #[test]
     fn one_thing_is_not_several() {
-        assert_eq!((count(1, "app"), count(0, "app")), ("1 app".into(), "0 apps".into()));
+        assert_eq!(
+            (count(1, "app"), count(0, "app")),
+            ("1 app".into(), "0 apps".into())
+        );
     }
 }

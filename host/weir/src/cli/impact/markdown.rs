@@ -34,12 +34,20 @@ pub(super) fn markdown(report: &Report, room: usize) -> String {
         out.push_str(&format!("\n- {plugin}\n"));
     }
     if !impact.common.is_empty() {
-        let common: Vec<Line> = impact.common.iter().take(LINES).map(lines::common).collect();
+        let common: Vec<Line> = impact
+            .common
+            .iter()
+            .take(LINES)
+            .map(lines::common)
+            .collect();
         out.push_str("\n### The same in many apps\n\n");
         out.push_str(&fence(&common));
         let more = impact.common.len().saturating_sub(LINES);
         if more > 0 {
-            out.push_str(&format!("\nand {} like these\n", lines::count(more, "change")));
+            out.push_str(&format!(
+                "\nand {} like these\n",
+                lines::count(more, "change")
+            ));
         }
         let said = lines::said(impact, &keys);
         if !said.is_empty() {
@@ -194,7 +202,11 @@ fn named(what: &str, apps: &[&AppName]) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("{}: {}{more}", lines::count(apps.len(), what), names.join(", "))
+    format!(
+        "{}: {}{more}",
+        lines::count(apps.len(), what),
+        names.join(", ")
+    )
 }
 
 /// What was left out.

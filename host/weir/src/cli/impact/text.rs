@@ -34,7 +34,11 @@ pub(super) fn text(report: &Report, colour: bool) -> String {
             ));
         }
     }
-    for app in impact.changes.iter().filter(|app| !lines::is_said(app, &keys)) {
+    for app in impact
+        .changes
+        .iter()
+        .filter(|app| !lines::is_said(app, &keys))
+    {
         out.push_str(&format!("\napp {}: {}\n", app.app, lines::heading(app)));
         for line in lines::own(app, &keys) {
             out.push_str(&shown(&line, colour));
