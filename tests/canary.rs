@@ -85,7 +85,7 @@ fn a_plugin_that_differs_is_named_with_what_differs_and_nothing_of_it_is_kept() 
     let guest = fs::read(scene.repo.path().join("plugins/clock.wasm")).unwrap();
     let digest = weir_core::digest::Digest::of(&guest);
     let begin = format!(
-        "app `bad`: plugin `clock` (sha256:{}) is not deterministic: of two runs with the same inputs, it gave ConfigMap saw with data.saw: \"wall ",
+        "app `bad`: plugin `clock` (sha256:{}) is not deterministic: of two runs with the same inputs, it gave ConfigMap default/saw with data.saw: \"wall ",
         digest.short()
     );
     assert!(

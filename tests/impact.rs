@@ -78,7 +78,7 @@ fn without_ids(text: &str) -> String {
     let mut out = String::new();
     for part in text.split_inclusive([')', '\n']) {
         match part.rsplit_once('(') {
-            Some((before, id)) if id.len() == 9 || id.len() == 13 => {
+            Some((before, id)) if id.len() == 11 => {
                 out.push_str(before);
                 out.push_str("(ID)");
             }
@@ -127,16 +127,16 @@ the same in many apps
   nothing else changes in 2 apps: b, c
 
 app a: 1 added, 1 changed
-  ~ ConfigMap a
+  ~ ConfigMap default/a
     ~ data.value: \"one\" -> \"two\"
-  + ConfigMap more
+  + ConfigMap default/more
 
 app d: goes, with 1 object
-  ! would be held for `weir approve`: it left the manifest and still has 1 objects: ConfigMap d
-  - ConfigMap d
+  ! would be held for `weir approve`: it left the manifest and still has 1 objects: ConfigMap default/d
+  - ConfigMap default/d
 
 app e: comes, with 1 object
-  + ConfigMap e
+  + ConfigMap default/e
 
 app f: can no longer be rendered
   ! app `f`: plugin `yaml` (sha256:DIGEST) rendered what is not a Kubernetes object: f/map.yaml:1: `apiVersion` is missing; mend that file
@@ -173,16 +173,17 @@ Nothing else changes in 2 apps: b, c.
 
 <details open><summary><b>f</b>: can no longer be rendered</summary>
 
-``diff
+```diff
 # app `f`: plugin `yaml` (sha256:DIGEST) rendered what is not a Kubernetes object: f/map.yaml:1: `apiVersion` is missing; mend that file
-``
+```
+
 </details>
 
 <details open><summary><b>d</b>: goes, with 1 object</summary>
 
 ```diff
-# would be held for `weir approve`: it left the manifest and still has 1 objects: ConfigMap d
-- ConfigMap d
+# would be held for `weir approve`: it left the manifest and still has 1 objects: ConfigMap default/d
+- ConfigMap default/d
 ```
 
 </details>
@@ -190,9 +191,9 @@ Nothing else changes in 2 apps: b, c.
 <details><summary><b>a</b>: 1 added, 1 changed</summary>
 
 ```diff
-! ConfigMap a
+! ConfigMap default/a
 !   data.value: \"one\" -> \"two\"
-+ ConfigMap more
++ ConfigMap default/more
 ```
 
 </details>
@@ -200,7 +201,7 @@ Nothing else changes in 2 apps: b, c.
 <details><summary><b>e</b>: comes, with 1 object</summary>
 
 ```diff
-+ ConfigMap e
++ ConfigMap default/e
 ```
 
 </details>
@@ -529,4 +530,46 @@ fn what_is_wrong_with_a_side_is_said_with_the_side() {
         said.starts_with("weir.yaml:2:") && said.contains("that is at HEAD ("),
         "{said}"
     );
+}
+
+/// The console blocks of a page: the words after `$ weir`, and what is printed. A fence of three ticks inside ends none
+/// that has four.
+fn console(page: &str) -> Vec<(Vec<String>, String)> {
+    let mut found = Vec::new();
+    let mut lines = page.lines();
+    while let Some(line) = lines.next() {
+        let Some(ticks) = line
+            .strip_suffix("console")
+            .filter(|t| t.starts_with("```"))
+        else {
+            continue;
+        };
+        let body: Vec<&str> = lines.by_ref().take_while(|l| *l != ticks).collect();
+        let (command, printed) = body.split_first().unwrap();
+        let words = command.strip_prefix("$ weir ").unwrap();
+        let words = words.split_whitespace().map(str::to_owned).collect();
+        found.push((words, printed.join("\n") + "\n"));
+    }
+    found
+}
+
+#[test]
+fn the_page_shows_what_is_printed() {
+    let mut scene = Scene::new();
+    all_at_once(&mut scene);
+    let page = fs::read_to_string(places::root().join("docs/impact.md")).unwrap();
+    let all = console(&page);
+    assert_eq!(all.len(), 2);
+    // Which digests a build has is its own affair.
+    let plain = |text: &str| {
+        let text = without_ids(text);
+        match text.contains("(sha256:") {
+            true => text.replace(&digest_in(&text), "DIGEST"),
+            false => text,
+        }
+    };
+    for (words, printed) in all {
+        let words: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
+        assert_eq!(plain(&scene.says(&words)), plain(&printed), "{words:?}");
+    }
 }

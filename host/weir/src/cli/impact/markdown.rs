@@ -69,12 +69,17 @@ pub(super) fn markdown(report: &Report, room: usize) -> String {
     let mut cut_off = 0;
     for app in apps {
         let free = room.saturating_sub(out.len());
-        match section(app, &keys, free) {
-            Some((text, missing)) if left_out.is_empty() => {
+        // In order: after the first one that does not fit, no other one is let in.
+        let section = match left_out.is_empty() {
+            true => section(app, &keys, free),
+            false => None,
+        };
+        match section {
+            Some((text, missing)) => {
                 out.push_str(&text);
                 cut_off += missing;
             }
-            _ => left_out.push(&app.app),
+            None => left_out.push(&app.app),
         }
     }
     for app in &impact.unrendered {
