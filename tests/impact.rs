@@ -2,115 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::fs;
-use std::path::PathBuf;
 
-use serde_json::Value;
+use scene::{MANIFEST, Scene, all_at_once, another_build, console, digest_in, without_ids};
 use weir_tests::scene::map;
 use weir_tests::weir::text;
-use weir_tests::{Ran, Repo, Weir, places};
+use weir_tests::{Repo, Weir, places};
 
-/// Five apps: three with a label from a transformer, one without, one that lands elsewhere.
-const MANIFEST: &str = "version: 1\n\
-    plugins: { metadata: { source: 'bundled:metadata' } }\n\
-    apps:\n\
-    - { name: a, path: a, transform: [{ plugin: metadata, config: { labels: { team: shop } } }] }\n\
-    - { name: b, path: b, transform: [{ plugin: metadata, config: { labels: { team: shop } } }] }\n\
-    - { name: c, path: c, transform: [{ plugin: metadata, config: { labels: { team: shop } } }] }\n\
-    - { name: d, path: d }\n";
-
-struct Scene {
-    repo: Repo,
-    weir: Weir,
-}
-
-impl Scene {
-    fn new() -> Scene {
-        let mut repo = Repo::empty().unwrap();
-        repo.write("weir.yaml", MANIFEST).unwrap();
-        for app in ["a", "b", "c", "d"] {
-            let file = format!("{app}/map.yaml");
-            repo.write(&file, map(app, "one")).unwrap();
-        }
-        repo.commit("first").unwrap();
-        let weir = Weir::new().unwrap();
-        Scene { repo, weir }
-    }
-
-    fn impact(&self, more: &[&str]) -> Ran {
-        let repo = self.repo.path();
-        let words = ["impact", "--repo", text(&repo).unwrap()];
-        self.weir.run(words.iter().chain(more).copied()).unwrap()
-    }
-
-    /// What it prints where it does well. Commit ids are always the same: see [`Repo`].
-    fn says(&self, more: &[&str]) -> String {
-        self.impact(more).success().unwrap()
-    }
-
-    fn json(&self, more: &[&str]) -> Value {
-        let more: Vec<&str> = more.iter().copied().chain(["-o", "json"]).collect();
-        serde_json::from_str(&self.says(&more)).unwrap()
-    }
-
-    fn commit(&mut self, files: &[(&str, String)]) {
-        for (path, text) in files {
-            self.repo.write(path, text).unwrap();
-        }
-        self.repo.commit("change").unwrap();
-    }
-
-    fn lock(&self) {
-        let repo = self.repo.path();
-        let lock = ["lock", "--repo", text(&repo).unwrap()];
-        self.weir.run(lock).unwrap().success().unwrap();
-    }
-
-    /// A file of this machine, outside the repository.
-    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.weir.path(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-}
-
-/// The first line says which commits: short ids, the same in each run.
-fn without_ids(text: &str) -> String {
-    let mut out = String::new();
-    for part in text.split_inclusive([')', '\n']) {
-        match part.rsplit_once('(') {
-            Some((before, id)) if id.len() == 11 => {
-                out.push_str(before);
-                out.push_str("(ID)");
-            }
-            _ => out.push_str(part),
-        }
-    }
-    out
-}
-
-/// The same component under another digest: a section that nobody reads.
-fn another_build(name: &str) -> Vec<u8> {
-    let mut bytes = places::bundled(name).unwrap();
-    // A custom section: id 0, its size, the length of its name, its name, one byte of content.
-    bytes.extend(b"\0\x07\x05build\x01");
-    bytes
-}
-
-/// Every kind of change at once: a label in three apps, an object more, one fewer, one app fewer, one more, one broken.
-fn all_at_once(scene: &mut Scene) {
-    let two = format!("{}---\n{}", map("a", "two"), map("more", "x"));
-    scene.repo.remove("d").unwrap();
-    let manifest = MANIFEST.replace("team: shop", "team: till").replace(
-        "- { name: d, path: d }\n",
-        "- { name: e, path: e }\n- { name: f, path: f }\n",
-    );
-    scene.commit(&[
-        ("weir.yaml", manifest),
-        ("a/map.yaml", two),
-        ("e/map.yaml", map("e", "one")),
-        ("f/map.yaml", "kind: nothing\n".to_owned()),
-    ]);
-}
+/// The repository, and what is printed.
+#[path = "impact/scene.rs"]
+mod scene;
 
 #[test]
 fn a_commit_is_told_app_by_app_object_by_object_and_field_by_field() {
@@ -143,12 +43,6 @@ app f: can no longer be rendered
 "
         .replace("DIGEST", &digest_in(&said))
     );
-}
-
-/// The short digest that a text names.
-fn digest_in(text: &str) -> String {
-    let (_, rest) = text.split_once("(sha256:").unwrap();
-    rest.split(')').next().unwrap().to_owned()
 }
 
 #[test]
@@ -530,27 +424,6 @@ fn what_is_wrong_with_a_side_is_said_with_the_side() {
         said.starts_with("weir.yaml:2:") && said.contains("that is at HEAD ("),
         "{said}"
     );
-}
-
-/// The console blocks of a page: the words after `$ weir`, and what is printed. A fence of three ticks inside ends none
-/// that has four.
-fn console(page: &str) -> Vec<(Vec<String>, String)> {
-    let mut found = Vec::new();
-    let mut lines = page.lines();
-    while let Some(line) = lines.next() {
-        let Some(ticks) = line
-            .strip_suffix("console")
-            .filter(|t| t.starts_with("```"))
-        else {
-            continue;
-        };
-        let body: Vec<&str> = lines.by_ref().take_while(|l| *l != ticks).collect();
-        let (command, printed) = body.split_first().unwrap();
-        let words = command.strip_prefix("$ weir ").unwrap();
-        let words = words.split_whitespace().map(str::to_owned).collect();
-        found.push((words, printed.join("\n") + "\n"));
-    }
-    found
 }
 
 #[test]
