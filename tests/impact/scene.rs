@@ -9,7 +9,7 @@ use weir_tests::weir::text;
 use weir_tests::{Ran, Repo, Weir, places};
 
 /// Four apps: three with a label from a transformer, one without.
-pub const MANIFEST: &str = "version: 1\n\
+pub(crate) const MANIFEST: &str = "version: 1\n\
     plugins: { metadata: { source: 'bundled:metadata' } }\n\
     apps:\n\
     - { name: a, path: a, transform: [{ plugin: metadata, config: { labels: { team: shop } } }] }\n\
@@ -17,13 +17,13 @@ pub const MANIFEST: &str = "version: 1\n\
     - { name: c, path: c, transform: [{ plugin: metadata, config: { labels: { team: shop } } }] }\n\
     - { name: d, path: d }\n";
 
-pub struct Scene {
-    pub repo: Repo,
-    pub weir: Weir,
+pub(crate) struct Scene {
+    pub(crate) repo: Repo,
+    pub(crate) weir: Weir,
 }
 
 impl Scene {
-    pub fn new() -> Scene {
+    pub(crate) fn new() -> Scene {
         let mut repo = Repo::empty().unwrap();
         repo.write("weir.yaml", MANIFEST).unwrap();
         for app in ["a", "b", "c", "d"] {
@@ -35,37 +35,37 @@ impl Scene {
         Scene { repo, weir }
     }
 
-    pub fn impact(&self, more: &[&str]) -> Ran {
+    pub(crate) fn impact(&self, more: &[&str]) -> Ran {
         let repo = self.repo.path();
         let words = ["impact", "--repo", text(&repo).unwrap()];
         self.weir.run(words.iter().chain(more).copied()).unwrap()
     }
 
     /// What it prints where it does well. Commit ids are always the same: see [`Repo`].
-    pub fn says(&self, more: &[&str]) -> String {
+    pub(crate) fn says(&self, more: &[&str]) -> String {
         self.impact(more).success().unwrap()
     }
 
-    pub fn json(&self, more: &[&str]) -> Value {
+    pub(crate) fn json(&self, more: &[&str]) -> Value {
         let more: Vec<&str> = more.iter().copied().chain(["-o", "json"]).collect();
         serde_json::from_str(&self.says(&more)).unwrap()
     }
 
-    pub fn commit(&mut self, files: &[(&str, String)]) {
+    pub(crate) fn commit(&mut self, files: &[(&str, String)]) {
         for (path, text) in files {
             self.repo.write(path, text).unwrap();
         }
         self.repo.commit("change").unwrap();
     }
 
-    pub fn lock(&self) {
+    pub(crate) fn lock(&self) {
         let repo = self.repo.path();
         let lock = ["lock", "--repo", text(&repo).unwrap()];
         self.weir.run(lock).unwrap().success().unwrap();
     }
 
     /// A file of this machine, outside the repository.
-    pub fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.weir.path(name);
         fs::write(&path, bytes).unwrap();
         path
@@ -73,7 +73,7 @@ impl Scene {
 }
 
 /// The first line says which commits: short ids, the same in each run.
-pub fn without_ids(text: &str) -> String {
+pub(crate) fn without_ids(text: &str) -> String {
     let mut out = String::new();
     for part in text.split_inclusive([')', '\n']) {
         match part.rsplit_once('(') {
@@ -88,7 +88,7 @@ pub fn without_ids(text: &str) -> String {
 }
 
 /// The same component under another digest: a section that nobody reads.
-pub fn another_build(name: &str) -> Vec<u8> {
+pub(crate) fn another_build(name: &str) -> Vec<u8> {
     let mut bytes = places::bundled(name).unwrap();
     // A custom section: id 0, its size, the length of its name, its name, one byte of content.
     bytes.extend(b"\0\x07\x05build\x01");
@@ -96,7 +96,7 @@ pub fn another_build(name: &str) -> Vec<u8> {
 }
 
 /// Every kind of change at once: a label in three apps, an object more, one fewer, one app fewer, one more, one broken.
-pub fn all_at_once(scene: &mut Scene) {
+pub(crate) fn all_at_once(scene: &mut Scene) {
     let two = format!("{}---\n{}", map("a", "two"), map("more", "x"));
     scene.repo.remove("d").unwrap();
     let manifest = MANIFEST.replace("team: shop", "team: till").replace(
@@ -112,14 +112,14 @@ pub fn all_at_once(scene: &mut Scene) {
 }
 
 /// The short digest that a text names.
-pub fn digest_in(text: &str) -> String {
+pub(crate) fn digest_in(text: &str) -> String {
     let (_, rest) = text.split_once("(sha256:").unwrap();
     rest.split(')').next().unwrap().to_owned()
 }
 
 /// The console blocks of a page: the words after `$ weir`, and what is printed. A fence of three ticks inside ends none
 /// that has four.
-pub fn console(page: &str) -> Vec<(Vec<String>, String)> {
+pub(crate) fn console(page: &str) -> Vec<(Vec<String>, String)> {
     let mut found = Vec::new();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {

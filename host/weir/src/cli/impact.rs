@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Serialize;
-use weir_core::fields::MaskKey;
 use weir_core::guard::GuardLimits;
 use weir_core::impact::{AppSide, Impact, Render, Side, impact as compare};
 use weir_core::name::AppName;
@@ -120,7 +119,7 @@ pub(super) async fn impact(global: &GlobalArgs, args: &ImpactArgs) -> Result<Don
             &side(a.as_ref()),
             &side(b.as_ref()),
             GuardLimits::HOST,
-            &mask_key()?,
+            &crate::mask::key()?,
         ),
     };
     match args.output {
@@ -220,12 +219,4 @@ fn side(prepared: Option<&Prepared>) -> Side<'_> {
         (&app.app.name, side)
     })
     .collect()
-}
-
-/// A new key for the marks of this comparison's secrets.
-fn mask_key() -> Result<MaskKey, Error> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random)
-        .map_err(|e| Error::host("impact", format!("no random bytes from the system: {e}")))?;
-    Ok(MaskKey::new(random))
 }

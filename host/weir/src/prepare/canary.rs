@@ -14,7 +14,6 @@ use weir_api::{CanaryResult, Metrics};
 use weir_core::canary::{Difference, Ran, Step, difference, is_chosen};
 use weir_core::digest::Digest;
 use weir_core::fault::{Blame as _, Fault, Retry};
-use weir_core::fields::MaskKey;
 use weir_core::name::{AppName, PluginName};
 use weir_core::object::Object;
 use weir_core::tree::{ReadSet, Snapshot};
@@ -26,6 +25,7 @@ use super::pipeline::{Ready, Render, calls};
 use crate::cli::engine;
 use crate::crash;
 use crate::error::Error;
+use crate::mask;
 use crate::open::blocking;
 use crate::plugins;
 
@@ -190,7 +190,7 @@ pub(super) async fn twice(render: &Render<'_>, snapshot: Snapshot) -> Whole {
     let difference = difference(
         &compared(&first, &one),
         &compared(&second, &two),
-        &mask_key()?,
+        &mask::key()?,
     );
     match difference {
         None => {
@@ -254,13 +254,14 @@ async fn anew(
         return Ok(plugin);
     }
     let (sandbox, snapshot, name) = (sandbox.clone(), snapshot.clone(), name.clone());
+    let host = render.host.clone();
     let source = render
         .manifest
         .plugins
         .get(&name)
         .map(|spec| spec.source.clone());
-    let bytes = plugins::bytes_of(&render.host.store, &snapshot, source.as_ref(), digest)?;
     blocking("canary", move || {
+        let bytes = plugins::bytes_of(&host.store, &snapshot, source.as_ref(), digest)?;
         plugins::load(&sandbox, &name, digest, role, &bytes, 0)
     })
     .await
@@ -287,12 +288,4 @@ fn differs(app: &AppName, difference: &Difference) -> Error {
             difference.what
         ),
     }
-}
-
-/// A new key for the marks of this comparison's secrets.
-fn mask_key() -> Result<MaskKey, Error> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random)
-        .map_err(|e| Error::host("canary", format!("no random bytes from the system: {e}")))?;
-    Ok(MaskKey::new(random))
 }

@@ -126,7 +126,7 @@ fn limits(host: &Host, manifest: &Manifest, call: &PluginCall) -> Limits {
 
 /// One app's way through its pipeline.
 pub(super) struct Render<'a> {
-    pub(super) host: &'a Host,
+    pub(super) host: &'a Arc<Host>,
     pub(super) manifest: &'a Manifest,
     pub(super) ready: &'a Ready,
     pub(super) app: &'a App,

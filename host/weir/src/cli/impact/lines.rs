@@ -19,9 +19,15 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
+/// Names and errors come from a stranger's branch: nothing of them moves a terminal's cursor.
 fn line(sign: char, depth: usize, text: impl Into<String>) -> Line {
-    let text = text.into();
+    let text = text.into().replace(char::is_control, " ");
     Line { sign, depth, text }
+}
+
+/// An error, line by line.
+pub(super) fn error(text: &str) -> impl Iterator<Item = Line> {
+    text.lines().map(|text| line('!', 0, text))
 }
 
 /// `3 of 412 apps change`.
@@ -113,7 +119,7 @@ pub(super) fn is_said(app: &AppImpact, keys: &CommonKeys) -> bool {
 pub(super) fn own(app: &AppImpact, keys: &CommonKeys) -> Vec<Line> {
     let mut out = Vec::new();
     if let AppChange::Broken { error } = &app.change {
-        out.extend(error.lines().map(|text| line('!', 0, text)));
+        out.extend(self::error(error));
     }
     if let Some(moved) = &app.target {
         let text = format!(

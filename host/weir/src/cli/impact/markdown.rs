@@ -149,16 +149,9 @@ fn section(app: &AppImpact, keys: &CommonKeys, free: usize) -> Option<(String, u
 }
 
 fn error(text: &str) -> Vec<Line> {
-    let lines = text.lines().take(LINES).map(|text| {
-        let mut text = text.to_owned();
-        shorten(&mut text);
-        Line {
-            sign: '!',
-            depth: 0,
-            text,
-        }
-    });
-    lines.collect()
+    let mut lines: Vec<Line> = lines::error(text).take(LINES).collect();
+    lines.iter_mut().for_each(|line| shorten(&mut line.text));
+    lines
 }
 
 fn shorten(text: &mut String) {
@@ -181,8 +174,7 @@ fn fence(lines: &[Line]) -> String {
             sign => sign,
         };
         let indent = "  ".repeat(line.depth);
-        let text = line.text.replace(|c: char| c.is_control(), " ");
-        out.push_str(&format!("{sign} {indent}{text}\n"));
+        out.push_str(&format!("{sign} {indent}{}\n", line.text));
     }
     out.push_str(&fence);
     out.push('\n');

@@ -49,8 +49,8 @@ pub(super) fn text(report: &Report, colour: bool) -> String {
             "\napp {}: can be rendered on neither side, so nothing is known of it\n",
             app.app
         ));
-        for text in app.error.lines() {
-            out.push_str(&diff::line('!', &format!(" {text}"), colour));
+        for line in lines::error(&app.error) {
+            out.push_str(&shown(&line, colour));
         }
     }
     out
