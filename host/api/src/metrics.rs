@@ -21,12 +21,13 @@ use crate::view::View;
 /// The upper ends of a stage's buckets: twelve, each four times the last, from 100 µs to 7 minutes.
 const BUCKETS: (f64, f64, u16) = (0.0001, 4.0, 12);
 
-const STATES: [State; 5] = [
+const STATES: [State; 6] = [
     State::Pending,
     State::Synced,
     State::Failed,
     State::Held,
     State::Drifted,
+    State::Pinned,
 ];
 
 /// How a sync of an app ended.

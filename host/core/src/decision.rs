@@ -10,7 +10,8 @@ use crate::guard::{Approval, Hold};
 use crate::live::{Mark, Uid};
 use crate::name::{AppName, TargetName};
 use crate::object::ResourceId;
-use crate::status::Status;
+use crate::pin::{Deployed, Pin};
+use crate::status::{AppStatus, Status};
 
 /// The longest reason that is kept, in characters.
 pub const WHY_CHARS: usize = 1_000;
@@ -26,6 +27,10 @@ pub enum Ask {
     },
     /// Take over these objects, which somebody else made.
     Adopt(Adoption),
+    /// Apply what was synced once, and stay there.
+    RollBack(Deployed),
+    /// Follow Git again.
+    Resume,
 }
 
 /// Objects that an app takes over, for as long as it renders to this.
@@ -51,6 +56,13 @@ impl fmt::Display for Ask {
         match self {
             Ask::Approve { hold } => write!(f, "the deletes of hold {} may happen", hold.short()),
             Ask::Adopt(adoption) => write!(f, "{} objects are taken over", adoption.objects.len()),
+            Ask::RollBack(to) => write!(
+                f,
+                "it goes back to record {} (output {}) and stays there",
+                to.seq,
+                to.output.short()
+            ),
+            Ask::Resume => f.write_str("it follows Git again"),
         }
     }
 }
@@ -65,6 +77,10 @@ pub enum Choice {
     Adopted(Adoption),
     /// These objects are the app's, as is written on them.
     Recovered(Recovery),
+    /// It is kept at this.
+    RolledBack(Pin),
+    /// It follows Git again.
+    Resumed,
 }
 
 /// A decision with who made it.
@@ -108,6 +124,20 @@ pub enum Undecided {
         /// The hold that there is.
         now: Digest,
     },
+    /// It is where it is to go back to, and Git has nothing else for it.
+    #[error("app {app} has output {} already, and nothing else is wanted of it: there is nothing to go back from", output.short())]
+    IsThere {
+        /// The app.
+        app: AppName,
+        /// What it has.
+        output: Digest,
+    },
+    /// It follows Git.
+    #[error("app {app} is not pinned: it follows Git already")]
+    NotPinned {
+        /// The app.
+        app: AppName,
+    },
 }
 
 impl Blame for Undecided {
@@ -124,22 +154,31 @@ impl Blame for Undecided {
 /// # Errors
 /// When there is no such app, or it waits for nobody.
 pub fn held<'s>(status: &'s Status, app: &AppName) -> Result<&'s Hold, Undecided> {
-    let known = status.apps.get(app).ok_or_else(|| {
+    let hold = known(status, app)?.hold.as_ref();
+    hold.ok_or_else(|| Undecided::NotHeld { app: app.clone() })
+}
+
+fn known<'s>(status: &'s Status, app: &AppName) -> Result<&'s AppStatus, Undecided> {
+    status.apps.get(app).ok_or_else(|| {
         let known: Vec<&str> = status.apps.keys().map(AppName::as_str).collect();
         Undecided::NoApp {
             app: app.clone(),
             known: known.join(", "),
         }
-    })?;
-    let hold = known.hold.as_ref();
-    hold.ok_or_else(|| Undecided::NotHeld { app: app.clone() })
+    })
 }
 
-/// What was asked for, as it stands in the log, where it fits where the app stands now.
+/// What was asked for, as it stands in the log, where it fits where the app stands now. `rendered` is what the app renders
+/// to, where that is known here.
 ///
 /// # Errors
 /// When it does not.
-pub fn decide(status: &Status, app: &AppName, ask: &Ask) -> Result<Choice, Undecided> {
+pub fn decide(
+    status: &Status,
+    app: &AppName,
+    ask: &Ask,
+    rendered: Option<Digest>,
+) -> Result<Choice, Undecided> {
     match ask {
         // What is there by then decides: another object of the name, or another output, is not what was shown.
         Ask::Adopt(adoption) => Ok(Choice::Adopted(adoption.clone())),
@@ -153,5 +192,17 @@ pub fn decide(status: &Status, app: &AppName, ask: &Ask) -> Result<Choice, Undec
             }
             Ok(Choice::Approved(now.approved()))
         }
+        Ask::RollBack(to) => {
+            let pin = Pin::of(known(status, app)?, to.clone(), rendered);
+            pin.map(Choice::RolledBack)
+                .ok_or_else(|| Undecided::IsThere {
+                    app: app.clone(),
+                    output: to.output,
+                })
+        }
+        Ask::Resume => match known(status, app)?.pin {
+            Some(_) => Ok(Choice::Resumed),
+            None => Err(Undecided::NotPinned { app: app.clone() }),
+        },
     }
 }

@@ -109,6 +109,12 @@ impl DigestBuilder {
         self
     }
 
+    /// Adds bytes just as they are: for one long text that comes in pieces.
+    pub fn raw(&mut self, bytes: &[u8]) -> &mut Self {
+        self.0.update(bytes);
+        self
+    }
+
     /// The digest of all that was added.
     pub fn finish(&self) -> Digest {
         Digest(self.0.clone().finalize().into())

@@ -62,6 +62,11 @@ pub enum Cause {
     Precious,
     /// The app left the manifest.
     Left,
+    /// Another version of the host makes other bytes of the same inputs. It deletes nothing by itself.
+    Remade {
+        /// The output that is there.
+        was: Digest,
+    },
 }
 
 /// Deletes that wait for a person, and what was rendered when they were planned.
@@ -114,6 +119,12 @@ impl fmt::Display for Hold {
                 f.write_str("this would delete what takes more with it than itself")?;
             }
             Cause::Left => write!(f, "it left the manifest and still has {n} objects")?,
+            Cause::Remade { was } => write!(
+                f,
+                "nothing that it is made of changed, and this version of Weir makes other bytes of it: output {} instead of {}",
+                self.output.short(),
+                was.short()
+            )?,
         }
         // What a person has to look at first comes first.
         let (first, rest): (Vec<_>, Vec<_>) = self.deletes.iter().partition(|id| is_precious(id));

@@ -91,7 +91,7 @@ pub enum PluginSource {
 }
 
 /// The unit of sync: a path in the tree, a pipeline, a target.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct App {
     /// Its name, with the target behind a dot where its entry lands in several.
@@ -113,20 +113,20 @@ pub struct App {
     /// The apps that have to be healthy before this one, by name.
     pub after: Vec<AppName>,
     /// How long it may take to become healthy, where it says so.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settle: Option<Settle>,
     /// What happens to its objects when it leaves the manifest.
     pub remove: Removal,
     /// How its objects are kept where others change them.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub policy: Policy,
     /// Where its entry stands in the manifest.
-    #[serde(serialize_with = "mark_as_text")]
+    #[serde(serialize_with = "mark_as_text", skip_deserializing)]
     pub mark: Mark,
 }
 
 /// One step of a pipeline.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PluginCall {
     /// Which plugin.
@@ -136,10 +136,27 @@ pub struct PluginCall {
 }
 
 /// How an app that was synced is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Settle {
     /// How long it may take to become healthy.
     pub within: Millis,
+    /// What happens when it takes longer.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_failure: OnFailure,
+}
+
+/// What happens to an app that is synced and does not become healthy in its time.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// It is said, and the app stays as it is.
+    #[default]
+    Stay,
+    /// The last output that was healthy is applied again, and the app stays there until it renders to something else.
+    Rollback,
 }
 
 /// What happens to an app's objects when it leaves the manifest.

@@ -35,8 +35,8 @@ pub enum Conflicts {
 }
 
 /// Fields that others may set: by where they are, or by who set them.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Ignore {
     /// Only in objects of this group; empty for the core group.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +64,8 @@ impl Ignore {
 }
 
 /// How an app's objects are kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Policy {
     /// Changes by others.
     pub heal: Heal,

@@ -9,6 +9,7 @@ use crate::digest::{CommitId, Digest};
 use crate::fault::Fault;
 use crate::guard::Hold;
 use crate::hook::HookRecord;
+use crate::kept::Changed;
 use crate::name::{AppName, PluginName, TargetName};
 use crate::object::ResourceId;
 use crate::plan::Counts;
@@ -70,8 +71,26 @@ pub struct SyncRecord {
     pub drifted: Vec<ResourceId>,
     /// What stands in the way, where the sync is not complete.
     pub problem: Option<Problem>,
+    /// The blob that holds the output's bytes and what it takes to apply them again ([`crate::kept`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<Digest>,
+    /// What the output was made of, and by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+    /// Which fields of the updated objects are other than in the output before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<Changed>,
     /// Microseconds of each stage.
     pub micros: BTreeMap<String, u64>,
+}
+
+/// What an output was made of, and by whom: from the same of the first, every host has to make the same bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// All that the render was told, and all that it read.
+    pub inputs: Digest,
+    /// The host's program and its Wasmtime.
+    pub engine: Digest,
 }
 
 /// Why an app is not as Git says.

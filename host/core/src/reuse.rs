@@ -20,7 +20,7 @@ use crate::tree::{ReadSet, View};
 use crate::validate::{Finding, OutputLimits, Validated, admit};
 
 /// The layout of an entry and of a key. A change here makes all old ones foreign.
-const FORMAT: &[u8] = b"weir-render-1";
+const FORMAT: &[u8] = b"weir-render-2";
 
 /// One call of a pipeline, as far as its outcome depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -35,23 +35,30 @@ pub struct Called<'a> {
     pub limits: Limits,
 }
 
+/// What a render is told from outside the tree, by digest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// What its bytes depend on: whoever makes them, and whatever they may spend.
+    pub inputs: Digest,
+    /// What it is found again by: that, what it may spend, and who makes it.
+    pub key: Digest,
+}
+
 /// All that a render depends on besides the tree. An app's `after`, `remove`, `settle` and policy say what is done with it
 /// later, and are no part of it.
 ///
 /// `engine` stands for the host: its program, Wasmtime's version and settings.
-pub fn key(
+pub fn told(
     engine: Digest,
     app: &App,
     facts: &TargetFacts,
     calls: &[Called<'_>],
     output: OutputLimits,
-) -> Digest {
-    let mut key = Digest::builder();
+) -> Told {
+    let mut inputs = Digest::builder();
     let mut part = |text: &str| {
-        key.part(text.as_bytes());
+        inputs.part(text.as_bytes());
     };
-    part(&String::from_utf8_lossy(FORMAT));
-    part(&engine.to_string());
     for text in [app.name.as_str(), app.path.as_str(), app.target.as_str()] {
         part(text);
     }
@@ -69,13 +76,20 @@ pub fn key(
         part(api);
     }
     part(&facts.instant.as_second().to_string());
-    part(&format!("{} {}", output.objects, output.object_bytes));
     for made in calls {
         part(made.role);
         // Its messages name it.
         part(made.call.plugin.as_str());
         part(&made.digest.to_string());
         part(&Value::Object(made.call.config.clone()).to_string());
+    }
+    let inputs = inputs.finish();
+    let mut key = Digest::builder();
+    key.part(FORMAT)
+        .part(engine.as_bytes())
+        .part(inputs.as_bytes());
+    key.part(format!("{} {}", output.objects, output.object_bytes).as_bytes());
+    for made in calls {
         let Limits {
             fuel,
             memory,
@@ -84,9 +98,12 @@ pub fn key(
             host_calls,
         } = made.limits;
         let limits = [fuel.0, memory.0, output.0, time.0, host_calls];
-        part(&format!("{limits:?}"));
+        key.part(format!("{limits:?}").as_bytes());
     }
-    key.finish()
+    Told {
+        inputs,
+        key: key.finish(),
+    }
 }
 
 /// A render that was kept: what was read for it, and what came of it.

@@ -13,7 +13,8 @@ use crate::inventory::Inventory;
 use crate::live::Written;
 use crate::name::{AppName, TargetName};
 use crate::object::ResourceId;
-use crate::record::{CommitRecord, Event, Problem, Record, SyncRecord};
+use crate::pin::{Deployed, Pin};
+use crate::record::{CommitRecord, Event, Made, Problem, Record, SyncRecord};
 use crate::settle::Settled;
 use crate::stake::{Ended, Stake};
 
@@ -32,6 +33,8 @@ pub enum State {
     Held,
     /// As Git said, but for what somebody changed since: the app reports that and lets it stay.
     Drifted,
+    /// As a record says that it was rolled back to, and not as Git says.
+    Pinned,
 }
 
 impl State {
@@ -43,7 +46,13 @@ impl State {
             State::Failed => "failed",
             State::Held => "held",
             State::Drifted => "drifted",
+            State::Pinned => "pinned",
         }
+    }
+
+    /// Whether all that was wanted of it was done.
+    pub fn is_done(self) -> bool {
+        matches!(self, State::Synced | State::Drifted | State::Pinned)
     }
 }
 
@@ -58,6 +67,21 @@ pub struct AppStatus {
     pub commit: Option<CommitId>,
     /// The digest of what was synced then.
     pub output: Option<Digest>,
+    /// That, where its bytes are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployed: Option<Deployed>,
+    /// What it was made of, and by whom.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<Made>,
+    /// The last output that was healthy and is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub healthy: Option<Deployed>,
+    /// The output of the last stake, whatever became of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<Digest>,
+    /// What it was rolled back to, and stays at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin: Option<Pin>,
     /// Where it lands.
     pub target: Option<TargetName>,
     /// Whether its objects go when it leaves the manifest.
@@ -105,8 +129,8 @@ pub struct Status {
 }
 
 impl Status {
-    /// One record more. `at` is in seconds since 1970.
-    pub fn fold(&mut self, at: i64, record: &Record) {
+    /// One record more. `seq` is the number of its batch in the chain, `at` is in seconds since 1970.
+    pub fn fold(&mut self, seq: u64, at: i64, record: &Record) {
         match (&record.app, &record.event) {
             (_, Event::Commit(commit)) => {
                 self.head = Some(commit.clone());
@@ -120,7 +144,7 @@ impl Status {
             (Some(app), Event::Synced(sync)) => {
                 // Something was synced: the commit could be read after all.
                 self.problem = None;
-                self.app(app).fold_sync(at, sync);
+                self.app(app).fold_sync(seq, at, sync);
             }
             (Some(app), Event::Hook(hook)) => self.fold_hook(app, hook),
             (Some(app), Event::Settled(settled)) => self.app(app).fold_settled(at, settled),
@@ -181,6 +205,7 @@ impl Status {
         }
         let status = self.app(app);
         status.become_state(at, State::Pending);
+        status.tried = Some(stake.output);
         // From now on something of it may be there, also when nobody learns how this ends.
         status.target = Some(stake.target.clone());
         // What was written is known now: a new intention must not make it a stranger's.
@@ -201,7 +226,7 @@ impl AppStatus {
     pub fn standing(&self) -> (State, Option<&Problem>) {
         let late = self.settled.as_ref().and_then(|s| s.problem.as_ref());
         match (self.state, late) {
-            (State::Synced, Some(late)) => (State::Failed, Some(late)),
+            (State::Synced | State::Pinned, Some(late)) => (State::Failed, Some(late)),
             (state, _) => (state, self.problem.as_ref()),
         }
     }
@@ -210,6 +235,10 @@ impl AppStatus {
         let late = |s: &Settled| s.problem.is_some();
         if self.settled.as_ref().is_some_and(late) != late(settled) {
             self.since = at;
+        }
+        let known = self.deployed.as_ref();
+        if let Some(well) = known.filter(|d| settled.is_ready_at(Some(d.output))) {
+            self.healthy = Some(well.clone());
         }
         self.settled = Some(settled.clone());
     }
@@ -229,6 +258,15 @@ impl AppStatus {
             }
             Choice::Adopted(adoption) => self.adoption = Some(adoption.clone()),
             Choice::Recovered(recovery) => self.fold_recovery(at, recovery),
+            Choice::RolledBack(pin) => {
+                self.pin = Some(pin.clone());
+                self.hold = None;
+                self.become_state(at, State::Pending);
+            }
+            Choice::Resumed => {
+                self.pin = None;
+                self.become_state(at, State::Pending);
+            }
         }
     }
 
@@ -246,7 +284,7 @@ impl AppStatus {
         }
     }
 
-    fn fold_sync(&mut self, at: i64, sync: &SyncRecord) {
+    fn fold_sync(&mut self, seq: u64, at: i64, sync: &SyncRecord) {
         for outcome in &sync.outcomes {
             let id = outcome.id.clone();
             match &outcome.ended {
@@ -269,11 +307,13 @@ impl AppStatus {
                 Ended::Failed(_) | Ended::Skipped => {}
             }
         }
+        let pinned = self.pin.as_ref().map(|pin| pin.to.output) == Some(sync.output);
         self.become_state(
             at,
             match (&sync.problem, sync.drifted.is_empty()) {
                 (Some(_), _) => State::Failed,
                 (None, false) => State::Drifted,
+                (None, true) if pinned => State::Pinned,
                 (None, true) => State::Synced,
             },
         );
@@ -292,6 +332,13 @@ impl AppStatus {
             }
             self.commit = sync.commit;
             self.output = Some(sync.output);
+            self.made = sync.made;
+            self.deployed = sync.bytes.map(|bytes| Deployed {
+                seq,
+                commit: sync.commit,
+                output: sync.output,
+                bytes,
+            });
         }
         self.hooks.keep(sync.output);
         // Of what is there now nothing is known yet.

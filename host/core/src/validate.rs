@@ -29,6 +29,9 @@ impl OutputLimits {
     };
 }
 
+/// What each object of a stream begins with.
+pub(crate) const DOCUMENT: &str = "---\n";
+
 /// How much a finding matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -98,16 +101,14 @@ impl Validated {
     pub fn notes(&self) -> &[Finding] {
         &self.notes
     }
-    /// The digest of all bytes.
+    /// The digest of [`Validated::stream`]: what `sha256sum` says of the YAML that `weir render APP` prints.
     pub fn output(&self) -> Digest {
         self.output
     }
-    /// All objects as one YAML stream: the bytes that [`Validated::output`] stands for, in order.
+    /// All objects as one YAML stream, in order.
     pub fn stream(&self) -> String {
-        self.objects
-            .iter()
-            .map(|object| format!("---\n{}", object.text()))
-            .collect()
+        let pieces = self.objects.iter().flat_map(|o| [DOCUMENT, o.text()]);
+        pieces.collect()
     }
 }
 
@@ -239,7 +240,8 @@ pub fn admit(
     objects.sort_by(|a, b| a.id().cmp(b.id()));
     let mut output = Digest::builder();
     for object in &objects {
-        output.part(object.text().as_bytes());
+        output.raw(DOCUMENT.as_bytes());
+        output.raw(object.text().as_bytes());
     }
     let output = output.finish();
     Ok(Validated {
@@ -273,6 +275,7 @@ mod tests {
         let other = admit(vec![b, a], vec![], OutputLimits::HOST).unwrap();
         assert_eq!(one.output(), other.output());
         assert_eq!(one.stream(), other.stream());
+        assert_eq!(one.output(), Digest::of(one.stream().as_bytes()));
     }
 
     #[test]

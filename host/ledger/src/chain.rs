@@ -49,7 +49,7 @@ impl Tail {
     /// One batch more.
     pub(crate) fn push(&mut self, batch: &Batch, digest: Digest) {
         for record in &batch.records {
-            self.status.fold(batch.at, record);
+            self.status.fold(batch.seq, batch.at, record);
         }
         self.seq = batch.seq;
         self.digest = Some(digest);

@@ -26,6 +26,7 @@ mod output;
 mod plugin;
 mod refresh;
 mod render;
+mod rollback;
 mod serve;
 
 /// Weir keeps targets equal to Git: each app is rendered by sandboxed Wasm plugins that its repository chooses.
@@ -68,6 +69,10 @@ enum Command {
     Adopt(Box<adopt::AdoptArgs>),
     /// Let deletes happen that the guard holds, after showing which
     Approve(approve::ApproveArgs),
+    /// Apply again, at once, what a record of an app says, and stay there; needs no Git, registry or plugin
+    Rollback(rollback::RollbackArgs),
+    /// Have an app that was rolled back follow Git again
+    Resume(rollback::ResumeArgs),
     /// Show what happened, newest first
     History(history::HistoryArgs),
     /// Check this host: state, ledger, plugins, sandbox; or recover a lost ledger from the clusters
@@ -160,6 +165,8 @@ fn run(cli: Cli) -> Result<Done, Error> {
         Command::Apps(args) => on_runtime(apps::apps(&global, &args)),
         Command::Adopt(args) => on_runtime(adopt::adopt(&global, &args)),
         Command::Approve(args) => on_runtime(approve::approve(&global, &args)),
+        Command::Rollback(args) => on_runtime(rollback::rollback(&global, &args)),
+        Command::Resume(args) => on_runtime(rollback::resume(&global, &args)),
         Command::History(args) => on_runtime(history::history(&global, &args)),
         Command::Doctor(args) => on_runtime(doctor::doctor(&global, &args)),
     }

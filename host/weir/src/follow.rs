@@ -1,6 +1,6 @@
 //! The one loop: events in, the schedule decides, each command is a task that reports back with an event.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use weir_core::object::ResourceId;
 use weir_core::record::{CommitRecord, Event as Kept, Movement, Problem, Record};
 use weir_core::schedule::{Command, Event, Node, Now, Schedule, Settings};
 use weir_core::status::State;
+use weir_core::turns::Lane;
 use weir_source::{Fetched, RefChange};
 
 use crate::control::FetchBoard;
@@ -29,6 +30,7 @@ use crate::tell::Teller;
 use crate::turns::{OwnTurns, Turns};
 
 mod decide;
+mod rollback;
 mod settle;
 mod wait;
 mod work;
@@ -113,6 +115,8 @@ enum Done {
     Prepare(CommitId, Box<Result<Arc<Prepared>, Error>>),
     /// `None`: the host stops, and its turn had not come.
     Sync(AppName, CommitId, Option<Box<Result<Report, Error>>>),
+    /// Of an app that went back to a record while no commit was known.
+    Alone(AppName, Option<Box<Result<Report, Error>>>),
     /// How healthy each object is of an app that is waited for. Nothing in flight ends with it.
     Assessed(AppName, CommitId, BTreeMap<ResourceId, Health>),
 }
@@ -130,8 +134,12 @@ struct Loop<'a> {
     prepared: Option<Arc<Prepared>>,
     /// This repository's way to the turns of all.
     syncs: OwnTurns,
-    /// The commit that was prepared last; nothing when it stops. Runs that wait for hooks hear it.
-    newest: watch::Sender<Option<CommitId>>,
+    /// The number of what was prepared last; nothing when it stops. Runs that wait for hooks hear it.
+    newest: watch::Sender<Option<u64>>,
+    /// How often something was prepared.
+    turn: u64,
+    /// Apps that go back to a record while no commit is known.
+    alone: BTreeSet<AppName>,
     settling: Settling,
     ended: Ended,
 }
@@ -154,7 +162,9 @@ pub(crate) async fn follow(
         stop: Arc::new(AtomicBool::new(false)),
         in_flight: 0,
         prepared: None,
-        newest: watch::Sender::new(None),
+        newest: watch::Sender::new(Some(0)),
+        turn: 0,
+        alone: BTreeSet::new(),
         settling: Settling::default(),
         ended: Ended::default(),
     };
@@ -232,7 +242,7 @@ impl Loop<'_> {
                     Command::Sync(app, commit) => self.sync(app, commit),
                     // What is known to be healthy is told at once.
                     Command::Settle(app, commit) => known.extend(self.look_after(app, commit)),
-                    Command::Late(app, _) => self.late(&app).await,
+                    Command::Late(app, _) => known.extend(self.late(&app).await),
                     Command::Stopped => return false,
                 }
             }
@@ -249,6 +259,12 @@ impl Loop<'_> {
             let _ = send.send(task.await).await;
         };
         tokio::spawn(task.in_current_span());
+    }
+
+    /// Runs of what was prepared before wait for nothing any more.
+    fn take_over(&mut self) {
+        self.turn += 1;
+        self.newest.send_replace(Some(self.turn));
     }
 
     fn fetch(&mut self) {
@@ -274,23 +290,32 @@ impl Loop<'_> {
     }
 
     fn sync(&mut self, app: AppName, commit: CommitId) {
-        let (opened, prepared) = (self.opened.clone(), self.prepared.clone());
-        let (turns, lane) = (self.syncs.clone(), self.schedule.lane(&app));
+        let lane = self.schedule.lane(&app);
+        let run = self.run_of(app.clone(), lane, self.prepared.clone());
+        self.spawn(async move { Done::Sync(app, commit, run.await) });
+    }
+
+    /// A run of an app of what is prepared; nothing where the host stops before its turn came.
+    fn run_of(
+        &self,
+        app: AppName,
+        lane: Option<Lane>,
+        prepared: Option<Arc<Prepared>>,
+    ) -> impl Future<Output = Option<Box<Result<Report, Error>>>> + Send + use<> {
+        let (opened, turns) = (self.opened.clone(), self.syncs.clone());
         let newest = self.newest.subscribe();
-        self.spawn(async move {
-            let Some(turn) = turns.take(lane).await else {
-                return Done::Sync(app, commit, None);
-            };
+        let own = *newest.borrow();
+        async move {
+            let turn = turns.take(lane).await?;
             let run = async |pulse| match (opened, prepared) {
                 (Some(opened), Some(prepared)) => {
-                    let pace = Pace::new(pulse, newest);
+                    let pace = Pace::new(pulse, newest, own);
                     opened.syncer.sync(&prepared, &app, pace).await
                 }
                 _ => Err(Error::host("plan", "nothing is prepared")),
             };
-            let result = turn.run(run).await;
-            Done::Sync(app, commit, Some(Box::new(result)))
-        });
+            Some(Box::new(turn.run(run).await))
+        }
     }
 
     /// A task's end as the schedule's event; all that people and the ledger should know is told here.
@@ -302,9 +327,21 @@ impl Loop<'_> {
             Done::Assessed(app, commit, health) => self.assessed(app, commit, health).await,
             Done::Fetch(opened, result) => {
                 self.opened = opened;
-                Event::Fetched(self.fetched(result).await)
+                let fetched = self.fetched(result).await;
+                if fetched.is_err() {
+                    self.go_back_alone().await;
+                }
+                Event::Fetched(fetched)
             }
             Done::Prepare(commit, result) => Event::Prepared(commit, self.prepared(*result).await),
+            Done::Alone(app, result) => {
+                self.alone.remove(&app);
+                if let Some(result) = result {
+                    // The next fetch that fails tries again what failed.
+                    let _ = self.synced(&app, *result);
+                }
+                Event::Tick
+            }
             Done::Sync(app, commit, None) => Event::Synced(app, commit, Err(Retry::OnChange)),
             Done::Sync(app, commit, Some(result)) => {
                 let result = self.synced(&app, *result);
@@ -377,7 +414,7 @@ impl Loop<'_> {
                 self.teller.prepared(&prepared);
                 // A newer commit is waited for, not an older one.
                 self.settling.end_all();
-                self.newest.send_replace(prepared.commit);
+                self.take_over();
                 self.ended.late.clear();
                 let nodes = nodes(
                     &opened.syncer,
@@ -410,7 +447,7 @@ impl Loop<'_> {
                 let ended = match report.state {
                     // Held: nothing of it is done, and only a person or another commit changes that.
                     State::Failed | State::Pending | State::Held => Err(report.retry),
-                    State::Synced | State::Drifted => Ok(()),
+                    State::Synced | State::Drifted | State::Pinned => Ok(()),
                 };
                 self.ended.reports.insert(app.clone(), report);
                 ended

@@ -2,19 +2,23 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use weir_api::{Asked, is_listening};
-use weir_core::decision::{self, Decision, Undecided};
+use weir_core::decision::{self, Ask, Decision, Undecided};
+use weir_core::digest::Digest;
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::owner::Claim;
 use weir_core::plan::ByObject;
 use weir_core::record::{Event, Record};
 use weir_core::stake::{Stake, StakeId, StakeLog};
 use weir_core::status::Status;
-use weir_ledger::{Ledger, LedgerError, LedgerId, LedgerLimits};
+use weir_core::validate::OutputLimits;
+use weir_ledger::{Ledger, LedgerError, LedgerId, LedgerLimits, Seq};
 
 use crate::config::Places;
 use crate::control::socket_path;
 use crate::error::Error;
+use crate::pins;
 
 /// Opens this host's ledger for writing, alone.
 pub(crate) async fn open_ledger(places: &Places) -> Result<Arc<Ledger>, Error> {
@@ -99,19 +103,35 @@ impl Journal {
 
     /// Keeps records, then folds them: what the status says is always durable.
     pub(crate) async fn append(&self, records: Vec<Record>) -> Result<(), Error> {
-        self.ledger
+        let seq = self
+            .ledger
             .append(&self.repository, records.clone())
             .await
             .map_err(|e| Error::stage("record", &e))?;
-        self.fold(&records);
+        self.fold(seq, &records);
         Ok(())
     }
 
-    fn fold(&self, records: &[Record]) {
+    /// Keeps an output's bytes in the ledger, durably: the blob's digest.
+    pub(crate) async fn keep_bytes(&self, bytes: Vec<u8>) -> Result<Digest, Error> {
+        let kept = self.ledger.put_blob(bytes.into()).await;
+        kept.map_err(|e| Error::stage("record", &e))
+    }
+
+    /// What the ledger keeps under a digest.
+    pub(crate) async fn bytes(&self, digest: Digest) -> Result<Bytes, Error> {
+        let found = self.ledger.reader().get_blob(digest).await;
+        let found = found.map_err(|e| Error::stage("record", &e))?;
+        found.ok_or_else(|| {
+            Error::host("record", format!("the ledger has no blob {digest}: it was removed, or the record is another ledger's"))
+        })
+    }
+
+    fn fold(&self, seq: Seq, records: &[Record]) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let Kept { status, holders } = &mut *kept;
         for record in records {
-            holders.fold(status, now(), record);
+            holders.fold(status, seq.0, now(), record);
         }
     }
 }
@@ -140,9 +160,14 @@ async fn in_use(places: &Places, error: &LedgerError) -> Error {
 pub(crate) async fn decide(
     journal: &Journal,
     asked: &Asked,
+    rendered: Option<Digest>,
 ) -> Result<Result<(), Undecided>, Error> {
     let app = &asked.app;
-    let choice = match journal.status(|status| decision::decide(status, app, &asked.ask)) {
+    if let Ask::RollBack(to) = &asked.ask {
+        pins::check(journal, to, OutputLimits::HOST).await?;
+    }
+    let decided = |status: &Status| decision::decide(status, app, &asked.ask, rendered);
+    let choice = match journal.status(decided) {
         Ok(choice) => choice,
         Err(undecided) => return Ok(Err(undecided)),
     };
@@ -167,10 +192,11 @@ impl StakeLog for Journal {
             .ledger
             .append_stake(repository, app, stake.clone())
             .await?;
-        self.fold(&[Record {
+        let record = Record {
             app: Some(app.clone()),
             event: Event::Staked(stake),
-        }]);
+        };
+        self.fold(Seq(id.0), &[record]);
         Ok(id)
     }
 }

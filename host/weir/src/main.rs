@@ -14,6 +14,7 @@ mod landing;
 mod logs;
 mod mask;
 mod open;
+mod pins;
 mod plugins;
 mod prepare;
 mod progress;

@@ -11,8 +11,11 @@ use weir_core::grant::Limits;
 use weir_core::lock::{self, LOCK_FILE, Lock};
 use weir_core::manifest::{App, MANIFEST_FILE, Manifest, Resolved, Warning};
 use weir_core::name::{AppName, PluginName, RepoPath};
+use weir_core::pin::Deployed;
 use weir_core::plan::{ByObject, Desired};
-use weir_core::tree::{ReadError, Snapshot, View};
+use weir_core::record::Made;
+use weir_core::reuse::Told;
+use weir_core::tree::{ReadError, ReadSet, Snapshot, View};
 use weir_core::validate::{OutputLimits, Validated};
 use weir_sandbox::Sandbox;
 
@@ -29,7 +32,7 @@ mod pipeline;
 
 pub(crate) use canary::Canary;
 
-use pipeline::{How, Render, calls, key, load_all};
+use pipeline::{How, Render, calls, load_all, told};
 
 /// What renders need of this host.
 pub(crate) struct Host {
@@ -78,12 +81,44 @@ pub(crate) struct Prepared {
     pub(crate) unrendered: Vec<AppName>,
 }
 
-/// One app of a commit.
+/// One app of a commit. Cheap to clone but for its entry.
+#[derive(Clone)]
 pub(crate) struct PreparedApp {
-    /// What the manifest says.
+    /// What the manifest says; of one that was rolled back, what it said then.
     pub(crate) app: App,
-    /// Its objects, or why there are none.
-    pub(crate) rendered: Result<Rendered, Error>,
+    /// Its objects, or why there are none; of one that was rolled back, those of then.
+    pub(crate) rendered: Result<Arc<Rendered>, Error>,
+    /// Where it was rolled back to, and what this commit has for it.
+    pub(crate) pinned: Option<RolledBack>,
+}
+
+/// What is not applied of an app that was rolled back.
+#[derive(Clone)]
+pub(crate) struct RolledBack {
+    /// What is applied instead.
+    pub(crate) to: Deployed,
+    /// The app as this commit has it; `None` where no commit was read.
+    pub(crate) commits: Option<Arc<PreparedApp>>,
+}
+
+impl Prepared {
+    /// What these apps come to, taken together.
+    pub(crate) fn of(
+        commit: Option<CommitId>,
+        warnings: Vec<String>,
+        apps: BTreeMap<AppName, PreparedApp>,
+    ) -> Prepared {
+        let desired = desired(&apps);
+        let unrendered = desired.iter().filter(|(_, ids)| ids.is_none());
+        Prepared {
+            commit,
+            warnings,
+            wants: ByObject::wanting(&desired),
+            unrendered: unrendered.map(|(name, _)| name.clone()).collect(),
+            desired,
+            apps,
+        }
+    }
 }
 
 /// An app's objects and what made them.
@@ -93,6 +128,10 @@ pub(crate) struct Rendered {
     pub(crate) validated: Validated,
     /// The plugins that were called.
     pub(crate) plugins: BTreeMap<PluginName, Digest>,
+    /// What was asked of the tree, and answered.
+    pub(crate) reads: Arc<ReadSet>,
+    /// What it was made of, where all of that is known, and by whom.
+    pub(crate) made: Option<Made>,
     /// Whether it was made before, from the same inputs.
     pub(crate) reused: bool,
     /// Microseconds of each stage that was run for it.
@@ -202,20 +241,16 @@ pub(crate) async fn prepare(
     let apps = apps.into_iter().zip(rendered);
     let apps = apps
         .map(|(app, rendered)| {
-            let rendered = rendered.and_then(|r| r.ok_or_else(lost));
-            (app.name.clone(), PreparedApp { app, rendered })
+            let rendered = rendered.and_then(|r| r.map(Arc::new).ok_or_else(lost));
+            let prepared = PreparedApp {
+                app,
+                rendered,
+                pinned: None,
+            };
+            (prepared.app.name.clone(), prepared)
         })
         .collect();
-    let desired = desired(&apps);
-    let unrendered = desired.iter().filter(|(_, ids)| ids.is_none());
-    Ok(Prepared {
-        commit: snapshot.tree.commit(),
-        warnings,
-        wants: ByObject::wanting(&desired),
-        unrendered: unrendered.map(|(name, _)| name.clone()).collect(),
-        desired,
-        apps,
-    })
+    Ok(Prepared::of(snapshot.tree.commit(), warnings, apps))
 }
 
 /// Calls the renderers of these apps only for what they ask for: what each call ended with.
@@ -239,7 +274,7 @@ pub(crate) async fn ask(
 }
 
 /// What an app came to; nothing where only its renderer was called.
-type Made = Result<Option<Rendered>, Error>;
+type Come = Result<Option<Rendered>, Error>;
 
 /// What each of these apps comes to: what was made before, or made now, as many at once as there are turns.
 async fn each(
@@ -249,16 +284,16 @@ async fn each(
     lock: Option<&Lock>,
     apps: &[App],
     how: How,
-) -> Result<Vec<Made>, Error> {
+) -> Result<Vec<Come>, Error> {
     let pinned = Arc::new(plugins::pin(manifest, lock, &host.store));
     let manifest = Arc::new(manifest.clone());
-    let mut keys: Vec<Option<Digest>> = vec![None; apps.len()];
+    let mut told_each: Vec<Option<Told>> = vec![None; apps.len()];
     if how == How::Whole {
         let here = here(host, snapshot, &manifest, &pinned, apps).await?;
-        let each = keys.iter_mut().zip(apps);
-        each.for_each(|(slot, app)| *slot = key(host, &manifest, &here, lock, app));
+        let each = told_each.iter_mut().zip(apps);
+        each.for_each(|(slot, app)| *slot = told(host, &manifest, &here, lock, app));
     }
-    let mut results = reused(host, snapshot, &keys, apps).await?;
+    let mut results = reused(host, snapshot, &told_each, apps).await?;
     let missing = results
         .iter()
         .zip(apps)
@@ -276,7 +311,7 @@ async fn each(
         if results.get(n).is_some_and(Option::is_some) {
             continue;
         }
-        let key = keys.get(n).copied().flatten();
+        let told = told_each.get(n).copied().flatten();
         let facts = lock::facts_for(lock, &app.target).map_err(|e| Error::stage("manifest", &e));
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
         let (manifest, ready, turns) = (manifest.clone(), ready.clone(), turns.clone());
@@ -295,7 +330,7 @@ async fn each(
                         late: 0,
                         trace: None,
                     };
-                    render.run(snapshot, how, key).await
+                    render.run(snapshot, how, told).await
                 }
                 Err(e) => Err(e),
             };
@@ -346,22 +381,25 @@ async fn here(
 async fn reused(
     host: &Arc<Host>,
     snapshot: &Snapshot,
-    keys: &[Option<Digest>],
+    told: &[Option<Told>],
     apps: &[App],
-) -> Result<Vec<Option<Made>>, Error> {
-    let looks: Vec<(Option<Digest>, Vec<RepoPath>)> = keys
+) -> Result<Vec<Option<Come>>, Error> {
+    let looks: Vec<(Option<Told>, Vec<RepoPath>)> = told
         .iter()
         .zip(apps)
-        .map(|(key, app)| (*key, app.roots.clone()))
+        .map(|(told, app)| (*told, app.roots.clone()))
         .collect();
     let (host, snapshot) = (host.clone(), snapshot.clone());
     blocking("render", move || {
-        let find = |(key, roots): (Option<Digest>, Vec<RepoPath>)| {
+        let find = |(told, roots): (Option<Told>, Vec<RepoPath>)| {
+            let told = told?;
             let view = View::new(snapshot.clone(), roots);
-            let (validated, plugins) = host.renders.find(key?, &view, host.output)?;
+            let (validated, kept) = host.renders.find(told.key, &view, host.output)?;
             Some(Ok(Some(Rendered {
                 validated,
-                plugins,
+                plugins: kept.plugins,
+                made: Some(host.renders.made(told.inputs, &kept.reads)),
+                reads: Arc::new(kept.reads),
                 reused: true,
                 micros: BTreeMap::new(),
             })))
@@ -376,7 +414,7 @@ fn lost() -> Error {
 }
 
 fn desired(apps: &BTreeMap<AppName, PreparedApp>) -> Desired {
-    let ids = |r: &Rendered| {
+    let ids = |r: &Arc<Rendered>| {
         let objects = r.validated.objects().iter();
         objects.map(|o| o.id().clone()).collect()
     };

@@ -398,7 +398,7 @@ mod tests {
                 app: Some(owning.app.clone()),
                 event: Event::Decided(decision),
             };
-            status.fold(7, &record);
+            status.fold(1, 7, &record);
             assert!(lost(&status, owning, &objects).is_empty(), "{owning:?}");
         };
         record(&eu);

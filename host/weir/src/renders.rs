@@ -7,6 +7,7 @@ use std::sync::Arc;
 use weir_cache::{Cache, Durable, Looked};
 use weir_core::digest::Digest;
 use weir_core::name::PluginName;
+use weir_core::record::Made;
 use weir_core::reuse::Kept;
 use weir_core::tree::{ReadSet, View};
 use weir_core::validate::{OutputLimits, Validated};
@@ -48,13 +49,23 @@ impl Renders {
         self.engine
     }
 
+    /// What a render was made of that was told this and read this, and by whom.
+    pub(crate) fn made(&self, told: Digest, reads: &ReadSet) -> Made {
+        let mut inputs = Digest::builder();
+        inputs.part(told.as_bytes()).part(reads.digest().as_bytes());
+        Made {
+            inputs: inputs.finish(),
+            engine: self.engine,
+        }
+    }
+
     /// The render of a key that would come out the same in this view. What is damaged or of another form is none.
     pub(crate) fn find(
         &self,
         key: Digest,
         view: &View,
         limits: OutputLimits,
-    ) -> Option<(Validated, BTreeMap<PluginName, Digest>)> {
+    ) -> Option<(Validated, Kept)> {
         let files = self.files.as_ref()?;
         (0..SLOTS).find_map(|slot| {
             let name = name(key, slot);
@@ -71,8 +82,8 @@ impl Renders {
             if !kept.holds(view) {
                 return None;
             }
-            let plugins = kept.plugins.clone();
-            Some((kept.admit(objects, limits)?, plugins))
+            let validated = kept.clone().admit(objects, limits)?;
+            Some((validated, kept))
         })
     }
 

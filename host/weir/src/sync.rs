@@ -28,6 +28,7 @@ use crate::prepare::{Prepared, PreparedApp, Rendered};
 mod allowed;
 mod change;
 mod hooks;
+mod keep;
 mod leave;
 mod outcome;
 mod settle;
@@ -83,6 +84,8 @@ pub(crate) struct Report {
 struct Run<'a> {
     app: &'a AppName,
     commit: Option<CommitId>,
+    /// Whether it applies what the app was rolled back to.
+    pinned: bool,
     micros: BTreeMap<String, u64>,
     lap: Instant,
     hooks: Hooks,
@@ -146,11 +149,13 @@ impl Syncer {
             .alone(|other, older| self.meets(prepared, app, older, other))
             .await;
         let settle = prepared.apps.get(app).and_then(|a| a.app.settle);
+        let pinned = prepared.apps.get(app).and_then(|a| a.pinned.as_ref());
         let run = Run {
+            pinned: pinned.is_some(),
             hooks: Hooks::none(settle.map_or(SETTLE_WITHIN, |settle| settle.within)),
             pace,
             app,
-            commit: prepared.commit,
+            commit: pinned.map_or(prepared.commit, |pinned| pinned.to.commit),
             micros: BTreeMap::new(),
             lap: Instant::now(),
         };
@@ -158,6 +163,7 @@ impl Syncer {
             Some(PreparedApp {
                 app,
                 rendered: Ok(rendered),
+                ..
             }) => self.bring(run, prepared, app, rendered).await,
             Some(PreparedApp {
                 rendered: Err(e), ..
@@ -198,6 +204,11 @@ impl Syncer {
             return self.fail(run, &e).await;
         }
         let output = rendered.validated.output();
+        match self.remade(&run, rendered) {
+            Some(Ok(hold)) => return self.hold_deletes(run, hold).await,
+            Some(Err(e)) => return self.fail(run, &e).await,
+            None => {}
+        }
         let objects;
         (run.hooks, objects) = Hooks::of(&target, rendered.validated.objects(), run.hooks.within());
         let plan = match self
@@ -219,14 +230,15 @@ impl Syncer {
         if plan.is_empty() && unchanged && !due {
             let state = match refused {
                 Some(_) => State::Failed,
-                None => as_it_should(&plan),
+                None => run.well(&plan),
             };
             let retry = refused.as_ref().map_or(Retry::OnChange, |r| r.retry);
             let problem = refused.map(|r| r.problem);
             return Ok(run.report(vec![], counts, state, problem, retry, false));
         }
+        let bytes = self.keep_output(&run, app, rendered).await?;
         let (kept, drifted) = (plan.kept().to_vec(), plan.drifted().to_vec());
-        let (heals, well) = (plan.heals().clone(), as_it_should(&plan));
+        let (heals, well) = (plan.heals().clone(), run.well(&plan));
         let (applied, stopped) = if due {
             let all = self.change_around_hooks(&mut run, target_name, &target, plan, output);
             // On the heap: it is large, and most runs have no hooks.
@@ -249,7 +261,11 @@ impl Syncer {
         let failure = failed(run.app, &applied).or(stopped);
         let retry = soonest([&refused, &failure].into_iter().flatten().map(|o| o.retry));
         let problem = refused.or(failure).map(|o| o.problem);
+        let changed = self.changed(&run, rendered, &applied).await;
         let record = SyncRecord {
+            bytes: Some(bytes),
+            made: rendered.made,
+            changed,
             commit: run.commit,
             output,
             plugins: rendered.plugins.clone(),
@@ -286,7 +302,7 @@ impl Syncer {
                 a.problem.as_ref() == refused.map(|r| &r.problem)
                     && a.kept == plan.kept()
                     && a.drifted == plan.drifted()
-                    && (refused.is_some() || (same && a.state == as_it_should(plan)))
+                    && (refused.is_some() || (same && a.state == run.well(plan)))
             })
         })
     }
@@ -413,6 +429,14 @@ impl Syncer {
 }
 
 impl Run<'_> {
+    /// How the app stands when such a plan is wholly done.
+    fn well(&self, plan: &Plan) -> State {
+        match as_it_should(plan) {
+            State::Synced if self.pinned => State::Pinned,
+            state => state,
+        }
+    }
+
     fn done(&mut self, stage: &str) {
         let spent = u64::try_from(self.lap.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.micros.insert(stage.to_owned(), spent);

@@ -135,8 +135,8 @@ impl Teller {
         let result = match report.state {
             State::Failed | State::Pending => SyncResult::Failed,
             State::Held => SyncResult::Held,
-            State::Synced | State::Drifted if changed => SyncResult::Changed,
-            State::Synced | State::Drifted => SyncResult::Unchanged,
+            State::Synced | State::Drifted | State::Pinned if changed => SyncResult::Changed,
+            State::Synced | State::Drifted | State::Pinned => SyncResult::Unchanged,
         };
         self.metrics.synced(journal.repository(), result);
         self.stages(SYNC_STAGES, &report.micros);
@@ -222,6 +222,9 @@ fn tell_report(report: &Report, changed: bool) {
         }
         (None, State::Drifted) => {
             tracing::warn!(%app, %commit, "drifted: others changed some of its objects, and they stay so (heal: report): weir diff --live shows what");
+        }
+        (None, State::Pinned) => {
+            tracing::warn!(%app, %commit, "pinned: it was rolled back to what it was at {commit} and stays there ({counts}); weir resume {app} follows Git again");
         }
         (None, _) if changed => tracing::info!(%app, %commit, "synced to {commit}: {counts}"),
         (None, _) => tracing::info!(%app, %commit, "is at {commit}: nothing to change"),

@@ -402,6 +402,7 @@ impl<'a> Resolver<'a> {
                 after: Vec::new(),
                 settle: entry.raw.settle.as_ref().map(|settle| Settle {
                     within: settle.within.unwrap_or(SETTLE_WITHIN),
+                    on_failure: settle.on_failure,
                 }),
                 remove: entry.raw.remove,
                 policy: entry.policy.clone(),

@@ -7,8 +7,8 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Removal;
 use super::policy::RawIgnore;
+use super::{OnFailure, Removal};
 use crate::grant::{LimitsPatch, Millis};
 use crate::policy::{Conflicts, Heal};
 
@@ -151,6 +151,10 @@ pub(super) struct RawSettle {
     /// How long it may take to become healthy, such as `90s`; then it counts as failed until it is. Left out: `10m`.
     #[schemars(with = "Option<String>")]
     pub(super) within: Option<Millis>,
+    /// What happens when it takes longer: `stay` says so and leaves it, `rollback` applies the last output that was healthy
+    /// again and stays there until the app renders to something else.
+    #[serde(default)]
+    pub(super) on_failure: OnFailure,
 }
 
 /// Where an app lands.

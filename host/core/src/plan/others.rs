@@ -46,9 +46,9 @@ impl ByObject {
     }
 
     /// Folds a record into the status that this is [`ByObject::holding`] of, and into this. Costs what the record is long.
-    pub fn fold(&mut self, status: &mut Status, at: i64, record: &Record) {
+    pub fn fold(&mut self, status: &mut Status, seq: u64, at: i64, record: &Record) {
         let Some(app) = &record.app else {
-            status.fold(at, record);
+            status.fold(seq, at, record);
             return;
         };
         if let (Event::Removed, Some(known)) = (&record.event, status.apps.get(app)) {
@@ -56,7 +56,7 @@ impl ByObject {
                 self.set(id, app, false);
             }
         }
-        status.fold(at, record);
+        status.fold(seq, at, record);
         match &record.event {
             Event::Staked(stake) => {
                 for (id, from) in &stake.taken {

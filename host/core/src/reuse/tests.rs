@@ -53,13 +53,17 @@ fn given() -> Given {
 }
 
 fn key_of(given: &Given) -> Digest {
+    told_of(given).key
+}
+
+fn told_of(given: &Given) -> Told {
     let made = Called {
         role: given.role,
         call: &given.app.render,
         digest: given.plugin,
         limits: given.limits,
     };
-    key(
+    told(
         given.engine,
         &given.app,
         &given.facts,
@@ -106,7 +110,10 @@ fn each_input_is_part_of_the_key() {
 fn what_is_done_with_a_render_later_is_no_part_of_its_key() {
     let mut changed = given();
     changed.app.after = vec!["db".parse().unwrap()];
-    changed.app.settle = Some(crate::manifest::Settle { within: Millis(1) });
+    changed.app.settle = Some(crate::manifest::Settle {
+        within: Millis(1),
+        on_failure: crate::manifest::OnFailure::Rollback,
+    });
     changed.app.mark.line += 7;
     assert_eq!(key_of(&changed), key_of(&given()));
 }

@@ -51,6 +51,9 @@ fn updated(name: &str) -> Record {
             counts: Counts::default(),
             kept: Vec::new(),
             drifted: Vec::new(),
+            bytes: None,
+            made: None,
+            changed: Vec::new(),
             problem: None,
             micros: BTreeMap::new(),
         }),
@@ -67,7 +70,7 @@ fn what_another_app_took_during_a_run_is_not_held_again_when_that_run_ends() {
         updated("giver"),
         updated("taker"),
     ] {
-        status.fold(0, &record);
+        status.fold(1, 0, &record);
         let holders = status
             .apps
             .values()

@@ -43,7 +43,10 @@ pub(super) async fn approve(global: &GlobalArgs, args: &ApproveArgs) -> Result<D
             return Err(Error::Usage(message));
         }
         None => Confirm::Ask {
-            question: "Let them go?",
+            question: match hold.cause {
+                Cause::Remade { .. } => "Let it be changed?",
+                _ => "Let them go?",
+            },
             flag: format!("--hold {}, or --yes for whatever it is by then", id.short()),
         },
     };
@@ -59,6 +62,15 @@ fn shown(repository: &RepositoryName, app: &AppName, hold: &Hold) -> String {
             "left the manifest and still has {} objects",
             hold.deletes.len()
         ),
+        Cause::Remade { was } => {
+            return format!(
+                "app {app} of repository {repository} has output {} and would get {}, though nothing that it is made of changed: \
+                 this version of Weir makes other bytes of it. `weir diff --live` shows what that changes\nhold {}\n",
+                was.short(),
+                hold.output.short(),
+                hold.id().short()
+            );
+        }
     };
     let mut text = format!("app {app} of repository {repository} {why}. These would go:\n");
     for id in &hold.deletes {

@@ -101,7 +101,7 @@ pub(super) async fn decide(
         Err(ControlError::NoHost) => {
             let journal =
                 Journal::open(open_ledger(places).await?, asked.repository.clone()).await?;
-            let kept = journal::decide(&journal, &asked).await?;
+            let kept = journal::decide(&journal, &asked, None).await?;
             kept.map_err(|e| Error::stage("record", &e))?;
             output::print(&format!("{}; the next sync does it\n", asked.ask))
         }

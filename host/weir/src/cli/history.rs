@@ -1,6 +1,7 @@
 //! `weir history`: what happened, newest first, as the audit log has it.
 
 use weir_core::decision::{Choice, Decision};
+use weir_core::digest::Digest;
 use weir_core::health::Health;
 use weir_core::hook::{HookRecord, Progress};
 use weir_core::name::{AppName, RepositoryName};
@@ -122,6 +123,17 @@ fn decided(decision: &Decision) -> String {
             recovery.objects.len(),
             recovery.target
         ),
+        Choice::RolledBack(pin) => format!(
+            "goes back to record {} (output {}); refused until it renders to something else: {}",
+            pin.to.seq,
+            pin.to.output.short(),
+            pin.refused
+                .iter()
+                .map(Digest::short)
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        Choice::Resumed => "follows Git again".to_owned(),
     };
     let why = decision.why.as_deref().map(first_line);
     let why = why.map_or_else(String::new, |why| format!(": {why}"));

@@ -19,6 +19,7 @@ use crate::error::Error;
 use crate::follow::Ended;
 use crate::hosting::{self, Hosting};
 use crate::repository::{Policy, RepositorySettings};
+use crate::sync::Report;
 
 /// Where the API answers, where nothing says it.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7117);
@@ -215,7 +216,8 @@ fn outcome(ended: Ended, waited: Option<Duration>) -> Result<Done, Error> {
             message: problem.message.clone(),
         });
     }
-    let is_held = ended.reports.values().any(|r| r.state == State::Held);
+    let waits = |r: &&Report| matches!(r.state, State::Held | State::Pinned);
+    let is_held = ended.reports.values().any(|r| waits(&r));
     // What comes after an app that is held waits for the same person.
     if !ended.waiting.is_empty() && !is_held {
         return Err(Error::host("sync", "not every app was synced"));

@@ -2,6 +2,7 @@
 
 use tokio::sync::oneshot;
 use weir_api::{Asked, NotDecided};
+use weir_core::decision::Ask;
 use weir_core::schedule::Event;
 
 use super::Loop;
@@ -15,8 +16,9 @@ impl Loop<'_> {
         answer: oneshot::Sender<Result<(), NotDecided>>,
     ) -> Event {
         let app = asked.app.clone();
+        let rendered = self.renders_to(&app);
         let kept = match self.follow.opening.journal().await {
-            Ok(journal) => journal::decide(&journal, &asked).await,
+            Ok(journal) => journal::decide(&journal, &asked, rendered).await,
             Err(e) => Err(e),
         };
         let result = match kept {
@@ -28,6 +30,9 @@ impl Loop<'_> {
             Err(e) => Err(NotDecided::Refused(e.to_string())),
         };
         let is_kept = result.is_ok();
+        if is_kept && matches!(asked.ask, Ask::RollBack(_) | Ask::Resume) {
+            self.repin(&app).await;
+        }
         // Whoever asked may have gone; what was decided stands.
         let _ = answer.send(result);
         match is_kept {

@@ -8,7 +8,6 @@ use weir_cluster::Noticed;
 use weir_core::health::{Health, Summary};
 use weir_core::name::AppName;
 use weir_core::schedule::Event;
-use weir_core::status::State;
 
 use super::{Loop, Signal};
 use crate::progress::Line;
@@ -61,7 +60,7 @@ impl Loop<'_> {
             .ended
             .reports
             .values()
-            .filter(|report| matches!(report.state, State::Synced | State::Drifted))
+            .filter(|report| report.state.is_done())
             .map(|report| report.app.clone())
             .collect();
         for app in &synced {

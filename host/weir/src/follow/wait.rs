@@ -17,7 +17,6 @@ use weir_core::object::ResourceId;
 use weir_core::record::Problem;
 use weir_core::schedule::Event;
 use weir_core::settle;
-use weir_core::status::State;
 
 use super::{Done, Loop, work};
 use crate::open::Opened;
@@ -123,10 +122,8 @@ impl Loop<'_> {
         self.settling.apps.remove(&app);
         let opened = self.opened.clone()?;
         let report = self.ended.reports.get(&app);
-        let (synced, changed) = report.map_or((true, false), |r| {
-            let done = matches!(r.state, State::Synced | State::Drifted);
-            (done, Report::changed(r))
-        });
+        let (synced, changed) =
+            report.map_or((true, false), |r| (r.state.is_done(), Report::changed(r)));
         let syncer = &opened.syncer;
         if !synced || !syncer.has_health(&app) || (!changed && syncer.was_healthy(&app)) {
             return Some(Event::Settled(app, commit));
@@ -188,10 +185,8 @@ impl Loop<'_> {
     }
 
     /// An app took too long. It is looked after as before: what comes after it goes on when it is healthy.
-    pub(super) async fn late(&mut self, app: &AppName) {
-        let Some(one) = self.settling.apps.get_mut(app) else {
-            return;
-        };
+    pub(super) async fn late(&mut self, app: &AppName) -> Option<Event> {
+        let one = self.settling.apps.get_mut(app)?;
         // From here on nobody is kept waiting by it.
         one.said = false;
         let problem = settle::late(app, one.within, &one.health);
@@ -202,6 +197,7 @@ impl Loop<'_> {
         if self.keep_health(late).await {
             tracing::error!(%app, stage = %problem.stage, fault = problem.fault.as_str(), "failed: {}", problem.message);
         }
+        self.go_back(app, &problem).await
     }
 
     /// Keeps what the ledger is to hear of health by now.

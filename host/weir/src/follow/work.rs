@@ -16,6 +16,7 @@ use super::Follow;
 use crate::config::Bound;
 use crate::error::Error;
 use crate::open::Opened;
+use crate::pins::pinned;
 use crate::prepare::{Prepared, prepare};
 use crate::progress::{Line, fetching};
 use crate::sync::Syncer;
@@ -61,7 +62,9 @@ impl Follow {
         let snapshot = snapshot
             .map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;
         let snapshot = snapshot.map_err(|e| Error::stage("snapshot", &e))?;
-        let mut prepared = prepare(&self.host, &snapshot, &opened.from, &[]).await?;
+        let prepared = prepare(&self.host, &snapshot, &opened.from, &[]).await?;
+        let journal = opened.syncer.journal();
+        let mut prepared = pinned(journal, &prepared, self.host.output).await?;
         say_unbound(&opened.syncer, &mut prepared)?;
         Ok(prepared)
     }

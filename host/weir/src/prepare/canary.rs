@@ -16,7 +16,7 @@ use weir_core::digest::Digest;
 use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_core::name::{AppName, PluginName};
 use weir_core::object::Object;
-use weir_core::tree::{ReadSet, Snapshot};
+use weir_core::tree::Snapshot;
 use weir_core::validate::Finding;
 use weir_sandbox::{Role, Sandbox};
 
@@ -158,7 +158,7 @@ impl Trace {
     }
 }
 
-type Whole = Result<(Rendered, ReadSet), Error>;
+type Whole = Result<Rendered, Error>;
 
 /// Runs a render, and once more on the other engine: the first run's outcome, where the second one has the same.
 ///
@@ -212,7 +212,7 @@ fn compared<'a>(whole: &'a Whole, steps: &'a [Step]) -> Ran<'a> {
     let ended = whole.as_ref();
     Ran {
         ended: ended
-            .map(|(rendered, reads)| (&rendered.validated, reads))
+            .map(|rendered| (&rendered.validated, rendered.reads.as_ref()))
             .map_err(ToString::to_string),
         steps,
     }

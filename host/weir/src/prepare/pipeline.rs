@@ -12,7 +12,7 @@ use weir_core::manifest::{App, Manifest, PluginCall};
 use weir_core::name::PluginName;
 use weir_core::object::Object;
 use weir_core::render;
-use weir_core::reuse::{self, Called};
+use weir_core::reuse::{self, Called, Told};
 use weir_core::scope;
 use weir_core::tree::{ReadSet, Snapshot, View};
 use weir_core::validate::{Finding, Level, admit};
@@ -95,15 +95,15 @@ pub(super) fn calls(app: &App) -> impl Iterator<Item = (Role, &PluginCall)> {
         .chain(app.validate.iter().map(|call| (Role::Validator, call)))
 }
 
-/// What a render of an app is found again by; `None` where one of its plugins is not here, or its target's facts are not
+/// All that a render of an app is told; `None` where one of its plugins is not here, or its target's facts are not
 /// known: whoever renders it says so.
-pub(super) fn key(
+pub(super) fn told(
     host: &Host,
     manifest: &Manifest,
     here: &BTreeMap<PluginName, Digest>,
     lock: Option<&Lock>,
     app: &App,
-) -> Option<Digest> {
+) -> Option<Told> {
     let facts = lock::facts_for(lock, &app.target).ok()?;
     let made = calls(app).map(|(role, call)| {
         Some(Called {
@@ -115,7 +115,7 @@ pub(super) fn key(
     });
     let made: Vec<Called<'_>> = made.collect::<Option<_>>()?;
     let engine = host.renders.engine();
-    Some(reuse::key(engine, app, &facts, &made, host.output))
+    Some(reuse::told(engine, app, &facts, &made, host.output))
 }
 
 /// What one call may spend: the host's limits, narrowed by the manifest.
@@ -145,28 +145,35 @@ impl Render<'_> {
         &self,
         snapshot: Snapshot,
         how: How,
-        key: Option<Digest>,
+        told: Option<Told>,
     ) -> Result<Option<Rendered>, Error> {
         if how == How::RendererOnly {
             return self.documents(snapshot).await.map(|_| None);
         }
-        let chosen = key.is_some_and(|key| self.host.canary.chooses(&self.app.name, key));
-        let (rendered, reads) = match chosen {
+        let canary = &self.host.canary;
+        let chosen = told.is_some_and(|told| canary.chooses(&self.app.name, told.key));
+        let mut rendered = match chosen {
             true => canary::twice(self, snapshot).await?,
             false => self.whole(snapshot).await?,
         };
-        let Some(key) = key else {
+        let Some(told) = told else {
             return Ok(Some(rendered));
         };
         let renders = self.host.renders.clone();
+        rendered.made = Some(renders.made(told.inputs, &rendered.reads));
         let keep = move || {
-            renders.keep(key, &reads, &rendered.plugins, &rendered.validated);
+            renders.keep(
+                told.key,
+                &rendered.reads,
+                &rendered.plugins,
+                &rendered.validated,
+            );
             Ok(rendered)
         };
         blocking("render", keep).await.map(Some)
     }
 
-    pub(super) async fn whole(&self, snapshot: Snapshot) -> Result<(Rendered, ReadSet), Error> {
+    pub(super) async fn whole(&self, snapshot: Snapshot) -> Result<Rendered, Error> {
         let mut micros = BTreeMap::new();
         let mut used = BTreeMap::new();
         let mut lap = Instant::now();
@@ -190,13 +197,14 @@ impl Render<'_> {
         let validated =
             admit(objects, findings, self.host.output).map_err(|e| makers.refused(&e))?;
         done("validate");
-        let rendered = Rendered {
+        Ok(Rendered {
             validated,
             plugins: used,
+            reads: Arc::new(reads),
+            made: None,
             reused: false,
             micros,
-        };
-        Ok((rendered, reads))
+        })
     }
 
     async fn documents(&self, snapshot: Snapshot) -> Result<(Vec<Document>, ReadSet), Error> {

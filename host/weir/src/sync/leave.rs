@@ -104,6 +104,9 @@ impl Syncer {
             outcomes: applied,
             kept,
             drifted: Vec::new(),
+            bytes: None,
+            made: None,
+            changed: Vec::new(),
             problem: failure.map(|f| f.problem),
             micros: run.micros.clone(),
         };
@@ -181,12 +184,16 @@ impl Syncer {
         let (app, id) = (run.app, hold.id().short());
         let change = match hold.cause {
             Cause::Left => "put the app back into the manifest to keep them",
+            Cause::Remade { .. } => "nothing is changed until then",
             Cause::Share { .. } | Cause::Precious => {
                 "nothing is changed until then; put them back into the repository to keep them"
             }
         };
-        let why =
-            format!("app {app}: {hold}. To let them go: weir approve {app} --hold {id} ({change})");
+        let what = match hold.cause {
+            Cause::Remade { .. } => "To let that happen",
+            _ => "To let them go",
+        };
+        let why = format!("app {app}: {hold}. {what}: weir approve {app} --hold {id} ({change})");
         self.wait_for_person(run, why, Some(hold)).await
     }
 

@@ -8,7 +8,7 @@ use weir_core::object::ResourceId;
 use weir_core::record::{Event, Problem, Record};
 use weir_core::settle::Settled;
 use weir_core::stake::Ended;
-use weir_core::status::{AppStatus, State};
+use weir_core::status::AppStatus;
 
 use super::{Report, Syncer};
 use crate::error::Error;
@@ -92,10 +92,7 @@ impl Syncer {
 
     fn news(&self, app: AppName, health: Summary, late: Option<Problem>) -> Option<Record> {
         let settled = self.journal.status(|s| {
-            let known = s
-                .apps
-                .get(&app)
-                .filter(|a| matches!(a.state, State::Synced | State::Drifted))?;
+            let known = s.apps.get(&app).filter(|a| a.state.is_done())?;
             let before = known.settled.as_ref();
             let settled = Settled {
                 commit: known.commit,

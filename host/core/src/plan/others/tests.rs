@@ -61,6 +61,9 @@ fn synced(written: &[u8], pruned: &[u8]) -> Event {
         counts: Counts::default(),
         kept: Vec::new(),
         drifted: Vec::new(),
+        bytes: None,
+        made: None,
+        changed: Vec::new(),
         problem: None,
         micros: BTreeMap::new(),
     })
@@ -99,8 +102,8 @@ proptest! {
         for (n, event) in events {
             let record = Record { app: Some(app(n)), event };
             let mut plain = status.clone();
-            plain.fold(7, &record);
-            holders.fold(&mut status, 7, &record);
+            plain.fold(1, 7, &record);
+            holders.fold(&mut status, 1, 7, &record);
             prop_assert_eq!(&plain, &status);
             prop_assert_eq!(&holders, &ByObject::holding(&status));
         }
@@ -130,6 +133,7 @@ fn only_the_objects_that_are_asked_for_are_looked_up() {
         let event = stake(&[u8::try_from(n).unwrap()], &[], &[]);
         holders.fold(
             &mut status,
+            1,
             0,
             &Record {
                 app: Some(app(n)),

@@ -231,7 +231,7 @@ impl World {
 
     fn fold(&mut self, n: usize, event: Event) {
         let app = Some(app(n));
-        self.status.fold(0, &Record { app, event });
+        self.status.fold(1, 0, &Record { app, event });
     }
 
     /// Does the first steps of a plan, and tells the ledger or dies before that.
@@ -265,6 +265,9 @@ impl World {
                 counts: plan.counts(),
                 kept: Vec::new(),
                 drifted: Vec::new(),
+                bytes: None,
+                made: None,
+                changed: Vec::new(),
                 problem: None,
                 micros: BTreeMap::new(),
             };

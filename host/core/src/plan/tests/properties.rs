@@ -194,7 +194,7 @@ fn run(world: &World, plan: &Plan, steps: usize, told: bool) -> (World, Status) 
     let (mut world, mut status) = (world.clone(), world.status());
     let target = crate::name::TargetName::default_target();
     let stake = Stake::of(plan, &target, None, Digest::of(b""));
-    status.fold(0, &record(Event::Staked(stake)));
+    status.fold(1, 0, &record(Event::Staked(stake)));
     let mut outcomes = Vec::new();
     for step in plan.steps().take(steps) {
         let id = step.id().clone();
@@ -230,10 +230,13 @@ fn run(world: &World, plan: &Plan, steps: usize, told: bool) -> (World, Status) 
             counts: plan.counts(),
             kept: Vec::new(),
             drifted: Vec::new(),
+            bytes: None,
+            made: None,
+            changed: Vec::new(),
             problem: None,
             micros: BTreeMap::new(),
         };
-        status.fold(1, &record(Event::Synced(sync)));
+        status.fold(1, 1, &record(Event::Synced(sync)));
     }
     // What the ledger says now is what the next run starts from.
     let (own, other): (AppName, AppName) = (app(), "other".parse().unwrap());

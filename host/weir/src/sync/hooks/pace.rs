@@ -3,22 +3,27 @@
 use std::time::Duration;
 
 use tokio::sync::watch;
-use weir_core::digest::CommitId;
 
 use crate::turns::Pulse;
 
-/// How a run gives way while it waits for a hook: its turn is somebody else's then, and a newer commit or a stop ends the
+/// How a run gives way while it waits for a hook: its turn is somebody else's then, and a newer commit, a rollback or a stop ends the
 /// wait.
 pub(crate) struct Pace {
     pulse: Pulse,
-    /// The commit that is prepared last; nothing when the host stops.
-    newest: watch::Receiver<Option<CommitId>>,
+    /// The number of what was prepared last; nothing when the host stops.
+    newest: watch::Receiver<Option<u64>>,
+    /// That of what this run is of.
+    own: Option<u64>,
 }
 
 impl Pace {
     /// For a run that has its turn.
-    pub(crate) fn new(pulse: Pulse, newest: watch::Receiver<Option<CommitId>>) -> Pace {
-        Pace { pulse, newest }
+    pub(crate) fn new(
+        pulse: Pulse,
+        newest: watch::Receiver<Option<u64>>,
+        own: Option<u64>,
+    ) -> Pace {
+        Pace { pulse, newest, own }
     }
 
     /// Where it shows that it is alive.
@@ -36,9 +41,10 @@ impl Pace {
         self.pulse.beat();
     }
 
-    /// Waits a little; false when nobody wants this commit any more.
-    pub(super) async fn pause(&mut self, time: Duration, commit: Option<CommitId>) -> bool {
-        let left = self.newest.wait_for(|newest| *newest != commit);
+    /// Waits a little; false when nobody wants this any more: there is a newer commit, or the app was rolled back.
+    pub(super) async fn pause(&mut self, time: Duration) -> bool {
+        let own = self.own;
+        let left = self.newest.wait_for(|newest| *newest != own);
         tokio::time::timeout(time, left).await.is_err()
     }
 }

@@ -198,7 +198,7 @@ impl Syncer {
                 return Waited::Late(what);
             }
             let left = until.saturating_duration_since(Instant::now());
-            if !run.pace.pause(pause.min(left), run.commit).await {
+            if !run.pace.pause(pause.min(left)).await {
                 return Waited::Left;
             }
             pause = (pause * 2).min(PAUSES.1);

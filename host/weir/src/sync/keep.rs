@@ -1,0 +1,116 @@
+//! What the ledger keeps of an output besides what was done with it: its bytes, and which fields it changed.
+
+use std::collections::BTreeSet;
+
+use weir_core::digest::Digest;
+use weir_core::fault::{Fault, Retry};
+use weir_core::guard::{Cause, Hold};
+use weir_core::kept::{self, Changed, KeptOutput};
+use weir_core::manifest::App;
+use weir_core::stake::Outcome;
+
+use super::{Run, Syncer};
+use crate::error::Error;
+use crate::prepare::Rendered;
+
+impl Syncer {
+    /// Keeps an output's bytes before the first change, so that each record names bytes that are there. What was kept at
+    /// this commit is not kept again.
+    pub(super) async fn keep_output(
+        &self,
+        run: &Run<'_>,
+        app: &App,
+        rendered: &Rendered,
+    ) -> Result<Digest, Error> {
+        let output = rendered.validated.output();
+        let known = self.journal.status(|s| {
+            let known = s.apps.get(run.app)?;
+            let pinned = known.pin.as_ref().map(|pin| &pin.to);
+            let all = [known.deployed.as_ref(), pinned];
+            let mut same = all.into_iter().flatten().filter(|d| d.output == output);
+            same.find(|d| d.commit == run.commit).map(|d| d.bytes)
+        });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let bytes = kept::keep(run.commit, app, &rendered.plugins, &rendered.validated);
+        let bytes = bytes.map_err(|e| Error::host("record", e.to_string()))?;
+        self.journal.keep_bytes(bytes).await
+    }
+
+    /// Which fields of the updated objects are other than in the output that was synced before. That the older bytes
+    /// cannot be read stops nothing: the record says what was written all the same.
+    pub(super) async fn changed(
+        &self,
+        run: &Run<'_>,
+        rendered: &Rendered,
+        outcomes: &[Outcome],
+    ) -> Vec<Changed> {
+        let before = self.journal.status(|s| {
+            let known = s.apps.get(run.app)?.deployed.as_ref()?;
+            (known.output != rendered.validated.output()).then_some(known.bytes)
+        });
+        let Some(before) = before else {
+            return Vec::new();
+        };
+        let bytes = match self.journal.bytes(before).await {
+            Ok(bytes) => bytes,
+            Err(e) => {
+                tracing::warn!(app = %run.app, "the record will not say which fields changed: {e}");
+                return Vec::new();
+            }
+        };
+        match KeptOutput::read(&bytes) {
+            Ok(before) => kept::changed(&before, &rendered.validated, outcomes),
+            Err(e) => {
+                tracing::warn!(app = %run.app, "the record will not say which fields changed: blob {before}: {e}");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Other bytes from the same inputs: of another host program they wait for a person, of the same one they are a
+    /// plugin's fault. `None` where the inputs are others, or the bytes the same, or a person said yes.
+    pub(super) fn remade(&self, run: &Run<'_>, rendered: &Rendered) -> Option<Result<Hold, Error>> {
+        let (now, output) = (rendered.made?, rendered.validated.output());
+        self.journal.status(|s| {
+            let known = s.apps.get(run.app)?;
+            let (before, was) = (known.made?, known.output?);
+            if before.inputs != now.inputs || was == output {
+                return None;
+            }
+            let deletes = BTreeSet::new();
+            if before.engine == now.engine {
+                return Some(Err(not_the_same(run, rendered, was)));
+            }
+            let approval = known.approval.as_ref();
+            if approval.is_some_and(|a| a.covers(output, &deletes)) {
+                return None;
+            }
+            Some(Ok(Hold {
+                cause: Cause::Remade { was },
+                output,
+                deletes,
+            }))
+        })
+    }
+}
+
+fn not_the_same(run: &Run<'_>, rendered: &Rendered, was: Digest) -> Error {
+    let each = rendered.plugins.iter();
+    let plugins: Vec<String> = each
+        .map(|(name, digest)| format!("{name} ({digest})"))
+        .collect();
+    Error::Stage {
+        stage: "render",
+        fault: Fault::Plugin,
+        retry: Retry::OnChange,
+        message: format!(
+            "app {}: the same commit, plugins and host gave output {} before and give {} now: one of its plugins is not deterministic: {}. Nothing is changed",
+            run.app,
+            was.short(),
+            rendered.validated.output().short(),
+            plugins.join(", ")
+        ),
+    }
+}
