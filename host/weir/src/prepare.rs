@@ -16,6 +16,7 @@ use weir_core::tree::{ReadError, Snapshot, View};
 use weir_core::validate::{OutputLimits, Validated};
 use weir_sandbox::Sandbox;
 
+use crate::crash::Spoiled;
 use crate::error::Error;
 use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
@@ -292,7 +293,7 @@ async fn each(
                         app: &app,
                         facts: &facts,
                         sandbox: &host.sandbox,
-                        late: 0,
+                        spoiled: Spoiled::default(),
                         trace: None,
                     };
                     render.run(snapshot, how, key).await
