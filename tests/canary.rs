@@ -109,6 +109,24 @@ fn a_plugin_that_differs_is_named_with_what_differs_and_nothing_of_it_is_kept() 
 }
 
 #[test]
+fn a_run_that_fails_where_the_other_did_well_is_told_with_its_error() {
+    let mut scene = Scene::new();
+    scene.weir.variable("FAILPOINTS", "canary-fuel=return(10)");
+    let said = scene
+        .run(&["render", "good", "--canary", "100"])
+        .code(1)
+        .unwrap()
+        .stderr;
+    assert!(
+        said.contains("app `good`: plugin `yaml` (sha256:")
+            && said.contains("it did well, and then failed: app `good`: plugin `yaml`")
+            && said.contains("ran out of fuel"),
+        "{said}"
+    );
+    assert_eq!(scene.kept(), 0);
+}
+
+#[test]
 fn a_sync_with_a_canary_fails_the_one_app_and_writes_the_other() {
     let mut scene = Scene::new();
     scene.weir.variable(LEAK.0, LEAK.1);

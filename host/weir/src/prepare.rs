@@ -19,6 +19,7 @@ use weir_core::tree::{ReadError, ReadSet, Snapshot, View};
 use weir_core::validate::{OutputLimits, Validated};
 use weir_sandbox::Sandbox;
 
+use crate::crash::Spoiled;
 use crate::error::Error;
 use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
@@ -327,7 +328,7 @@ async fn each(
                         app: &app,
                         facts: &facts,
                         sandbox: &host.sandbox,
-                        late: 0,
+                        spoiled: Spoiled::default(),
                         trace: None,
                     };
                     render.run(snapshot, how, told).await

@@ -23,7 +23,7 @@ use weir_sandbox::{Role, Sandbox};
 use super::Rendered;
 use super::pipeline::{Ready, Render, calls};
 use crate::cli::engine;
-use crate::crash;
+use crate::crash::Spoiled;
 use crate::error::Error;
 use crate::mask;
 use crate::open::blocking;
@@ -234,7 +234,7 @@ async fn second(render: &Render<'_>, snapshot: Snapshot, trace: Option<&Trace>) 
     let second = Render {
         ready: &ready,
         sandbox: &sandbox,
-        late: crash::canary_clock(),
+        spoiled: Spoiled::armed(),
         trace,
         ..*render
     };

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use weir_core::digest::Digest;
 use weir_core::fault::{Fault, Retry};
-use weir_core::grant::Limits;
+use weir_core::grant::{Fuel, Limits};
 use weir_core::lock::{self, Lock, TargetFacts};
 use weir_core::manifest::{App, Manifest, PluginCall};
 use weir_core::name::PluginName;
@@ -22,6 +22,7 @@ use weir_sandbox::{Call, Document, Params, Plugin, Role, Sandbox};
 use super::canary::{self, Trace};
 use super::{Host, Rendered};
 use crate::blame::Makers;
+use crate::crash::Spoiled;
 use crate::error::Error;
 use crate::open::blocking;
 use crate::plugins::{self, Pinned};
@@ -133,8 +134,8 @@ pub(super) struct Render<'a> {
     pub(super) facts: &'a TargetFacts,
     /// Where its plugins run.
     pub(super) sandbox: &'a Sandbox,
-    /// Seconds that its clock is off: only where a test makes the second of two runs differ.
-    pub(super) late: u64,
+    /// What is otherwise: only where a test makes the second of two runs differ.
+    pub(super) spoiled: Spoiled,
     /// What each call gave, where that is to be compared.
     pub(super) trace: Option<&'a Trace>,
 }
@@ -325,13 +326,17 @@ impl Render<'_> {
     }
 
     fn call<'c>(&'c self, call: &'c PluginCall) -> Call<'c> {
+        let mut limits = limits(self.host, self.manifest, call);
+        if let Some(fuel) = self.spoiled.fuel {
+            limits.fuel = Fuel(fuel);
+        }
         Call {
             app: &self.app.name,
             plugin: &call.plugin,
-            limits: limits(self.host, self.manifest, call),
+            limits,
             instant: u64::try_from(self.facts.instant.as_second())
                 .unwrap_or(0)
-                .saturating_add(self.late),
+                .saturating_add(self.spoiled.late),
             params: Params {
                 app: self.app.name.to_string(),
                 path: self.app.path.as_str().to_owned(),
