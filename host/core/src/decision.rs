@@ -125,7 +125,10 @@ pub enum Undecided {
         now: Digest,
     },
     /// It is where it is to go back to, and Git has nothing else for it.
-    #[error("app {app} has output {} already, and nothing else is wanted of it: there is nothing to go back from", output.short())]
+    #[error(
+        "app {app} has output {} already, and no other one of it is known here: there is nothing to go back from",
+        output.short()
+    )]
     IsThere {
         /// The app.
         app: AppName,

@@ -40,6 +40,9 @@ pub struct CommitRecord {
     pub author: String,
     /// `Name <address>`.
     pub committer: String,
+    /// `Name <address>` of whoever merged it, where it is a merge: its committer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merger: Option<String>,
     /// When it was committed, in seconds since 1970.
     pub committed: i64,
     /// The first line of its message.

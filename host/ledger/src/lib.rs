@@ -19,6 +19,7 @@ mod lock;
 mod reader;
 mod sealed;
 mod store;
+mod walk;
 mod writer;
 
 #[cfg(test)]

@@ -52,6 +52,7 @@ fn moved(n: u8) -> Record {
         movement: Movement::First,
         author: "A <a@example>".into(),
         committer: "A <a@example>".into(),
+        merger: None,
         committed: 0,
         subject: format!("commit {n}"),
     };

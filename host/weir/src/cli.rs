@@ -14,6 +14,7 @@ use crate::logs;
 mod adopt;
 mod approve;
 mod apps;
+mod audit;
 mod decide;
 mod diff;
 mod doctor;
@@ -28,6 +29,7 @@ mod refresh;
 mod render;
 mod rollback;
 mod serve;
+mod trace;
 
 /// Weir keeps targets equal to Git: each app is rendered by sandboxed Wasm plugins that its repository chooses.
 #[derive(Debug, Parser)]
@@ -75,6 +77,10 @@ enum Command {
     Resume(rollback::ResumeArgs),
     /// Show what happened, newest first
     History(history::HistoryArgs),
+    /// Say why an object is as it is: the record that wrote it, the commit and its author, the file, the plugins
+    Trace(trace::TraceArgs),
+    /// Prove the log and what it names, or print it as JSON lines
+    Audit(audit::AuditArgs),
     /// Check this host: state, ledger, plugins, sandbox; or recover a lost ledger from the clusters
     Doctor(doctor::DoctorArgs),
     /// For authors of plugins: build
@@ -168,6 +174,8 @@ fn run(cli: Cli) -> Result<Done, Error> {
         Command::Rollback(args) => on_runtime(rollback::rollback(&global, &args)),
         Command::Resume(args) => on_runtime(rollback::resume(&global, &args)),
         Command::History(args) => on_runtime(history::history(&global, &args)),
+        Command::Trace(args) => on_runtime(trace::trace(&global, &args)),
+        Command::Audit(args) => on_runtime(audit::audit(&global, &args)),
         Command::Doctor(args) => on_runtime(doctor::doctor(&global, &args)),
     }
 }

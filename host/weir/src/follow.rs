@@ -393,6 +393,7 @@ impl Loop<'_> {
             movement,
             author: person(&info.author),
             committer: person(&info.committer),
+            merger: (info.parents.len() > 1).then(|| person(&info.committer)),
             committed: info.time,
             subject: info.subject,
         };

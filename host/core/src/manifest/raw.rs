@@ -153,7 +153,7 @@ pub(super) struct RawSettle {
     pub(super) within: Option<Millis>,
     /// What happens when it takes longer: `stay` says so and leaves it, `rollback` applies the last output that was healthy
     /// again and stays there until the app renders to something else.
-    #[serde(default)]
+    #[serde(default, rename = "on-failure")]
     pub(super) on_failure: OnFailure,
 }
 

@@ -34,6 +34,15 @@ pub(super) fn print_bytes(bytes: &[u8]) -> Result<Done, Error> {
     }
 }
 
+/// Prints one line of many; false when nobody reads any more.
+pub(super) fn print_line(line: &str) -> Result<bool, Error> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(e) => Err(Error::host("output", format!("stdout: {e}"))),
+    }
+}
+
 /// Prints a value for programs.
 pub(super) fn print_value(format: Format, value: &impl Serialize) -> Result<Done, Error> {
     let value = serde_json::to_value(value).map_err(|e| Error::host("output", e.to_string()))?;

@@ -1,0 +1,289 @@
+//! `weir audit`: proves the log and what it names, and hands it out, one line of JSON for each record.
+
+use std::collections::BTreeMap;
+
+use futures::TryStreamExt as _;
+use serde::Serialize;
+use weir_core::digest::CommitId;
+use weir_core::grant::Millis;
+use weir_core::kept::KeptOutput;
+use weir_core::name::{AppName, RepositoryName};
+use weir_core::record::{CommitRecord, Event, Record, SyncRecord};
+use weir_ledger::{ChainReport, Entry, LedgerError, Reader};
+
+use super::output::{self, Format};
+use super::{Done, apps};
+use crate::config::GlobalArgs;
+use crate::error::Error;
+use crate::journal::now;
+
+/// How many things that are wrong are shown; all are counted.
+const SHOWN: usize = 20;
+
+/// What `weir audit` takes.
+#[derive(Debug, clap::Args)]
+pub(super) struct AuditArgs {
+    #[command(subcommand)]
+    command: AuditCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum AuditCommand {
+    /// Prove the whole chain of each repository, and that what each record names is kept and is what it was
+    Verify(VerifyArgs),
+    /// Print the records, oldest first, as JSON lines
+    Export(ExportArgs),
+}
+
+/// What `weir audit verify` takes.
+#[derive(Debug, clap::Args)]
+struct VerifyArgs {
+    /// Only this repository, as this host calls it
+    #[arg(long)]
+    repository: Option<RepositoryName>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Format,
+}
+
+/// What `weir audit export` takes.
+#[derive(Debug, clap::Args)]
+struct ExportArgs {
+    /// Only records from then on: a time ago, such as 90m or 24h or 30d, or an instant, such as 2026-11-01T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only this app
+    #[arg(long)]
+    app: Option<AppName>,
+    /// Only this repository, as this host calls it
+    #[arg(long)]
+    repository: Option<RepositoryName>,
+}
+
+/// Runs what is asked for.
+pub(super) async fn audit(global: &GlobalArgs, args: &AuditArgs) -> Result<Done, Error> {
+    let reader = apps::reader(&global.places()?).await?;
+    match &args.command {
+        AuditCommand::Verify(args) => verify(&reader, args).await,
+        AuditCommand::Export(args) => export(&reader, args).await,
+    }
+}
+
+/// What a check of one repository found.
+#[derive(Debug, Serialize)]
+struct Checked {
+    repository: RepositoryName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain: Option<ChainReport>,
+    /// Outputs that records name and that are kept, each as it was.
+    outputs: u64,
+    /// Everything that is wrong.
+    wrong: Vec<String>,
+}
+
+async fn verify(reader: &Reader, args: &VerifyArgs) -> Result<Done, Error> {
+    let mut all = Vec::new();
+    for repository in apps::repositories(reader, args.repository.as_ref()).await? {
+        all.push(check(reader, repository).await?);
+    }
+    let blobs = reader.verify_blobs().await;
+    let blobs = blobs.map_err(|e| Error::stage("record", &e))?;
+    let value = serde_json::json!({ "repositories": all, "blobs": blobs });
+    match args.output {
+        Format::Text => output::print(&all.iter().map(text).collect::<String>())?,
+        format => output::print_value(format, &value)?,
+    };
+    if args.output == Format::Text {
+        let (good, bad) = (blobs.good, blobs.damaged.len());
+        output::print(&format!("blobs: {good} are what was kept, {bad} are not\n"))?;
+        for file in blobs.damaged.iter().take(SHOWN) {
+            output::print(&format!("  WRONG {file}\n"))?;
+        }
+    }
+    let wrong = all.iter().map(|c| c.wrong.len()).sum::<usize>() + blobs.damaged.len();
+    match wrong {
+        0 => Ok(Done::Well),
+        n => Err(Error::host(
+            "audit",
+            format!("{n} things are not what was written: the ledger was damaged or tampered with"),
+        )),
+    }
+}
+
+fn text(checked: &Checked) -> String {
+    let mut text = format!("repository {}: ", checked.repository);
+    if let Some(chain) = &checked.chain {
+        let head = chain
+            .head
+            .map_or_else(|| "none".to_owned(), |d| d.to_string());
+        text.push_str(&format!(
+            "{} records in {} batches, every link proved, head {head}; {} outputs are kept as they were\n",
+            chain.records, chain.batches, checked.outputs
+        ));
+        for file in &chain.strangers {
+            text.push_str(&format!("  {file} is no file of the ledger's\n"));
+        }
+    } else {
+        text.push_str("its chain is broken\n");
+    }
+    for wrong in checked.wrong.iter().take(SHOWN) {
+        text.push_str(&format!("  WRONG {wrong}\n"));
+    }
+    if checked.wrong.len() > SHOWN {
+        let more = checked.wrong.len() - SHOWN;
+        text.push_str(&format!("  ... and {more} more\n"));
+    }
+    text
+}
+
+/// Proves one chain, and each output that it names.
+async fn check(reader: &Reader, repository: RepositoryName) -> Result<Checked, Error> {
+    let mut checked = Checked {
+        repository,
+        chain: None,
+        outputs: 0,
+        wrong: Vec::new(),
+    };
+    let chain = match reader.verify(&checked.repository).await {
+        Ok(chain) => chain,
+        Err(e) => return broken(checked, &e),
+    };
+    for bad in &chain.bad_checkpoints {
+        checked.wrong.push(format!("checkpoint {bad}"));
+    }
+    checked.chain = Some(chain);
+    let records = match reader.records(&checked.repository).await {
+        Ok(records) => records,
+        Err(e) => return broken(checked, &e),
+    };
+    let mut records = std::pin::pin!(records);
+    loop {
+        let entry = match records.try_next().await {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Ok(checked),
+            Err(e) => return broken(checked, &e),
+        };
+        let Event::Synced(sync) = &entry.record.event else {
+            continue;
+        };
+        match kept(reader, sync).await {
+            Ok(true) => checked.outputs += 1,
+            Ok(false) => {}
+            Err(why) => {
+                let app = entry.record.app.as_ref().map(ToString::to_string);
+                let app = app.unwrap_or_default();
+                checked
+                    .wrong
+                    .push(format!("record {} of app {app}: {why}", entry.seq));
+            }
+        }
+    }
+}
+
+/// A chain that is damaged is what was found; a store that cannot be read is an error.
+fn broken(mut checked: Checked, error: &LedgerError) -> Result<Checked, Error> {
+    match error {
+        LedgerError::Damaged { .. } => {
+            checked.wrong.push(error.to_string());
+            Ok(checked)
+        }
+        other => Err(Error::stage("record", other)),
+    }
+}
+
+/// Whether a record names an output that is kept just as it says; the inner error is what is wrong.
+async fn kept(reader: &Reader, sync: &SyncRecord) -> Result<bool, String> {
+    let Some(digest) = sync.bytes else {
+        return Ok(false);
+    };
+    let bytes = reader.get_blob(digest).await.map_err(|e| e.to_string())?;
+    let bytes = bytes.ok_or_else(|| format!("its output, blob {digest}, is not there"))?;
+    let kept = KeptOutput::read(&bytes).map_err(|e| format!("blob {digest}: {e}"))?;
+    if kept.beside.output != sync.output {
+        let (is, said) = (kept.beside.output, sync.output);
+        return Err(format!(
+            "blob {digest} is output {is}, and the record says {said}"
+        ));
+    }
+    Ok(true)
+}
+
+/// One record as it is handed out.
+#[derive(Debug, Serialize)]
+struct Line<'e> {
+    repository: &'e RepositoryName,
+    seq: u64,
+    time: String,
+    #[serde(flatten)]
+    record: &'e Record,
+    /// Who is behind a sync: its commit as the log has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    of: Option<&'e CommitRecord>,
+}
+
+async fn export(reader: &Reader, args: &ExportArgs) -> Result<Done, Error> {
+    let since = args.since.as_deref().map(since).transpose()?;
+    for repository in apps::repositories(reader, args.repository.as_ref()).await? {
+        let records = reader.records(&repository).await;
+        let records = records.map_err(|e| Error::stage("record", &e))?;
+        let mut records = std::pin::pin!(records);
+        // Commits are few, and each is told once.
+        let mut commits: BTreeMap<CommitId, CommitRecord> = BTreeMap::new();
+        loop {
+            let entry = records.try_next().await;
+            let Some(entry) = entry.map_err(|e| Error::stage("record", &e))? else {
+                break;
+            };
+            if let Event::Commit(commit) = &entry.record.event {
+                commits.insert(commit.commit, commit.clone());
+            }
+            let wanted = since.is_none_or(|since| entry.at >= since)
+                && (args.app.is_none() || entry.record.app == args.app);
+            if wanted && !print(&repository, &entry, &commits)? {
+                return Ok(Done::Well);
+            }
+        }
+    }
+    Ok(Done::Well)
+}
+
+/// Prints one record; false when nobody reads any more.
+fn print(
+    repository: &RepositoryName,
+    entry: &Entry,
+    commits: &BTreeMap<CommitId, CommitRecord>,
+) -> Result<bool, Error> {
+    let of = match &entry.record.event {
+        Event::Synced(sync) => sync.commit.and_then(|commit| commits.get(&commit)),
+        _ => None,
+    };
+    let line = Line {
+        repository,
+        seq: entry.seq.0,
+        time: output::time(entry.at),
+        record: &entry.record,
+        of,
+    };
+    let line = serde_json::to_string(&line).map_err(|e| Error::host("output", e.to_string()))?;
+    output::print_line(&line)
+}
+
+/// An instant in seconds since 1970: a time ago, or itself.
+fn since(text: &str) -> Result<i64, Error> {
+    let day: i64 = 86_400;
+    let days = text
+        .strip_suffix('d')
+        .and_then(|days| days.parse::<i64>().ok());
+    if let Some(days) = days.filter(|days| (0..=1_000_000).contains(days)) {
+        return Ok(now() - days * day);
+    }
+    if let Ok(Millis(ago)) = text.parse::<Millis>() {
+        return Ok(now() - i64::try_from(ago / 1_000).unwrap_or(i64::MAX));
+    }
+    let instant: Result<jiff::Timestamp, _> = text.parse();
+    instant.map(jiff::Timestamp::as_second).map_err(|_| {
+        Error::Usage(format!(
+            "--since {text:?}: expected a time ago, such as 90m, 24h or 30d, or an instant, such as 2026-11-01T00:00:00Z"
+        ))
+    })
+}
