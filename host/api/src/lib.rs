@@ -26,7 +26,7 @@ pub use control::{
     control_router, is_listening,
 };
 pub use decide::{Asked, NotDecided, ask_decide};
-pub use metrics::{FetchResult, Metrics, RenderResult, SyncResult};
+pub use metrics::{CanaryResult, FetchResult, Metrics, RenderResult, SyncResult};
 pub use routes::router;
 pub use serve::{ApiLimits, Listen, serve};
 pub use view::{AppView, HealthView, PublicUrl, ReadModel, RepositoryView, View};

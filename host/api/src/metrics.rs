@@ -74,6 +74,28 @@ impl RenderResult {
     }
 }
 
+/// How the two runs of one render compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CanaryResult {
+    /// Both came to the same.
+    Equal,
+    /// They did not: a plugin, or this host, is not deterministic.
+    Different,
+    /// One of them could not be run to its end.
+    Inconclusive,
+}
+
+impl CanaryResult {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CanaryResult::Equal => "equal",
+            CanaryResult::Different => "different",
+            CanaryResult::Inconclusive => "inconclusive",
+        }
+    }
+}
+
 /// How a fetch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FetchResult {
@@ -103,6 +125,7 @@ pub struct Metrics {
     syncs: Family<ResultLabels, Counter>,
     fetches: Family<ResultLabels, Counter>,
     renders: Family<ResultLabels, Counter>,
+    canary: Family<OutcomeLabels, Counter>,
     stages: Family<StageLabels, Histogram>,
 }
 
@@ -110,6 +133,11 @@ pub struct Metrics {
 struct ResultLabels {
     repository: Name,
     result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -145,6 +173,7 @@ impl Metrics {
         let syncs = Family::default();
         let fetches = Family::default();
         let renders = Family::default();
+        let canary = Family::default();
         let stages = Family::new_with_constructor(stage_times as fn() -> Histogram);
         let mut registry = Registry::with_prefix("weir");
         registry.register(
@@ -164,6 +193,11 @@ impl Metrics {
             renders.clone(),
         );
         registry.register(
+            "canary",
+            "Renders that ran twice, by whether they came to the same",
+            canary.clone(),
+        );
+        registry.register(
             "stage_seconds",
             "Time that each stage of a sync took",
             stages.clone(),
@@ -173,6 +207,7 @@ impl Metrics {
             syncs,
             fetches,
             renders,
+            canary,
             stages,
         }
     }
@@ -202,6 +237,14 @@ impl Metrics {
             result: result.as_str(),
         };
         self.renders.get_or_create(&labels).inc();
+    }
+
+    /// Counts one render that ran twice.
+    pub fn canary(&self, result: CanaryResult) {
+        let labels = OutcomeLabels {
+            outcome: result.as_str(),
+        };
+        self.canary.get_or_create(&labels).inc();
     }
 
     /// Adds the time that one stage took, in seconds. The stage is one of the host's own words.

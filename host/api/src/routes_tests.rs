@@ -9,7 +9,7 @@ use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::Fault;
 
 use super::*;
-use crate::metrics::{FetchResult, Metrics, RenderResult, SyncResult};
+use crate::metrics::{CanaryResult, FetchResult, Metrics, RenderResult, SyncResult};
 use crate::view::{AppView, PublicUrl, View};
 
 fn app(name: &str, state: weir_core::status::State) -> AppView {
@@ -290,6 +290,7 @@ async fn metrics_count_what_happened_and_show_the_apps_by_state() {
     model.metrics().synced(&shop, SyncResult::Failed);
     model.metrics().fetched(&shop, FetchResult::Moved);
     model.metrics().rendered(&shop, RenderResult::Reused);
+    model.metrics().canary(CanaryResult::Equal);
     model.metrics().stage("render", 0.003);
     let (_, headers, text) = send(&model, request(Method::GET, "/metrics")).await;
     assert!(
@@ -304,6 +305,7 @@ async fn metrics_count_what_happened_and_show_the_apps_by_state() {
         r#"weir_syncs_total{repository="shop",result="failed"} 1"#,
         r#"weir_fetches_total{repository="shop",result="moved"} 1"#,
         r#"weir_renders_total{repository="shop",result="reused"} 1"#,
+        r#"weir_canary_total{outcome="equal"} 1"#,
         r#"weir_stage_seconds_count{stage="render"} 1"#,
         r#"weir_apps{repository="shop",state="synced"} 1"#,
         r#"weir_apps{repository="shop",state="held"} 0"#,

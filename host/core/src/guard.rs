@@ -159,7 +159,18 @@ pub fn guard(
     limits: GuardLimits,
     approval: Option<&Approval>,
 ) -> Option<Hold> {
-    let deletes: BTreeSet<ResourceId> = plan.deletes().cloned().collect();
+    let hold = hold(plan.deletes().cloned().collect(), owned, output, limits)?;
+    let is_approved = approval.is_some_and(|approval| approval.covers(output, &hold.deletes));
+    (!is_approved).then_some(hold)
+}
+
+/// Whether these deletes of an app that owns so many objects need a person.
+pub fn hold(
+    deletes: BTreeSet<ResourceId>,
+    owned: usize,
+    output: Digest,
+    limits: GuardLimits,
+) -> Option<Hold> {
     let large = deletes.len() > limits.objects
         && deletes.len().saturating_mul(100) > owned.saturating_mul(limits.percent);
     let cause = match (large, deletes.iter().any(is_precious)) {
@@ -167,9 +178,6 @@ pub fn guard(
         (false, true) => Cause::Precious,
         (false, false) => return None,
     };
-    if approval.is_some_and(|approval| approval.covers(output, &deletes)) {
-        return None;
-    }
     Some(Hold {
         cause,
         output,

@@ -12,6 +12,7 @@
 //! world, and any default for a limit.
 
 pub mod allow;
+pub mod canary;
 pub mod decision;
 pub mod digest;
 pub mod external;
@@ -22,6 +23,7 @@ pub mod guard;
 pub mod heals;
 pub mod health;
 pub mod hook;
+pub mod impact;
 pub mod inventory;
 pub mod kept;
 pub mod live;

@@ -1,7 +1,7 @@
 //! The command line: what each command takes, and the one place where results become exit codes.
 //!
-//! 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (with `diff --exit-code`
-//! or `lock --check`), 4 held, waiting for a person.
+//! 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (with `--exit-code` of
+//! `diff` and `impact`, or `lock --check`), 4 held, waiting for a person.
 
 use std::process::ExitCode;
 
@@ -21,6 +21,7 @@ mod doctor;
 pub(crate) mod engine;
 mod histories;
 mod history;
+mod impact;
 mod lock;
 mod output;
 mod plugin;
@@ -39,7 +40,7 @@ mod trace;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff --exit-code, lock --check), 4 held, waiting for a person."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff and impact --exit-code, lock --check), 4 held, waiting for a person."
 )]
 struct Cli {
     #[command(flatten)]
@@ -62,6 +63,8 @@ enum Command {
     Render(render::RenderArgs),
     /// Show what differs between two revisions, or between a revision and a target
     Diff(diff::DiffArgs),
+    /// Say what a commit, a lock or a plugin changes before it is merged: which apps, objects and fields
+    Impact(Box<impact::ImpactArgs>),
     /// List the apps that this host knows, and how each one stands
     Apps(apps::AppsArgs),
     /// Take over objects that somebody else made, after showing what that changes
@@ -164,6 +167,7 @@ fn run(cli: Cli) -> Result<Done, Error> {
         Command::Lock(args) => on_runtime(lock::lock(&global, &args)),
         Command::Render(args) => on_runtime(render::render(&global, &args)),
         Command::Diff(args) => on_runtime(diff::diff(&global, &args)),
+        Command::Impact(args) => on_runtime(impact::impact(&global, &args)),
         Command::Apps(args) => on_runtime(apps::apps(&global, &args)),
         Command::Adopt(args) => on_runtime(adopt::adopt(&global, &args)),
         Command::Approve(args) => on_runtime(approve::approve(&global, &args)),

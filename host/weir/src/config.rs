@@ -179,6 +179,20 @@ fn beside_binary() -> Vec<PathBuf> {
         .collect()
 }
 
+/// Which renders run twice.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct CanaryArgs {
+    /// Run so many percent of all renders a second time, on another engine with code compiled anew, and fail the app
+    /// where the two differ [default: 0]
+    #[arg(
+        long,
+        env = "WEIR_CANARY",
+        value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(0..=100)
+    )]
+    pub(crate) canary: Option<u8>,
+}
+
 /// Which repository, and how to reach it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RepoArgs {

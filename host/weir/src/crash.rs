@@ -1,4 +1,5 @@
-//! Named steps at which a test kills the process as `kill -9` would. Empty unless built with `crash-points`.
+//! Named steps at which a test kills the process as `kill -9` would, and inputs that it spoils. Empty unless built
+//! with `crash-points`.
 
 /// Every step, in the order in which a sync passes them. The crash loop hits each of this list, and fails where it cannot.
 #[cfg_attr(
@@ -42,4 +43,34 @@ pub(crate) fn crash_point(step: &'static str) {
             std::thread::park();
         }
     });
+}
+
+/// What a test has be otherwise in the canary's second run, as if it leaked from the host. Nothing in a plain build.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spoiled {
+    /// Seconds by which its clock is off.
+    pub(crate) late: u64,
+    /// The fuel of each call.
+    pub(crate) fuel: Option<u64>,
+}
+
+impl Spoiled {
+    /// By the fail points.
+    pub(crate) fn armed() -> Spoiled {
+        let (late, fuel) = (canary_clock(), canary_fuel());
+        Spoiled { late, fuel }
+    }
+}
+
+fn canary_fuel() -> Option<u64> {
+    fail::fail_point!("canary-fuel", |fuel| fuel
+        .and_then(|fuel| fuel.parse().ok()));
+    None
+}
+
+fn canary_clock() -> u64 {
+    fail::fail_point!("canary-clock", |seconds| seconds
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(0));
+    0
 }

@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::follow::{Ended, Follow, Queues, Round, Signal, follow};
 use crate::journal::open_ledger;
 use crate::open::{Opening, reach};
+use crate::plugins::Store;
 use crate::prepare::Host;
 use crate::read_model::{Board, unknown};
 use crate::repository::RepositorySettings;
@@ -48,6 +49,8 @@ pub(crate) struct Hosting {
     pub(crate) parallel: usize,
     /// The repositories; at least one, each with a name of its own.
     pub(crate) repositories: Vec<RepositorySettings>,
+    /// So many percent of all renders run twice.
+    pub(crate) canary: u8,
     /// They come from a file: one that cannot be opened is that one's problem. Otherwise it ends the start.
     pub(crate) from_file: bool,
 }
@@ -105,8 +108,9 @@ impl Hosting {
         if let (false, [settings]) = (self.from_file, &self.repositories[..]) {
             first = Some(reach(settings, &self.places).await?);
         }
+        let canary = engine::canary(&self.places, self.canary, Some(metrics.clone()));
         let shared = Shared {
-            host: engine::host(&self.places)?,
+            host: engine::host_with(&self.places, Store::open(&self.places)?, canary)?,
             ledger: open_ledger(&self.places).await?,
             places: self.places.clone(),
             queues: Queues {
@@ -180,16 +184,19 @@ impl Shared {
     }
 }
 
-/// Syncs one repository once, and waits so long until what was synced is healthy, where that is asked for.
+/// Syncs one repository once, and waits so long until what was synced is healthy, where that is asked for. So many
+/// percent of its renders run twice.
 pub(crate) async fn once(
     places: &Places,
     settings: RepositorySettings,
     wait: Option<Duration>,
+    canary: u8,
 ) -> Result<Ended, Error> {
     let reached = reach(&settings, places).await?;
     let (board, _view) = Board::new(vec![unknown(&settings)]);
+    let canary = engine::canary(places, canary, None);
     let shared = Shared {
-        host: engine::host(places)?,
+        host: engine::host_with(places, Store::open(places)?, canary)?,
         ledger: open_ledger(places).await?,
         places: places.clone(),
         queues: Queues {

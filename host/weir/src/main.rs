@@ -12,6 +12,7 @@ mod hosting;
 mod journal;
 mod landing;
 mod logs;
+mod mask;
 mod open;
 mod pins;
 mod plugins;

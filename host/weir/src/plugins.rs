@@ -28,6 +28,8 @@ pub(crate) struct Store {
     dirs: Vec<PathBuf>,
     keep: PathBuf,
     bundled: BTreeMap<String, Digest>,
+    /// Components that a command was given, for as long as it runs.
+    given: BTreeMap<Digest, Vec<u8>>,
 }
 
 /// `index.json` in a plugin folder.
@@ -61,7 +63,13 @@ impl Store {
             dirs: places.plugins.clone(),
             keep: places.state.join("plugins"),
             bundled,
+            given: BTreeMap::new(),
         })
+    }
+
+    /// Has a component that lies in none of its folders, and keeps it nowhere.
+    pub(crate) fn give(&mut self, digest: Digest, bytes: Vec<u8>) {
+        self.given.insert(digest, bytes);
     }
 
     /// The bundled plugins of this host, by name.
@@ -71,6 +79,9 @@ impl Store {
 
     /// A component's bytes, checked against its digest; `None` when this host does not have it.
     pub(crate) fn bytes(&self, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(bytes) = self.given.get(&digest) {
+            return Ok(Some(bytes.clone()));
+        }
         for dir in &self.dirs {
             let path = dir.join(format!("{}.wasm", digest.hex()));
             match read_capped(&path, MAX_COMPONENT)? {
@@ -87,7 +98,7 @@ impl Store {
     /// Keeps a component that a lock names, so that upgrading this host changes no render.
     pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
         let path = self.kept_at(digest);
-        if path.exists() {
+        if path.exists() || self.given.contains_key(&digest) {
             return Ok(());
         }
         write_atomic(&path, bytes)
@@ -165,12 +176,27 @@ pub(crate) fn bytes_in_tree(
     Ok(Some(bytes.to_vec()))
 }
 
-/// A plugin's bytes by digest: from the tree, or from this host's folders.
+/// A plugin's bytes by digest: from the tree, or from this host's folders. A bundled one is kept.
 pub(crate) fn bytes(
     store: &Store,
     snapshot: &Snapshot,
     manifest: &Manifest,
     name: &PluginName,
+    digest: Digest,
+) -> Result<Vec<u8>, Error> {
+    let source = manifest.plugins.get(name).map(|spec| &spec.source);
+    let bytes = bytes_of(store, snapshot, source, digest)?;
+    if source.is_some_and(|s| matches!(s, PluginSource::Bundled(_))) {
+        store.keep(digest, &bytes)?;
+    }
+    Ok(bytes)
+}
+
+/// The bytes of a plugin of this source, by digest.
+pub(crate) fn bytes_of(
+    store: &Store,
+    snapshot: &Snapshot,
+    source: Option<&PluginSource>,
     digest: Digest,
 ) -> Result<Vec<u8>, Error> {
     let missing = |why: String| Error::Stage {
@@ -179,29 +205,22 @@ pub(crate) fn bytes(
         retry: Retry::OnChange,
         message: why,
     };
-    let source = manifest.plugins.get(name).map(|spec| &spec.source);
     let in_tree = source
         .map(|s| bytes_in_tree(snapshot, s))
         .transpose()?
         .flatten();
-    let bytes = match in_tree {
-        Some(bytes) if Digest::of(&bytes) == digest => bytes,
-        Some(bytes) => {
-            return Err(missing(format!(
-                "the file in the tree has digest {}, but weir.lock pins {digest}: run `weir lock --update` and commit it, if the change is meant",
-                Digest::of(&bytes)
-            )));
-        }
+    match in_tree {
+        Some(bytes) if Digest::of(&bytes) == digest => Ok(bytes),
+        Some(bytes) => Err(missing(format!(
+            "the file in the tree has digest {}, but weir.lock pins {digest}: run `weir lock --update` and commit it, if the change is meant",
+            Digest::of(&bytes)
+        ))),
         None => store.bytes(digest)?.ok_or_else(|| {
             missing(format!(
                 "this host does not have {digest}, which weir.lock pins. A locked plugin is never replaced: put the component into a plugin folder, or run `weir lock --update` to take this host's own"
             ))
-        })?,
-    };
-    if source.is_some_and(|s| matches!(s, PluginSource::Bundled(_))) {
-        store.keep(digest, &bytes)?;
+        }),
     }
-    Ok(bytes)
 }
 
 /// Whether a plugin could be loaded, as far as that is seen without compiling it: what it made before is used only then.
@@ -242,7 +261,13 @@ pub(crate) fn load(
     Ok(plugin)
 }
 
-fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+/// A component's file, as large as one may be; `None` where there is no such file.
+pub(crate) fn read_component(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+    read_capped(path, MAX_COMPONENT)
+}
+
+/// A file of so many bytes at most; `None` where there is no such file.
+pub(crate) fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     use std::io::Read as _;
     let failed = |e: std::io::Error| Error::host("plugins", format!("{}: {e}", path.display()));
     let file = match std::fs::File::open(path) {

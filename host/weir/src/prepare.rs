@@ -19,6 +19,7 @@ use weir_core::tree::{ReadError, ReadSet, Snapshot, View};
 use weir_core::validate::{OutputLimits, Validated};
 use weir_sandbox::Sandbox;
 
+use crate::crash::Spoiled;
 use crate::error::Error;
 use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
@@ -27,7 +28,10 @@ use crate::progress::{Line, rendering};
 use crate::renders::Renders;
 use crate::turns::Turns;
 
+mod canary;
 mod pipeline;
+
+pub(crate) use canary::Canary;
 
 use pipeline::{How, Render, calls, load_all, told};
 
@@ -47,6 +51,8 @@ pub(crate) struct Host {
     pub(crate) output: OutputLimits,
     /// How many apps render at once, over all repositories.
     pub(crate) turns: Turns,
+    /// Which renders run twice.
+    pub(crate) canary: Canary,
 }
 
 /// Where the manifest comes from.
@@ -321,6 +327,9 @@ async fn each(
                         ready: &ready,
                         app: &app,
                         facts: &facts,
+                        sandbox: &host.sandbox,
+                        spoiled: Spoiled::default(),
+                        trace: None,
                     };
                     render.run(snapshot, how, told).await
                 }

@@ -10,7 +10,7 @@ use crate::{control_plane, native, plugins_task};
 /// The rows that need the control plane.
 const ON_A_CLUSTER: &str = "kube";
 /// The rows that need Helm and Kustomize themselves.
-const AGAINST_THE_TOOLS: &str = "render";
+const AGAINST_THE_TOOLS: [&str; 2] = ["render", "impact"];
 /// The one flag with a value: a file.
 const JSON: &str = "--json";
 
@@ -23,7 +23,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         .then(|| control_plane::Building::start(root))
         .transpose()?;
     plugins_task(root, &[])?;
-    if asks_for(arguments, AGAINST_THE_TOOLS) {
+    if AGAINST_THE_TOOLS
+        .iter()
+        .any(|group| asks_for(arguments, group))
+    {
         native::build(root)?;
     }
     // The same selection in both, so that dependencies are compiled once.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result, bail};
 
 mod dir;
+mod impact;
 mod kube;
 mod measure;
 mod meters;
@@ -33,6 +34,8 @@ pub(crate) struct Size {
     pub(crate) many: usize,
     /// Objects of the largest app, of which the memory is looked at.
     pub(crate) owned: usize,
+    /// Apps of a small chart each, of which the plugin changes.
+    pub(crate) charts: usize,
     /// Pairs of runs inside this process.
     pub(crate) rounds: usize,
     /// Pairs of runs of processes.
@@ -45,6 +48,7 @@ impl Size {
         objects: 1000,
         many: 5000,
         owned: 10_000,
+        charts: 400,
         rounds: 21,
         processes: 11,
     };
@@ -53,6 +57,7 @@ impl Size {
         objects: 20,
         many: 30,
         owned: 40,
+        charts: 3,
         rounds: 1,
         processes: 1,
     };
@@ -67,6 +72,7 @@ const GROUPS: &[Group] = &[
     ("sandbox", sandbox::rows),
     ("meters", meters::rows),
     ("render", render::rows),
+    ("impact", impact::rows),
     ("dir", dir::rows),
     ("kube", kube::rows),
 ];

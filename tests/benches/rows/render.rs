@@ -18,7 +18,7 @@ use super::measure::{self, Pairs, seconds};
 use super::table::{Row, Unit};
 use super::work::{self, Bench};
 
-mod trees;
+pub(super) mod trees;
 
 use trees::{Case, Tool};
 

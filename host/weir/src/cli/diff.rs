@@ -1,10 +1,11 @@
 //! `weir diff`: what differs between two revisions, or between a revision and what a target holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 use weir_cluster::kube::Compare;
+use weir_core::impact::differing;
 use weir_core::name::AppName;
 use weir_core::object::{Object, ResourceId};
 use weir_core::redact;
@@ -173,26 +174,24 @@ fn side(prepared: &Prepared) -> Side {
 }
 
 fn compare(before: &Side, after: &Side) -> Vec<Difference> {
-    let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    let mut out = Vec::new();
-    for key in keys {
-        let (a, b) = (before.get(key), after.get(key));
-        let change = match (a, b) {
-            (None, _) => "created",
-            (_, None) => "pruned",
-            (Some(a), Some(b)) if a.digest() == b.digest() => continue,
-            _ => "updated",
-        };
-        let (before, after) = redact::shown(a, b);
-        out.push(Difference {
-            app: key.0.clone(),
-            object: key.1.clone(),
-            change,
-            before,
-            after,
-        });
-    }
-    out
+    let differing = differing(before, after).into_iter();
+    differing
+        .map(|(key, a, b)| {
+            let change = match (a, b) {
+                (None, _) => "created",
+                (_, None) => "pruned",
+                _ => "updated",
+            };
+            let (before, after) = redact::shown(a, b);
+            Difference {
+                app: key.0.clone(),
+                object: key.1.clone(),
+                change,
+                before,
+                after,
+            }
+        })
+        .collect()
 }
 
 fn text(differences: &[Difference], colour: bool) -> String {
@@ -215,7 +214,7 @@ fn text(differences: &[Difference], colour: bool) -> String {
 }
 
 /// A line that begins with what it means, in its colour: red goes, green comes, blue changes.
-fn line(sign: char, line: &str, colour: bool) -> String {
+pub(super) fn line(sign: char, line: &str, colour: bool) -> String {
     let paint = match sign {
         '-' => "\x1b[31m",
         '+' => "\x1b[32m",

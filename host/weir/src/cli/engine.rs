@@ -1,7 +1,9 @@
 //! What commands that render share: the host's sandbox and plugins, and the snapshot they look at.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use weir_api::Metrics;
 use weir_core::grant::Limits;
 use weir_core::tree::Snapshot;
 use weir_core::validate::OutputLimits;
@@ -14,17 +16,43 @@ use crate::error::Error;
 use crate::externals::ExternalsHere;
 use crate::open::blocking;
 use crate::plugins::Store;
-use crate::prepare::Host;
+use crate::prepare::{Canary, Host};
 use crate::progress::{Line, fetching};
 use crate::renders::Renders;
 use crate::turns::Turns;
 
-/// What renders need of this host.
+/// What renders need of this host, of which none runs twice.
 pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
+    host_with(places, Store::open(places)?, canary(places, 0, None))
+}
+
+/// The canary of this host: so many percent.
+pub(crate) fn canary(places: &Places, percent: u8, metrics: Option<Metrics>) -> Canary {
+    Canary::new(percent, &places.cache, metrics)
+}
+
+/// What renders need of this host, with these components and this canary.
+pub(crate) fn host_with(places: &Places, store: Store, canary: Canary) -> Result<Arc<Host>, Error> {
+    let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let sandbox = sandbox(&places.cache.join("compiled"))?;
+    Ok(Arc::new(Host {
+        renders: Renders::open(places, &sandbox)?,
+        sandbox,
+        store,
+        externals: ExternalsHere::new(places.externals.clone(), &places.cache),
+        limits: Limits::HOST,
+        output: OutputLimits::HOST,
+        turns: Turns::new(parallel),
+        canary,
+    }))
+}
+
+/// An engine, with its compiled code in a folder.
+pub(crate) fn sandbox(compiled: &Path) -> Result<Arc<Sandbox>, Error> {
     let program = std::env::current_exe()
         .map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
     let config = SandboxConfig {
-        cache_dir: places.cache.join("compiled"),
+        cache_dir: compiled.to_owned(),
         compile: CompileMode::Child {
             program,
             args: vec!["compile-worker".to_owned()],
@@ -33,17 +61,7 @@ pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
         plugins_in_memory: SandboxConfig::PLUGINS_IN_MEMORY,
         compile_limits: CompileLimits::HOST,
     };
-    let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let sandbox = Sandbox::new(config).map_err(|e| Error::stage("start", &e))?;
-    Ok(Arc::new(Host {
-        renders: Renders::open(places, &sandbox)?,
-        sandbox,
-        store: Store::open(places)?,
-        externals: ExternalsHere::new(places.externals.clone(), &places.cache),
-        limits: Limits::HOST,
-        output: OutputLimits::HOST,
-        turns: Turns::new(parallel),
-    }))
+    Sandbox::new(config).map_err(|e| Error::stage("start", &e))
 }
 
 /// The limited child that compiles.

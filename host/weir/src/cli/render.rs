@@ -5,8 +5,9 @@ use weir_core::name::AppName;
 use super::histories::{Histories, RefArgs};
 use super::output::{self, Format};
 use super::{Done, engine};
-use crate::config::{GlobalArgs, RepoArgs};
+use crate::config::{CanaryArgs, GlobalArgs, RepoArgs};
 use crate::error::Error;
+use crate::plugins::Store;
 use crate::prepare::{Prepared, prepare};
 
 /// What `weir render` takes.
@@ -24,6 +25,8 @@ pub(super) struct RenderArgs {
     /// Render the work tree as it lies on disk, not a commit
     #[arg(long, conflicts_with_all = ["rev", "reference"])]
     worktree: bool,
+    #[command(flatten)]
+    canary: CanaryArgs,
     /// How to print: a YAML stream, or JSON with digests
     #[arg(short, long, value_enum, default_value = "yaml")]
     output: Format,
@@ -39,7 +42,9 @@ pub(super) async fn render(global: &GlobalArgs, args: &RenderArgs) -> Result<Don
         histories.snapshot("rev", &args.rev).await?
     };
     let from = args.repo.manifest().read()?;
-    let prepared = prepare(&engine::host(&places)?, &snapshot, &from, &args.apps).await?;
+    let canary = engine::canary(&places, args.canary.canary.unwrap_or(0), None);
+    let host = engine::host_with(&places, Store::open(&places)?, canary)?;
+    let prepared = prepare(&host, &snapshot, &from, &args.apps).await?;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }

@@ -12,7 +12,9 @@ use weir_core::status::State;
 
 use super::Done;
 use crate::config::file::{self, HostFile, PARALLEL};
-use crate::config::{AccountBinding, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name};
+use crate::config::{
+    AccountBinding, CanaryArgs, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name,
+};
 use crate::error::Error;
 use crate::follow::Ended;
 use crate::hosting::{self, Hosting};
@@ -57,6 +59,8 @@ pub(super) struct SyncArgs {
         default_missing_value = "5m"
     )]
     wait: Option<String>,
+    #[command(flatten)]
+    canary: CanaryArgs,
 }
 
 /// What `weir serve` takes.
@@ -82,6 +86,8 @@ pub(super) struct ServeArgs {
     /// Where /healthz, /readyz, /metrics and /api/v1/apps answer; port 0 takes a free one [default: 127.0.0.1:7117]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    #[command(flatten)]
+    canary: CanaryArgs,
     /// Follow the repositories of this file instead of the one of the flags, each with its own ref, targets, interval
     /// and policy; `weir schema host` prints what may stand in it
     #[arg(long, value_name = "FILE", conflicts_with_all = [
@@ -100,7 +106,13 @@ pub(super) async fn sync(global: &GlobalArgs, args: &SyncArgs) -> Result<Done, E
         .map_err(|e| Error::Usage(format!("--wait: {e}")))?
         .map(|Millis(wait)| Duration::from_millis(wait));
     outcome(
-        hosting::once(&global.places()?, settings, wait).await?,
+        hosting::once(
+            &global.places()?,
+            settings,
+            wait,
+            args.canary.canary.unwrap_or(0),
+        )
+        .await?,
         wait,
     )
 }
@@ -127,6 +139,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         listen: args.listen.or(file.listen).unwrap_or(LISTEN),
         parallel: file.parallel,
         repositories: file.repositories,
+        canary: args.canary.canary.unwrap_or(file.canary),
         from_file,
     };
     hosting.run().await?;
@@ -148,6 +161,7 @@ fn alone(args: &ServeArgs) -> Result<HostFile, Error> {
             interval,
         )?],
         externals: None,
+        canary: 0,
     })
 }
 

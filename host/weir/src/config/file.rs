@@ -55,6 +55,8 @@ pub(crate) struct HostFile {
     pub(crate) repositories: Vec<RepositorySettings>,
     /// Where externals may come from, where the file says it.
     pub(crate) externals: Option<ExternalsConfig>,
+    /// So many percent of all renders run twice.
+    pub(crate) canary: u8,
 }
 
 /// The repositories that one `weir serve --config FILE` follows.
@@ -78,6 +80,8 @@ struct RawHost {
     repositories: Vec<RawRepository>,
     /// Where the repositories' charts and bases may come from. Left out: all of https, and http on this machine.
     externals: Option<RawExternals>,
+    /// So many percent of all renders run twice, and have to come to the same. Left out: 0. The flag `--canary` wins.
+    canary: Option<usize>,
 }
 
 /// One repository.
@@ -223,6 +227,12 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         let message = format!("expected a number from 1 to {MAX_PARALLEL}");
         errors.push(root.key("parallel").mark(), message);
     }
+    let canary = raw.canary.map_or(Ok(0), u8::try_from);
+    let canary = canary.ok().filter(|percent| *percent <= 100);
+    if canary.is_none() {
+        let message = "expected a number of percent from 0 to 100";
+        errors.push(root.key("canary").mark(), message);
+    }
     let places = root.key("repositories");
     let given = raw.repositories.len();
     if given == 0 {
@@ -263,6 +273,7 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         parallel,
         repositories,
         externals,
+        canary: canary.unwrap_or(0),
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use weir_core::digest::Digest;
 use weir_core::fault::{Fault, Retry};
-use weir_core::grant::Limits;
+use weir_core::grant::{Fuel, Limits};
 use weir_core::lock::{self, Lock, TargetFacts};
 use weir_core::manifest::{App, Manifest, PluginCall};
 use weir_core::name::PluginName;
@@ -17,10 +17,12 @@ use weir_core::scope;
 use weir_core::tree::{ReadSet, Snapshot, View};
 use weir_core::validate::{Finding, Level, admit};
 use weir_core::yaml::Budget;
-use weir_sandbox::{Call, Document, Params, Plugin, Role};
+use weir_sandbox::{Call, Document, Params, Plugin, Role, Sandbox};
 
+use super::canary::{self, Trace};
 use super::{Host, Rendered};
 use crate::blame::Makers;
+use crate::crash::Spoiled;
 use crate::error::Error;
 use crate::open::blocking;
 use crate::plugins::{self, Pinned};
@@ -125,11 +127,17 @@ fn limits(host: &Host, manifest: &Manifest, call: &PluginCall) -> Limits {
 
 /// One app's way through its pipeline.
 pub(super) struct Render<'a> {
-    pub(super) host: &'a Host,
+    pub(super) host: &'a Arc<Host>,
     pub(super) manifest: &'a Manifest,
     pub(super) ready: &'a Ready,
     pub(super) app: &'a App,
     pub(super) facts: &'a TargetFacts,
+    /// Where its plugins run.
+    pub(super) sandbox: &'a Sandbox,
+    /// What is otherwise: only where a test makes the second of two runs differ.
+    pub(super) spoiled: Spoiled,
+    /// What each call gave, where that is to be compared.
+    pub(super) trace: Option<&'a Trace>,
 }
 
 impl Render<'_> {
@@ -143,7 +151,12 @@ impl Render<'_> {
         if how == How::RendererOnly {
             return self.documents(snapshot).await.map(|_| None);
         }
-        let mut rendered = self.whole(snapshot).await?;
+        let canary = &self.host.canary;
+        let chosen = told.is_some_and(|told| canary.chooses(&self.app.name, told.key));
+        let mut rendered = match chosen {
+            true => canary::twice(self, snapshot).await?,
+            false => self.whole(snapshot).await?,
+        };
         let Some(told) = told else {
             return Ok(Some(rendered));
         };
@@ -161,7 +174,7 @@ impl Render<'_> {
         blocking("render", keep).await.map(Some)
     }
 
-    async fn whole(&self, snapshot: Snapshot) -> Result<Rendered, Error> {
+    pub(super) async fn whole(&self, snapshot: Snapshot) -> Result<Rendered, Error> {
         let mut micros = BTreeMap::new();
         let mut used = BTreeMap::new();
         let mut lap = Instant::now();
@@ -199,11 +212,7 @@ impl Render<'_> {
         let call = &self.app.render;
         let plugin = self.plugin(Role::Renderer, call)?;
         let view = View::new(snapshot, self.app.roots.clone());
-        let rendered = self
-            .host
-            .sandbox
-            .render(&plugin, self.call(call), view)
-            .await;
+        let rendered = self.sandbox.render(&plugin, self.call(call), view).await;
         let (documents, read, _) = rendered.map_err(|e| Error::stage("render", &e))?;
         Ok((documents, read))
     }
@@ -213,6 +222,7 @@ impl Render<'_> {
         makers: &Makers<'_>,
         snapshot: Snapshot,
     ) -> Result<(Vec<Object>, ReadSet), Error> {
+        self.begins(Role::Renderer, &self.app.render);
         let (documents, read) = self.documents(snapshot).await?;
         let documents: Vec<render::Document> = documents
             .into_iter()
@@ -223,6 +233,7 @@ impl Render<'_> {
             .collect();
         let objects = render::parse(&documents, &Budget::HOST);
         let objects = objects.map_err(|e| makers.rendered(&e, &read))?;
+        self.gave(|| Trace::of(&objects));
         Ok((objects, read))
     }
 
@@ -233,9 +244,9 @@ impl Render<'_> {
     ) -> Result<Vec<Object>, Error> {
         for call in &self.app.transform {
             let plugin = self.plugin(Role::Transformer, call)?;
+            self.begins(Role::Transformer, call);
             let given = json_of(&objects)?;
             let changed = self
-                .host
                 .sandbox
                 .transform(&plugin, self.call(call), &given)
                 .await;
@@ -247,6 +258,7 @@ impl Render<'_> {
             let values = values.map_err(|e| makers.transformed(&call.plugin, &e))?;
             objects = render::transformed(&objects, values, call.plugin.as_str())
                 .map_err(|e| makers.transformed(&call.plugin, &e))?;
+            self.gave(|| Trace::of(&objects));
         }
         scope::place(objects, self.app.namespace.as_ref()).map_err(|e| Error::Stage {
             stage: "transform",
@@ -264,11 +276,12 @@ impl Render<'_> {
         let given = json_of(objects)?;
         for call in &self.app.validate {
             let plugin = self.plugin(Role::Validator, call)?;
+            self.begins(Role::Validator, call);
             let found = self
-                .host
                 .sandbox
                 .validate(&plugin, self.call(call), &given)
                 .await;
+            let before = findings.len();
             for f in found.map_err(|e| Error::stage("validate", &e))?.0 {
                 let object = f.object.and_then(|n| objects.get(n as usize));
                 findings.push(Finding {
@@ -281,8 +294,23 @@ impl Render<'_> {
                     pointer: f.path,
                 });
             }
+            self.gave(|| Trace::found(findings.get(before..).unwrap_or_default()));
         }
         Ok(findings)
+    }
+
+    /// A call begins.
+    fn begins(&self, role: Role, call: &PluginCall) {
+        if let (Some(trace), Ok(plugin)) = (self.trace, self.plugin(role, call)) {
+            trace.begins(&call.plugin, plugin.digest());
+        }
+    }
+
+    /// What the call that began last gave.
+    fn gave(&self, digest: impl FnOnce() -> Digest) {
+        if let Some(trace) = self.trace {
+            trace.gave(digest());
+        }
     }
 
     fn plugin(&self, role: Role, call: &PluginCall) -> Result<Arc<Plugin>, Error> {
@@ -298,11 +326,17 @@ impl Render<'_> {
     }
 
     fn call<'c>(&'c self, call: &'c PluginCall) -> Call<'c> {
+        let mut limits = limits(self.host, self.manifest, call);
+        if let Some(fuel) = self.spoiled.fuel {
+            limits.fuel = Fuel(fuel);
+        }
         Call {
             app: &self.app.name,
             plugin: &call.plugin,
-            limits: limits(self.host, self.manifest, call),
-            instant: u64::try_from(self.facts.instant.as_second()).unwrap_or(0),
+            limits,
+            instant: u64::try_from(self.facts.instant.as_second())
+                .unwrap_or(0)
+                .saturating_add(self.spoiled.late),
             params: Params {
                 app: self.app.name.to_string(),
                 path: self.app.path.as_str().to_owned(),

@@ -8,32 +8,32 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 /// Where the app is in its tree.
-const APP: &str = "app";
+pub(in crate::rows) const APP: &str = "app";
 
 /// Whose tree it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tool {
+pub(in crate::rows) enum Tool {
     Helm,
     Kustomize,
 }
 
 /// One tree and how it is rendered.
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) what: String,
-    pub(super) tool: Tool,
+pub(in crate::rows) struct Case {
+    pub(in crate::rows) name: &'static str,
+    pub(in crate::rows) what: String,
+    pub(in crate::rows) tool: Tool,
     /// Path and text, from the repository's root.
-    pub(super) files: Vec<(String, String)>,
+    pub(in crate::rows) files: Vec<(String, String)>,
     /// The app's path.
-    pub(super) dir: String,
+    pub(in crate::rows) dir: String,
     /// The plugin's config.
-    pub(super) config: Value,
+    pub(in crate::rows) config: Value,
     /// The same as the tool has it: values files in the app's folder.
-    pub(super) values: Vec<&'static str>,
+    pub(in crate::rows) values: Vec<&'static str>,
 }
 
 impl Tool {
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::rows) fn name(self) -> &'static str {
         match self {
             Tool::Helm => "helm",
             Tool::Kustomize => "kustomize",
@@ -41,7 +41,7 @@ impl Tool {
     }
 
     /// How a person calls it.
-    pub(super) fn command(self) -> &'static str {
+    pub(in crate::rows) fn command(self) -> &'static str {
         match self {
             Tool::Helm => "helm template",
             Tool::Kustomize => "kustomize build",
@@ -49,7 +49,7 @@ impl Tool {
     }
 
     /// What comes before the folder.
-    pub(super) fn arguments(self) -> &'static [&'static str] {
+    pub(in crate::rows) fn arguments(self) -> &'static [&'static str] {
         match self {
             Tool::Helm => &["template", "bench", "--kube-version", "1.37.0"],
             Tool::Kustomize => &["build"],
@@ -59,7 +59,7 @@ impl Tool {
 
 impl Case {
     /// Writes the tree for the other side.
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+    pub(in crate::rows) fn write(&self, folder: &Path) -> Result<()> {
         for (path, text) in &self.files {
             let path = folder.join(path);
             fs::create_dir_all(path.parent().context("a file has a folder")?)?;
@@ -70,10 +70,10 @@ impl Case {
 }
 
 /// All trees. Of few objects, the large ones are small: that is to see that everything runs.
-pub(super) fn cases(objects: usize) -> Vec<Case> {
+pub(in crate::rows) fn cases(objects: usize) -> Vec<Case> {
     let large = |size: usize| size.min(objects.max(2));
     vec![
-        chart("small-chart", "a small chart (4 templates)", 4, 3),
+        small_chart(),
         chart(
             "medium-chart",
             &format!("a medium chart ({} templates)", large(30)),
@@ -98,6 +98,11 @@ pub(super) fn cases(objects: usize) -> Vec<Case> {
             large(300),
         ),
     ]
+}
+
+/// The small chart.
+pub(in crate::rows) fn small_chart() -> Case {
+    chart("small-chart", "a small chart (4 templates)", 4, 3)
 }
 
 /// A chart of Deployments, Services and ConfigMaps in turn, with helpers and nested values.
