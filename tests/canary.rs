@@ -206,3 +206,60 @@ fn a_share_that_is_no_percentage_is_refused() {
         "{said}"
     );
 }
+
+/// Has each first run's clock be a day off.
+const OTHER_BYTES: (&str, &str) = ("FAILPOINTS", "render-clock=return(86400)");
+
+impl Scene {
+    fn sync(&self) -> Ran {
+        let target = format!("dir:{}", self.weir.path("live").display());
+        self.run(&["sync", "--target", &target])
+    }
+
+    fn live(&self) -> Listing {
+        Listing::read(&self.weir.path("live")).unwrap()
+    }
+}
+
+#[test]
+fn another_build_of_weir_that_makes_other_bytes_of_the_same_is_held_until_a_person_says_yes() {
+    let mut scene = Scene::new();
+    scene.sync().code(0).unwrap();
+    let before = scene.live();
+    // Another build that makes the same renders all again, and nobody is asked.
+    scene.weir.another_build().unwrap();
+    scene.sync().code(0).unwrap();
+    scene.weir.variable(OTHER_BYTES.0, OTHER_BYTES.1);
+    fs::remove_dir_all(scene.weir.cache_dir().join("renders")).unwrap();
+    scene.weir.another_build().unwrap();
+    let said = scene.sync().code(4).unwrap().stderr;
+    assert!(
+        said.contains("app bad: nothing that it is made of changed, and this version of Weir makes other bytes of it"),
+        "{said}"
+    );
+    assert_eq!(scene.live(), before);
+    let shown = scene.weir.run(["approve", "bad", "--yes"]).unwrap();
+    let shown = shown.success().unwrap();
+    assert!(
+        shown.contains("would get ") && shown.contains("though nothing that it is made of changed"),
+        "{shown}"
+    );
+    scene.sync().code(0).unwrap();
+    assert_ne!(scene.live(), before);
+    scene.sync().code(0).unwrap();
+}
+
+#[test]
+fn other_bytes_of_the_same_from_the_same_build_are_refused_and_the_plugin_named() {
+    let mut scene = Scene::new();
+    scene.sync().code(0).unwrap();
+    let before = scene.live();
+    scene.weir.variable(OTHER_BYTES.0, OTHER_BYTES.1);
+    fs::remove_dir_all(scene.weir.cache_dir().join("renders")).unwrap();
+    let said = scene.sync().code(1).unwrap().stderr;
+    assert!(
+        said.contains("one of its plugins is not deterministic: clock (sha256:"),
+        "{said}"
+    );
+    assert_eq!(scene.live(), before);
+}

@@ -74,6 +74,18 @@ impl Weir {
         self
     }
 
+    /// Another build of Weir from now on, of the same program.
+    ///
+    /// # Errors
+    /// It cannot be copied.
+    pub fn another_build(&mut self) -> Result<()> {
+        let again = self.binary.file_name().is_some_and(|n| n == "weir-2");
+        let copy = self.path(if again { "weir-3" } else { "weir-2" });
+        fs::copy(&self.binary, &copy)?;
+        self.binary = copy;
+        Ok(())
+    }
+
     /// Removes an environment variable again.
     pub fn without_variable(&mut self, name: impl AsRef<OsStr>) -> &mut Weir {
         self.variables.remove(name.as_ref());

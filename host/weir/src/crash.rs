@@ -45,7 +45,7 @@ pub(crate) fn crash_point(step: &'static str) {
     });
 }
 
-/// What a test has be otherwise in the canary's second run, as if it leaked from the host. Nothing in a plain build.
+/// What a test has be otherwise in a render, as if it leaked from the host. Nothing in a plain build.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spoiled {
     /// Seconds by which its clock is off.
@@ -55,7 +55,15 @@ pub(crate) struct Spoiled {
 }
 
 impl Spoiled {
-    /// By the fail points.
+    /// By the fail point of every first run: as another build of Weir that makes other bytes.
+    pub(crate) fn first() -> Spoiled {
+        Spoiled {
+            late: render_clock(),
+            fuel: None,
+        }
+    }
+
+    /// By the fail points of the canary's second run.
     pub(crate) fn armed() -> Spoiled {
         let (late, fuel) = (canary_clock(), canary_fuel());
         Spoiled { late, fuel }
@@ -68,9 +76,21 @@ fn canary_fuel() -> Option<u64> {
     None
 }
 
+fn render_clock() -> u64 {
+    fail::fail_point!("render-clock", seconds);
+    0
+}
+
+/// The number that a fail point is armed with.
+#[cfg_attr(
+    not(feature = "crash-points"),
+    expect(dead_code, reason = "fail points call it in test builds")
+)]
+fn seconds(text: Option<String>) -> u64 {
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 fn canary_clock() -> u64 {
-    fail::fail_point!("canary-clock", |seconds| seconds
-        .and_then(|seconds| seconds.parse().ok())
-        .unwrap_or(0));
+    fail::fail_point!("canary-clock", seconds);
     0
 }

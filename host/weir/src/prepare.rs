@@ -328,7 +328,7 @@ async fn each(
                         app: &app,
                         facts: &facts,
                         sandbox: &host.sandbox,
-                        spoiled: Spoiled::default(),
+                        spoiled: Spoiled::first(),
                         trace: None,
                     };
                     render.run(snapshot, how, told).await
