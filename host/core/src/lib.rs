@@ -34,6 +34,7 @@ pub mod policy;
 pub mod record;
 pub mod redact;
 pub mod render;
+pub mod retention;
 pub mod reuse;
 pub mod schedule;
 pub mod scope;

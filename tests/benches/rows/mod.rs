@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 mod dir;
 mod kube;
+mod ledger;
 mod measure;
 mod meters;
 mod render;
@@ -69,6 +70,7 @@ const GROUPS: &[Group] = &[
     ("render", render::rows),
     ("dir", dir::rows),
     ("kube", kube::rows),
+    ("ledger", ledger::rows),
 ];
 
 /// What was asked for.

@@ -17,11 +17,13 @@ use weir_core::guard::GuardLimits;
 use weir_core::manifest::{Errors, ManifestErrors, Place, Version, document, schema_of};
 use weir_core::name::{RepoPath, RepositoryName, TargetName};
 use weir_core::policy::Heal;
+use weir_core::retention::Retention;
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
 use super::default_name;
 use super::externals::{self, RawExternals};
+use super::ledger::{LedgerConfig, RawLedger, RawRetention};
 use super::tenancy::{RawAllow, RawTarget, given};
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
@@ -55,6 +57,10 @@ pub(crate) struct HostFile {
     pub(crate) repositories: Vec<RepositorySettings>,
     /// Where externals may come from, where the file says it.
     pub(crate) externals: Option<ExternalsConfig>,
+    /// Where the ledger lies, where the file says it.
+    pub(crate) ledger: Option<LedgerConfig>,
+    /// How long records are kept, where the file says it.
+    pub(crate) retention: Option<Retention>,
 }
 
 /// The repositories that one `weir serve --config FILE` follows.
@@ -78,6 +84,10 @@ struct RawHost {
     repositories: Vec<RawRepository>,
     /// Where the repositories' charts and bases may come from. Left out: all of https, and http on this machine.
     externals: Option<RawExternals>,
+    /// A ledger in a bucket. Left out: the flag `--ledger`, or else the folder `ledger` below `--state`.
+    ledger: Option<RawLedger>,
+    /// How long records are kept. Left out: the flags `--retention-days` and `--retention-records`, or else for ever.
+    retention: Option<RawRetention>,
 }
 
 /// One repository.
@@ -255,6 +265,9 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
     let externals = raw
         .externals
         .map(|raw| externals::meant(raw, root.key("externals"), base, &mut errors));
+    let retention = raw
+        .retention
+        .map(|raw| raw.meant(root.key("retention"), &mut errors));
     if !errors.is_empty() {
         return Err(errors.into_errors());
     }
@@ -263,6 +276,8 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         parallel,
         repositories,
         externals,
+        ledger: raw.ledger.map(|raw| raw.meant(base)),
+        retention,
     })
 }
 
