@@ -240,17 +240,17 @@ fn another_ledger_is_never_taken_for_the_lost_one() {
         said.contains("no object carries that") && said.contains(&lost_id),
         "{said}"
     );
-    let said = run(&["--ledger", &lost_id]).code(2).unwrap().stderr;
+    let said = run(&["--ledger-id", &lost_id]).code(2).unwrap().stderr;
     assert!(said.contains("move it away"), "{said}");
     // Without one, the names of several ledgers are there, and it has to say which.
     lose(&second.weir);
     let said = run(&[]).code(2).unwrap().stderr;
     assert!(
-        said.contains("--ledger ID") && said.contains(&lost_id),
+        said.contains("--ledger-id ID") && said.contains(&lost_id),
         "{said}"
     );
     let nobodys = "0".repeat(32);
-    let said = run(&["--ledger", &nobodys]).code(0).unwrap().stdout;
+    let said = run(&["--ledger-id", &nobodys]).code(0).unwrap().stdout;
     assert!(
         said.contains(&format!("carries the name of ledger {nobodys}")),
         "{said}"
@@ -272,7 +272,7 @@ fn what_cannot_be_meant_is_refused_with_what_was_expected() {
             "expected GROUP/KIND",
         ),
         (
-            &["--recover", "--target", "kube:", "--ledger", "mine"],
+            &["--recover", "--target", "kube:", "--ledger-id", "mine"],
             "32 hex digits",
         ),
         (

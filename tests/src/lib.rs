@@ -27,6 +27,8 @@ pub mod proxy;
 pub mod registry;
 /// Git repositories made by the real `git`.
 pub mod repo;
+/// A real S3 server.
+pub mod s3;
 /// A repository, a namespace and a machine.
 pub mod scene;
 /// A loopback Git server over `git http-backend`, with faults.

@@ -104,6 +104,14 @@ pub fn registry() -> Result<PathBuf> {
     existing("WEIR_REGISTRY", "target/registry", "cargo xtask registry")
 }
 
+/// The S3 server: `WEIR_S3`, or `target/versitygw`.
+///
+/// # Errors
+/// It is not there; the text says how to build it.
+pub fn s3() -> Result<PathBuf> {
+    existing("WEIR_S3", "target/versitygw", "cargo xtask s3")
+}
+
 fn existing(variable: &str, default: &str, build: &str) -> Result<PathBuf> {
     let path = std::env::var_os(variable).map_or_else(|| root().join(default), PathBuf::from);
     if !path.exists() {

@@ -1,4 +1,4 @@
-//! A fault proxy: stands before an API server or a Git server, and does to chosen requests what networks and servers do.
+//! A fault proxy: stands before an API server, a Git server or an S3 server, and does to chosen requests what networks and servers do.
 //!
 //! Before an API server it speaks TLS both ways: with a certificate of the
 //! plane's own authority to clients, and as an administrator to the server,
@@ -16,6 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::GitServer;
 use crate::control_plane::wait;
 use crate::control_plane::{ControlPlane, Kubectl};
+use crate::s3::S3;
 
 mod carry;
 mod rule;
@@ -71,7 +72,19 @@ impl Proxy {
         Proxy::start(to.context("the server's address")?, None)
     }
 
+    /// Before an S3 server; its URL is [`Proxy::origin`]. What a client signs is passed on as it is.
+    ///
+    /// # Errors
+    /// No port.
+    pub fn of_s3(server: &S3) -> Result<Proxy> {
+        Proxy::start_as(server.address(), None, true)
+    }
+
     fn start(to: SocketAddr, tls: Option<Tls>) -> Result<Proxy> {
+        Proxy::start_as(to, tls, false)
+    }
+
+    fn start_as(to: SocketAddr, tls: Option<Tls>, is_open: bool) -> Result<Proxy> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("fault-proxy")
@@ -84,6 +97,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             to,
             tls,
+            is_open,
             started: std::time::Instant::now(),
             state: Mutex::default(),
         });
@@ -94,6 +108,12 @@ impl Proxy {
             kubectl: None,
             runtime: Some(runtime),
         })
+    }
+
+    /// The URL of the server, through the proxy.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     /// The URL of a repository of the Git server, through the proxy.
@@ -158,6 +178,8 @@ impl Drop for Proxy {
 struct Shared {
     to: SocketAddr,
     tls: Option<Tls>,
+    /// A client's own credentials are passed on.
+    is_open: bool,
     started: std::time::Instant,
     state: Mutex<State>,
 }

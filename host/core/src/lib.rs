@@ -39,6 +39,7 @@ pub mod record;
 pub mod redact;
 pub mod remade;
 pub mod render;
+pub mod retention;
 pub mod reuse;
 pub mod schedule;
 pub mod scope;

@@ -13,6 +13,7 @@ use crate::kept::Changed;
 use crate::name::{AppName, PluginName, TargetName};
 use crate::object::ResourceId;
 use crate::plan::Counts;
+use crate::retention::Trim;
 use crate::settle::Settled;
 use crate::stake::{Outcome, Stake};
 
@@ -138,6 +139,8 @@ pub enum Event {
     },
     /// A person decided.
     Decided(Decision),
+    /// Older records were removed, as the host's retention says.
+    Trimmed(Trim),
     /// An app left the manifest and all its objects are gone.
     Removed,
 }

@@ -165,7 +165,7 @@ impl Status {
                 });
             }
             (Some(app), Event::Decided(decision)) => self.app(app).fold_decision(at, decision),
-            (None, _) => {}
+            (None, _) | (_, Event::Trimmed(_)) => {}
         }
     }
 

@@ -23,8 +23,17 @@ fn name(digest: Digest) -> String {
     format!("blob/{}/{hex}", &hex[..2])
 }
 
-/// Keeps bytes. What lies there damaged under the same name is replaced.
-pub(crate) async fn put(store: &Store, bytes: Bytes, limit: u64) -> Result<Digest, LedgerError> {
+/// How long bytes stay that nobody names: whoever keeps them names them in a record within half of that.
+pub(crate) const GRACE: i64 = 86_400;
+
+/// Keeps bytes. What lies there damaged under the same name is replaced; what lies there for long is written anew,
+/// so that it is not taken for what nobody needs before a record names it.
+pub(crate) async fn put(
+    store: &Store,
+    bytes: Bytes,
+    limit: u64,
+    now: i64,
+) -> Result<Digest, LedgerError> {
     if bytes.len() as u64 > limit {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         return Err(LedgerError::TooLarge {
@@ -34,11 +43,27 @@ pub(crate) async fn put(store: &Store, bytes: Bytes, limit: u64) -> Result<Diges
         });
     }
     let digest = Digest::of(&bytes);
-    if let Created::Taken(_) = store.create(&name(digest), bytes.clone()).await? {
-        tracing::warn!(%digest, "a damaged blob is replaced by what it was");
-        store.replace(&name(digest), bytes).await?;
+    match store.create(&name(digest), bytes.clone()).await? {
+        Created::Done => {}
+        Created::Same { written } if now.saturating_sub(written) < GRACE / 2 => {}
+        Created::Same { .. } => store.replace(&name(digest), bytes).await?,
+        Created::Taken(_) => {
+            tracing::warn!(%digest, "a damaged blob is replaced by what it was");
+            store.replace(&name(digest), bytes).await?;
+        }
     }
     Ok(digest)
+}
+
+/// Removes bytes that nobody names any more; whether they were there. What was kept of late stays.
+pub(crate) async fn remove(store: &Store, digest: Digest, now: i64) -> Result<bool, LedgerError> {
+    let name = name(digest);
+    match store.written(&name).await? {
+        Some(written) if now.saturating_sub(written) > GRACE => {
+            store.remove(&name).await.map(|()| true)
+        }
+        _ => Ok(false),
+    }
 }
 
 /// The bytes with a digest.

@@ -9,12 +9,14 @@ use weir_core::record::Record;
 use weir_core::status::Status;
 
 use crate::error::LedgerError;
-use crate::sealed::{self, Flaw, VERSION};
+use crate::sealed::{self, Flaw};
 use crate::store::Store;
 use crate::{LedgerId, Seq};
 
 /// How many batches are read ahead.
 const READ_AHEAD: usize = 16;
+/// How often one looks again at a chain of which something is being removed meanwhile.
+pub(crate) const STEADY_TRIES: usize = 3;
 
 /// Records that became durable together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,8 +43,22 @@ pub(crate) struct Tail {
     pub(crate) seq: u64,
     /// The digest of that batch's file; none for an empty chain.
     pub(crate) digest: Option<Digest>,
+    /// How many records there were up to it, removed ones included.
+    pub(crate) records: u64,
     /// All records folded.
     pub(crate) status: Status,
+}
+
+/// Which batches of a chain are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The number of the first one that is there; it is not above `anchor + 1`.
+    pub(crate) first: u64,
+    /// The batch whose anchor stands for all up to it; 0 where nothing was removed. Below `first` batches are
+    /// gone; from there to `anchor` they are left over from a removal that was cut short.
+    pub(crate) anchor: u64,
+    /// The number of the last one; 0 for an empty chain.
+    pub(crate) last: u64,
 }
 
 impl Tail {
@@ -53,19 +69,8 @@ impl Tail {
         }
         self.seq = batch.seq;
         self.digest = Some(digest);
+        self.records += batch.records.len() as u64;
     }
-}
-
-/// A status that was folded once, so that a start need not read all batches again. Never the only copy.
-#[derive(Debug, Serialize, Deserialize)]
-struct Checkpoint {
-    version: u32,
-    ledger: LedgerId,
-    repository: RepositoryName,
-    seq: u64,
-    /// The digest of batch `seq`'s file.
-    batch: Digest,
-    status: Status,
 }
 
 /// One repository's chain.
@@ -82,16 +87,31 @@ impl Chain {
         format!("chain/{}/{seq:012}.json", self.repository)
     }
 
-    /// Where the chain stands: from the newest usable checkpoint, or from the start.
+    /// Where the chain stands: from the newest usable checkpoint, or from its start.
     pub(crate) async fn load(&self) -> Result<Tail, LedgerError> {
+        let mut tries = STEADY_TRIES;
+        loop {
+            let anchors = self.anchors().await?;
+            match self.load_once(&anchors).await {
+                Err(e) if self.has_moved(&e, &anchors, &mut tries).await? => {}
+                result => return result,
+            }
+        }
+    }
+
+    async fn load_once(&self, anchors: &[u64]) -> Result<Tail, LedgerError> {
         // In this order: a running host writes the batch first and then its checkpoint.
         let checkpoints = self.checkpoints().await?;
-        let last = self.last().await?;
-        let mut tail = Tail::default();
-        for &seq in checkpoints.iter().rev() {
-            match self.checkpoint(seq, last).await? {
+        let span = self.span(anchors).await?;
+        let mut tail = None;
+        for &seq in checkpoints
+            .iter()
+            .rev()
+            .take_while(|&&seq| seq > span.anchor)
+        {
+            match self.checkpoint(seq, span.last).await? {
                 Ok(found) => {
-                    tail = found;
+                    tail = Some(found);
                     break;
                 }
                 Err(why) => {
@@ -100,7 +120,25 @@ impl Chain {
                 }
             }
         }
-        self.fold_from(tail, last).await
+        let tail = match tail {
+            Some(tail) => tail,
+            None => self.start(&span).await?,
+        };
+        self.fold_from(tail, span.last).await
+    }
+
+    /// Whether damage that was found may be a removal that went on beside: then one looks again.
+    pub(crate) async fn has_moved(
+        &self,
+        error: &LedgerError,
+        before: &[u64],
+        tries: &mut usize,
+    ) -> Result<bool, LedgerError> {
+        if !matches!(error, LedgerError::Damaged { .. }) || *tries == 0 {
+            return Ok(false);
+        }
+        *tries -= 1;
+        Ok(self.anchors().await? != before)
     }
 
     /// Where the chain stands after batch `last`, going on from `tail`.
@@ -114,7 +152,7 @@ impl Chain {
     }
 
     /// The batches of a range, in order, each one proved whole but not yet linked to its predecessor.
-    fn batches(
+    pub(crate) fn batches(
         &self,
         from: u64,
         to: u64,
@@ -175,23 +213,55 @@ impl Chain {
         Err(self.damaged(&self.batch_name(batch.seq), batch.seq, why))
     }
 
-    /// The number of the last batch; 0 when there is none.
+    /// Which batches are there.
     ///
     /// # Errors
-    /// When one before it is missing.
-    pub(crate) async fn last(&self) -> Result<u64, LedgerError> {
+    /// When one is missing that no anchor stands for.
+    pub(crate) async fn span(&self, anchors: &[u64]) -> Result<Span, LedgerError> {
         let names = self
             .store
             .list(&format!("chain/{}", self.repository))
             .await?;
-        let mut last = 0;
-        for seq in names.iter().filter_map(|name| number(name)) {
+        let there: Vec<u64> = names.iter().filter_map(|name| number(name)).collect();
+        let missing = |seq: u64, why: String| self.damaged(&self.batch_name(seq), seq, why);
+        let first = there.first().copied().unwrap_or(1);
+        let mut last = first - 1;
+        for &seq in &there {
             last += 1;
             if seq != last {
-                return Err(self.damaged(&self.batch_name(last), last, "it is missing".to_owned()));
+                return Err(missing(last, "it is missing".to_owned()));
             }
         }
-        Ok(last)
+        if let Some(&beyond) = anchors.last().filter(|&&seq| seq > last) {
+            let why = format!("it is missing, and an anchor was made at batch {beyond}");
+            return Err(missing(last + 1, why));
+        }
+        if first == 1 {
+            let anchor = 0;
+            return Ok(Span {
+                first,
+                anchor,
+                last,
+            });
+        }
+        let Some(&anchor) = anchors.iter().find(|&&seq| seq >= first - 1) else {
+            let from = anchors.last().map_or(1, |seq| seq + 1);
+            let anchor = self.store.file(&self.anchor_name(first - 1));
+            let why = format!(
+                "it is missing, and no anchor stands for it: {} is not there",
+                anchor.display()
+            );
+            return Err(missing(from, why));
+        };
+        if anchor == last {
+            let why = "it is missing: it says that the batches before it were removed".to_owned();
+            return Err(missing(last + 1, why));
+        }
+        Ok(Span {
+            first,
+            anchor,
+            last,
+        })
     }
 
     /// Files in the chain's folder that are no batches.
@@ -205,89 +275,12 @@ impl Chain {
             .collect())
     }
 
-    fn damaged(&self, name: &str, seq: u64, why: String) -> LedgerError {
+    pub(crate) fn damaged(&self, name: &str, seq: u64, why: String) -> LedgerError {
         LedgerError::Damaged {
             file: self.store.file(name),
             seq: Some(seq),
             why,
         }
-    }
-}
-
-/// Checkpoints.
-impl Chain {
-    pub(crate) fn checkpoint_name(&self, seq: u64) -> String {
-        format!("checkpoint/{}/{seq:012}.json", self.repository)
-    }
-
-    /// The numbers of all checkpoints, in order.
-    pub(crate) async fn checkpoints(&self) -> Result<Vec<u64>, LedgerError> {
-        let names = self
-            .store
-            .list(&format!("checkpoint/{}", self.repository))
-            .await?;
-        Ok(names.iter().filter_map(|name| number(name)).collect())
-    }
-
-    /// One checkpoint; the inner error says why it cannot be used.
-    ///
-    /// # Errors
-    /// When it proves that the chain has lost batches: its end is `last`.
-    pub(crate) async fn checkpoint(
-        &self,
-        seq: u64,
-        last: u64,
-    ) -> Result<Result<Tail, String>, LedgerError> {
-        let Some(bytes) = self.store.read(&self.checkpoint_name(seq)).await? else {
-            return Ok(Err("it is gone".to_owned()));
-        };
-        let found: Checkpoint = match sealed::open(&bytes) {
-            Ok(found) => found,
-            Err(flaw) => return Ok(Err(flaw.to_string())),
-        };
-        if found.ledger != self.ledger || found.repository != self.repository || found.seq != seq {
-            return Ok(Err("it belongs to another chain".to_owned()));
-        }
-        if seq > last {
-            let why = format!("it is missing, and a checkpoint was made at batch {seq}");
-            return Err(self.damaged(&self.batch_name(last + 1), last + 1, why));
-        }
-        let (_, digest) = self.batch(seq).await?;
-        if digest != found.batch {
-            return Ok(Err(format!(
-                "batch {seq} has the digest {digest}, and it was made at {}",
-                found.batch
-            )));
-        }
-        Ok(Ok(Tail {
-            seq,
-            digest: Some(digest),
-            status: found.status,
-        }))
-    }
-
-    /// Writes a checkpoint and removes all but the newest two.
-    pub(crate) async fn write_checkpoint(&self, tail: &Tail) -> Result<(), LedgerError> {
-        let Some(batch) = tail.digest else {
-            return Ok(());
-        };
-        let checkpoint = Checkpoint {
-            version: VERSION,
-            ledger: self.ledger.clone(),
-            repository: self.repository.clone(),
-            seq: tail.seq,
-            batch,
-            status: tail.status.clone(),
-        };
-        let name = self.checkpoint_name(tail.seq);
-        let bytes = sealed::seal(&checkpoint)
-            .map_err(|e| crate::store::store_error("encode", self.store.file(&name), e))?;
-        self.store.replace(&name, bytes.into()).await?;
-        let all = self.checkpoints().await?;
-        for &old in all.iter().rev().skip(2) {
-            self.store.remove(&self.checkpoint_name(old)).await?;
-        }
-        Ok(())
     }
 }
 
@@ -298,7 +291,7 @@ impl Batch {
 }
 
 /// The number in a file's name, where it has exactly our form.
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".json")?;
     (digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_digit()))
         .then(|| digits.parse().ok())?

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use weir_core::fault::{Blame, Fault, Retry};
 use weir_core::name::RepositoryName;
 
+use crate::s3::Trouble;
+
 /// Why the ledger did not do what it was asked to.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LedgerError {
@@ -17,7 +19,7 @@ pub enum LedgerError {
         holder.map_or("another process".to_owned(), |pid| format!("process {pid}"))
     )]
     Locked {
-        /// The ledger's directory.
+        /// The directory of the lock.
         dir: PathBuf,
         /// The process that holds it, when it could be read.
         holder: Option<u32>,
@@ -25,17 +27,17 @@ pub enum LedgerError {
     /// The place exists but cannot serve as a ledger.
     #[error("the ledger {} cannot be used: {why}", dir.display())]
     Refused {
-        /// The ledger's directory.
+        /// The ledger's directory, or its `s3://` URL.
         dir: PathBuf,
         /// What was found, what was expected, what to do.
         why: String,
     },
-    /// The store did not do a thing that it should be able to do: the disk is full, for example.
-    #[error("cannot {act} in the ledger {}{}", place.display(), full(source.as_ref()))]
+    /// The store did not do a thing that it should be able to do: the disk is full, or it cannot be reached.
+    #[error("cannot {act} in the ledger {}{}", place.display(), advice(source.as_ref()))]
     Store {
         /// What was tried: "write", "read", "list".
         act: &'static str,
-        /// The file or directory.
+        /// The file or directory, or an object's `s3://` URL.
         place: PathBuf,
         /// What the store said.
         source: Arc<dyn StdError + Send + Sync>,
@@ -53,9 +55,9 @@ pub enum LedgerError {
         /// What was found and what was expected.
         why: String,
     },
-    /// Someone else wrote the batch that was next: this process must not go on writing.
+    /// Someone else wrote the batch that was next: this process does not write to that chain any more.
     #[error(
-        "the ledger's chain of {repository} was written by another host (batch {seq}): stop one of the two and start again"
+        "the ledger's chain of {repository} was written by another host (batch {seq}), so this one has stopped there and applies nothing more: stop one of the two and start the other again"
     )]
     Fenced {
         /// The repository.
@@ -101,8 +103,11 @@ impl Blame for LedgerError {
     }
 }
 
-/// The way out of the one failure that operators meet most.
-fn full(error: &(dyn StdError + 'static)) -> &'static str {
+/// The way out of the failures that operators meet most.
+fn advice(error: &(dyn StdError + 'static)) -> &'static str {
+    if let Some(trouble) = Trouble::of(error) {
+        return trouble.advice();
+    }
     let mut next = Some(error);
     while let Some(error) = next {
         let kind = error

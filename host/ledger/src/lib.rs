@@ -5,20 +5,27 @@
 //! DIR/lock                              held by the one process that writes
 //! DIR/ledger.json                       the ledger's id and format
 //! DIR/chain/REPOSITORY/000000000001.json  records, hash-chained, created with put-if-absent
+//! DIR/anchor/REPOSITORY/…               the folded status at the batch up to which records were removed
 //! DIR/checkpoint/REPOSITORY/…           the folded status at some batch: a shortcut, never the only copy
 //! DIR/blob/ab/abcd…                     bytes by digest
 //! ```
 //!
 //! [`Ledger`] writes and holds the lock; [`Reader`] looks on beside it. Nothing that was damaged is ever
-//! returned as less: it is an error that names the file. Deliberately absent: changing or removing a record.
+//! returned as less: it is an error that names the file. Deliberately absent: changing a record, or removing one without
+//! a record that says so.
 
 mod blob;
 mod chain;
 mod error;
+mod folded;
 mod lock;
+mod place;
+mod prove;
 mod reader;
+mod s3;
 mod sealed;
 mod store;
+mod trim;
 mod walk;
 mod writer;
 
@@ -27,13 +34,12 @@ mod tests;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, RwLock, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use weir_core::digest::Digest;
 use weir_core::name::{AppName, RepositoryName};
@@ -43,9 +49,12 @@ use weir_core::status::Status;
 
 pub use blob::BlobReport;
 pub use error::LedgerError;
+pub use place::{Place, S3Credentials, S3Keys, S3Options, S3Place, S3Secret, S3Url};
 pub use reader::{ChainReport, Entry, Reader};
+pub use trim::Removed;
 
 use lock::Lock;
+use s3::Trouble;
 use store::Store;
 use writer::{Append, Request, Writer};
 
@@ -106,6 +115,9 @@ impl fmt::Display for LedgerId {
     }
 }
 
+/// The folders of a ledger.
+const FOLDERS: &[&str] = &["chain", "anchor", "checkpoint", "blob", "probe"];
+
 /// The number of a batch in its repository's chain, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Seq(pub u64);
@@ -126,6 +138,10 @@ pub struct Ledger {
     clock: Clock,
     lock: Arc<Lock>,
     writers: Mutex<HashMap<RepositoryName, Arc<Mutex<Option<Handle>>>>>,
+    /// Held by the one removal of old records that runs.
+    trimming: Mutex<()>,
+    /// Held for reading while bytes are kept, and alone while some are removed.
+    blobs: RwLock<()>,
 }
 
 struct Handle {
@@ -134,18 +150,18 @@ struct Handle {
 }
 
 impl Ledger {
-    /// Opens the ledger in a directory, or makes one there, and locks it until [`Ledger::close`] or the end
-    /// of the process.
+    /// Opens the ledger at a place, or makes one there, and locks it until [`Ledger::close`] or the end of the
+    /// process. A lock is of one machine: a second one that writes to a bucket is found out by the chain itself.
     ///
     /// # Errors
     /// When another process has it, when its format is newer than this program, when the place is no ledger
-    /// or cannot create a file exactly once, or when the disk does not do its part.
+    /// or cannot create a file exactly once, or when the store does not do its part.
     pub async fn open(
-        dir: &Path,
+        place: &Place,
         limits: LedgerLimits,
         clock: Clock,
     ) -> Result<Ledger, LedgerError> {
-        Ledger::open_as(dir, limits, clock, None).await
+        Ledger::open_as(place, limits, clock, None).await
     }
 
     /// The same, where one that is made has this id: that of a ledger that was lost.
@@ -153,14 +169,24 @@ impl Ledger {
     /// # Errors
     /// Those of [`Ledger::open`], and when the ledger that is there has another id.
     pub async fn open_as(
-        dir: &Path,
+        place: &Place,
         limits: LedgerLimits,
         clock: Clock,
         id: Option<LedgerId>,
     ) -> Result<Ledger, LedgerError> {
-        let store = Store::create_dir(dir, limits.file_bytes)?;
-        let lock = Lock::take(dir)?;
-        store::sweep(dir, &["chain", "checkpoint", "blob", "probe"])?;
+        let (store, lock) = match place {
+            Place::Dir(dir) => {
+                let store = Store::create_dir(dir, limits.file_bytes)?;
+                let lock = Lock::take(dir)?;
+                store::sweep(dir, FOLDERS)?;
+                (store, lock)
+            }
+            Place::S3(at) => {
+                store::private_dir(&at.lock)?;
+                let lock = Lock::take(&at.lock)?;
+                (Store::open_s3(at, limits.file_bytes)?, lock)
+            }
+        };
         Ledger::over(store, limits, clock, (lock, id)).await
     }
 
@@ -179,6 +205,8 @@ impl Ledger {
             clock,
             lock: Arc::new(lock),
             writers: Mutex::default(),
+            trimming: Mutex::default(),
+            blobs: RwLock::default(),
         })
     }
 
@@ -186,8 +214,21 @@ impl Ledger {
     ///
     /// # Errors
     /// When there is none, or its format is newer than this program.
-    pub async fn open_read(dir: &Path, limits: LedgerLimits) -> Result<Reader, LedgerError> {
-        Reader::open(dir, limits).await
+    pub async fn open_read(place: &Place, limits: LedgerLimits) -> Result<Reader, LedgerError> {
+        let found = Reader::find(place, limits).await?;
+        found.ok_or_else(|| LedgerError::Refused {
+            dir: place.to_string().into(),
+            why: "there is no ledger yet. `weir sync` and `weir serve` make one; are --state and --ledger right?"
+                .to_owned(),
+        })
+    }
+
+    /// The same, or `None` when there is none.
+    ///
+    /// # Errors
+    /// When its format is newer than this program, or the store does not do its part.
+    pub async fn find(place: &Place, limits: LedgerLimits) -> Result<Option<Reader>, LedgerError> {
+        Reader::find(place, limits).await
     }
 
     /// What does not need the lock.
@@ -228,11 +269,11 @@ impl Ledger {
     /// Where a repository stands: all its records folded. An unknown repository has an empty status.
     ///
     /// # Errors
-    /// When a part of the chain is damaged or missing.
+    /// When a part of the chain is damaged or missing, or another writer has it.
     pub async fn load(&self, repository: &RepositoryName) -> Result<Status, LedgerError> {
         let (reply, answer) = oneshot::channel();
         self.ask(repository, Request::Status(reply)).await?;
-        answer.await.map_err(|_| LedgerError::Stopping)
+        answer.await.map_err(|_| LedgerError::Stopping)?
     }
 
     /// Keeps bytes under their digest, durably. Bytes that are there already are not written again.
@@ -240,7 +281,14 @@ impl Ledger {
     /// # Errors
     /// When they are larger than a file may be, or the disk does not do its part.
     pub async fn put_blob(&self, bytes: Bytes) -> Result<Digest, LedgerError> {
-        blob::put(&self.reader.store, bytes, self.limits.file_bytes).await
+        let _kept = self.blobs.read().await;
+        blob::put(
+            &self.reader.store,
+            bytes,
+            self.limits.file_bytes,
+            (self.clock)(),
+        )
+        .await
     }
 
     /// Finishes what was asked for and releases the lock.
@@ -354,18 +402,26 @@ async fn probe(store: &Store) -> Result<(), LedgerError> {
         store.create_once(&name, Bytes::from_static(b"2")).await
     };
     let second = twice.await;
-    store.remove(&name).await?;
-    match second {
-        Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-        Ok(()) => {
-            let why = "it let one file be created twice. Use a store with put-if-absent, such as a local disk".to_owned();
-            Err(LedgerError::Refused {
-                dir: store.dir().to_owned(),
-                why,
-            })
+    let refused = |found: &str| {
+        let why = format!(
+            "{found}, so two hosts could write one record. Use a store with put-if-absent (If-None-Match), such as Amazon S3, MinIO, or a local disk"
+        );
+        LedgerError::Refused {
+            dir: store.dir().to_owned(),
+            why,
         }
-        Err(e) => Err(store::store_error("write", store.file(&name), e)),
-    }
+    };
+    let result = match second {
+        Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+        Ok(()) => Err(refused("it let one file be created twice")),
+        Err(e) if Trouble::of(&e).is_some_and(Trouble::is_not_done) => {
+            Err(refused("it does not do conditional writes"))
+        }
+        // What was wrong with it comes first, and nothing of it is there.
+        Err(e) => return Err(store::store_error("write", store.file(&name), e)),
+    };
+    store.remove(&name).await?;
+    result
 }
 
 /// 128 random bits in hex.

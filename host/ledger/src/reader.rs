@@ -1,6 +1,5 @@
 //! Looking at a ledger: status, history and proof, with or without another process writing it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,11 +7,14 @@ use serde::{Deserialize, Serialize};
 use weir_core::digest::Digest;
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::record::Record;
+use weir_core::retention::Trim;
 use weir_core::status::Status;
 
 use crate::blob::{self, BlobReport};
-use crate::chain::{Chain, Tail};
+use crate::chain::{Batch, Chain, STEADY_TRIES};
 use crate::error::LedgerError;
+use crate::place::Place;
+use crate::prove;
 use crate::sealed::{self, Flaw, VERSION};
 use crate::store::{Created, Store, store_error};
 use crate::{LedgerId, LedgerLimits, Seq, random};
@@ -38,6 +40,10 @@ pub struct ChainReport {
     pub batches: u64,
     /// Records in them.
     pub records: u64,
+    /// Records before them, which retention has removed.
+    pub removed: u64,
+    /// The record that says so: the last one of that kind.
+    pub trim: Option<Trim>,
     /// The digest of the last batch: who keeps it elsewhere can prove the whole chain.
     pub head: Option<Digest>,
     /// Checkpoints that agree with the records.
@@ -69,18 +75,16 @@ impl Reader {
         }
     }
 
-    pub(crate) async fn open(dir: &Path, limits: LedgerLimits) -> Result<Reader, LedgerError> {
-        let none = || LedgerError::Refused {
-            dir: dir.to_owned(),
-            why: "there is no ledger yet. `weir sync` and `weir serve` make one; is --state right?"
-                .to_owned(),
+    /// The ledger at a place, or `None` when there is none.
+    pub(crate) async fn find(
+        place: &Place,
+        limits: LedgerLimits,
+    ) -> Result<Option<Reader>, LedgerError> {
+        let Some(store) = Store::find(place, limits.file_bytes)? else {
+            return Ok(None);
         };
-        if matches!(std::fs::metadata(dir), Err(e) if e.kind() == std::io::ErrorKind::NotFound) {
-            return Err(none());
-        }
-        let store = Store::open_dir(dir, limits.file_bytes)?;
-        let id = identify(&store).await?.ok_or_else(none)?;
-        Ok(Reader::new(store, id))
+        let id = identify(&store).await?;
+        Ok(id.map(|id| Reader::new(store, id)))
     }
 
     /// The ledger's id.
@@ -123,69 +127,23 @@ impl Reader {
         limit: usize,
     ) -> Result<Vec<Entry>, LedgerError> {
         let chain = self.chain(repository);
-        let mut entries = Vec::new();
-        let mut later = None;
-        for seq in (1..=chain.last().await?).rev() {
-            let (batch, digest) = chain.batch(seq).await?;
-            if let Some(later) = &later {
-                chain.follows(later, Some(digest))?;
+        let mut tries = STEADY_TRIES;
+        loop {
+            let anchors = chain.anchors().await?;
+            match history_once(&chain, &anchors, app, limit).await {
+                Err(e) if chain.has_moved(&e, &anchors, &mut tries).await? => {}
+                result => return result,
             }
-            let wanted = batch
-                .records
-                .iter()
-                .rev()
-                .filter(|r| app.is_none() || r.app.as_ref() == app);
-            for record in wanted {
-                if entries.len() == limit {
-                    return Ok(entries);
-                }
-                entries.push(Entry {
-                    seq: Seq(seq),
-                    at: batch.at,
-                    record: record.clone(),
-                });
-            }
-            later = Some(batch);
         }
-        Ok(entries)
     }
 
-    /// Reads a whole chain and proves it: every batch, every link, every checkpoint against the records.
+    /// Reads a whole chain and proves it: every batch, every link, what stands for removed ones, and every
+    /// checkpoint against the records.
     ///
     /// # Errors
-    /// The first batch that is damaged or missing.
+    /// The first batch that is damaged or missing, or the anchor.
     pub async fn verify(&self, repository: &RepositoryName) -> Result<ChainReport, LedgerError> {
-        let chain = self.chain(repository);
-        let checkpoints = chain.checkpoints().await?;
-        let last = chain.last().await?;
-        let mut report = ChainReport {
-            batches: last,
-            records: 0,
-            head: None,
-            checkpoints: 0,
-            bad_checkpoints: Vec::new(),
-            strangers: chain.strangers().await?,
-        };
-        let mut tail = Tail::default();
-        for seq in 1..=last {
-            let (batch, digest) = chain.batch(seq).await?;
-            chain.follows(&batch, tail.digest)?;
-            tail.push(&batch, digest);
-            report.records += batch.records.len() as u64;
-            if checkpoints.contains(&seq) {
-                check(&chain, &tail, last, &mut report).await?;
-            }
-        }
-        // A checkpoint beyond the end proves that batches are lost.
-        for &seq in checkpoints.iter().filter(|&&seq| seq > last) {
-            if let Err(why) = chain.checkpoint(seq, last).await? {
-                report
-                    .bad_checkpoints
-                    .push(format!("{}: {why}", chain.checkpoint_name(seq)));
-            }
-        }
-        report.head = tail.digest;
-        Ok(report)
+        prove::chain(&self.chain(repository)).await
     }
 
     /// The bytes with a digest, or `None` when they were never kept.
@@ -213,24 +171,41 @@ impl Reader {
     }
 }
 
-async fn check(
+async fn history_once(
     chain: &Chain,
-    tail: &Tail,
-    last: u64,
-    report: &mut ChainReport,
-) -> Result<(), LedgerError> {
-    let why = match chain.checkpoint(tail.seq, last).await? {
-        Ok(found) if found == *tail => {
-            report.checkpoints += 1;
-            return Ok(());
+    anchors: &[u64],
+    app: Option<&AppName>,
+    limit: usize,
+) -> Result<Vec<Entry>, LedgerError> {
+    let span = chain.span(anchors).await?;
+    let mut entries = Vec::new();
+    let mut later: Option<Batch> = None;
+    for seq in (span.anchor + 1..=span.last).rev() {
+        let (batch, digest) = chain.batch(seq).await?;
+        if let Some(later) = &later {
+            chain.follows(later, Some(digest))?;
         }
-        Ok(_) => "it does not agree with the records".to_owned(),
-        Err(why) => why,
-    };
-    report
-        .bad_checkpoints
-        .push(format!("{}: {why}", chain.checkpoint_name(tail.seq)));
-    Ok(())
+        let wanted = batch
+            .records
+            .iter()
+            .rev()
+            .filter(|r| app.is_none() || r.app.as_ref() == app);
+        for record in wanted {
+            if entries.len() == limit {
+                return Ok(entries);
+            }
+            entries.push(Entry {
+                seq: Seq(seq),
+                at: batch.at,
+                record: record.clone(),
+            });
+        }
+        later = Some(batch);
+    }
+    if let Some(first) = &later {
+        chain.follows(first, chain.start(&span).await?.digest)?;
+    }
+    Ok(entries)
 }
 
 /// The id of the ledger at this place, or `None` when there is no ledger.
@@ -288,7 +263,7 @@ pub(crate) async fn identify_or_make(
     let bytes =
         sealed::seal(&identity).map_err(|e| store_error("encode", store.file(IDENTITY), e))?;
     match store.create(IDENTITY, bytes.into()).await? {
-        Created::Done => Ok(id),
+        Created::Done | Created::Same { .. } => Ok(id),
         // Another host was quicker: this is its ledger, then.
         Created::Taken(_) => identify(store).await?.ok_or_else(|| LedgerError::Damaged {
             file: store.file(IDENTITY),

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -12,21 +13,40 @@ use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::error::LedgerError;
+use crate::place::{Place, S3Place};
+use crate::s3::{self, Trouble};
 
 /// How often one create is sent before its failure is reported. A lost answer is repaired by the second try,
 /// which finds what the first one wrote.
 const CREATE_TRIES: usize = 2;
+/// How often a create is sent again that was refused for a file which is not there: its writer has failed, or is
+/// not done yet.
+const VANISHED_TRIES: u32 = 4;
+/// The wait before the first of those; each one after doubles it.
+const VANISHED_WAIT: Duration = Duration::from_millis(50);
 
 /// What became of a create.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Created {
     /// The file is there with these bytes, durably.
     Done,
+    /// It was there with these bytes before.
+    Same {
+        /// When it was written by the store's clock, in seconds since 1970.
+        written: i64,
+    },
     /// The file is there with other bytes.
     Taken(Bytes),
 }
 
-/// One object store and the directory that it stands for in messages.
+/// A file's bytes, and when they were written by the store's clock, in seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) bytes: Bytes,
+    pub(crate) written: i64,
+}
+
+/// One object store and the directory, or the `s3://` URL, that it stands for in messages.
 #[derive(Clone)]
 pub(crate) struct Store {
     inner: Arc<dyn ObjectStore>,
@@ -38,11 +58,7 @@ impl Store {
     /// A store in a directory, which is made (mode 0700) when it is missing. `max_file` bounds what one read
     /// takes into memory, in bytes.
     pub(crate) fn create_dir(dir: &FilePath, max_file: u64) -> Result<Store, LedgerError> {
-        let made = std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir);
-        made.map_err(|e| store_error("make", dir.to_owned(), e))?;
+        private_dir(dir)?;
         Store::open_dir(dir, max_file)
     }
 
@@ -51,6 +67,22 @@ impl Store {
         let inner = LocalFileSystem::new_with_prefix(dir)
             .map_err(|e| store_error("open", dir.to_owned(), e))?;
         Ok(Store::over(Arc::new(inner.with_fsync(true)), dir, max_file))
+    }
+
+    /// A store in a bucket. Nothing is asked yet.
+    pub(crate) fn open_s3(place: &S3Place, max_file: u64) -> Result<Store, LedgerError> {
+        Ok(Store::over(s3::open(place)?, &s3::shown(place), max_file))
+    }
+
+    /// A store that exists, or `None` where its directory is not there.
+    pub(crate) fn find(place: &Place, max_file: u64) -> Result<Option<Store>, LedgerError> {
+        match place {
+            Place::Dir(dir) => match std::fs::metadata(dir) {
+                Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+                _ => Store::open_dir(dir, max_file).map(Some),
+            },
+            Place::S3(at) => Store::open_s3(at, max_file).map(Some),
+        }
     }
 
     /// A store over any object store.
@@ -76,6 +108,7 @@ impl Store {
     /// nonce among them.
     pub(crate) async fn create(&self, name: &str, bytes: Bytes) -> Result<Created, LedgerError> {
         let mut tries = CREATE_TRIES;
+        let mut vanished = 0;
         loop {
             tries -= 1;
             match self.create_once(name, bytes.clone()).await {
@@ -87,11 +120,16 @@ impl Store {
                     continue;
                 }
             }
-            // Gone again between the two requests: someone cleans up, so try once more while tries are left.
-            match self.read(name).await? {
-                Some(found) if found == bytes => return Ok(Created::Done),
-                Some(found) => return Ok(Created::Taken(found)),
-                None if tries == 0 => {
+            // A store may say this of a file that another request is still writing, too.
+            match self.find_file(name).await? {
+                Some(Found {
+                    bytes: found,
+                    written,
+                }) if found == bytes => {
+                    return Ok(Created::Same { written });
+                }
+                Some(found) => return Ok(Created::Taken(found.bytes)),
+                None if vanished == VANISHED_TRIES => {
                     let why = "it was said to exist and is not there".to_owned();
                     return Err(LedgerError::Damaged {
                         file: self.file(name),
@@ -99,7 +137,11 @@ impl Store {
                         why,
                     });
                 }
-                None => {}
+                None => {
+                    tokio::time::sleep(VANISHED_WAIT * (1 << vanished)).await;
+                    vanished += 1;
+                    tries = CREATE_TRIES;
+                }
             }
         }
     }
@@ -126,6 +168,11 @@ impl Store {
 
     /// A file's bytes, or `None` when there is no such file.
     pub(crate) async fn read(&self, name: &str) -> Result<Option<Bytes>, LedgerError> {
+        Ok(self.find_file(name).await?.map(|found| found.bytes))
+    }
+
+    /// The same, with its age.
+    pub(crate) async fn find_file(&self, name: &str) -> Result<Option<Found>, LedgerError> {
         let get = async { self.inner.get(&Path::parse(name)?).await };
         let found = match get.await {
             Ok(found) => found,
@@ -143,11 +190,22 @@ impl Store {
                 why,
             });
         }
-        found
+        let written = found.meta.last_modified.timestamp();
+        let bytes = found
             .bytes()
             .await
-            .map(Some)
-            .map_err(|e| self.failed("read", name, e))
+            .map_err(|e| self.failed("read", name, e))?;
+        Ok(Some(Found { bytes, written }))
+    }
+
+    /// When a file was written by the store's clock, or `None` when there is no such file.
+    pub(crate) async fn written(&self, name: &str) -> Result<Option<i64>, LedgerError> {
+        let head = async { self.inner.head(&Path::parse(name)?).await };
+        match head.await {
+            Ok(meta) => Ok(Some(meta.last_modified.timestamp())),
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(self.failed("read", name, e)),
+        }
     }
 
     /// The names of the files right under a folder (`chain/shop`), in order; none when there is no folder.
@@ -205,6 +263,15 @@ impl Store {
     }
 }
 
+/// Makes a directory for its owner alone (mode 0700) where it is missing.
+pub(crate) fn private_dir(dir: &FilePath) -> Result<(), LedgerError> {
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir);
+    made.map_err(|e| store_error("make", dir.to_owned(), e))
+}
+
 /// Removes what a killed process left of its writes in these folders: `object_store` writes `NAME#NUMBER`
 /// first. Only regular files with exactly such names, and only while the lock is held, so that nobody is
 /// writing.
@@ -239,15 +306,15 @@ fn is_staged(name: &str) -> bool {
         .is_some_and(|(_, n)| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// An error of the store itself.
+/// An error of the store itself. Of an S3-compatible one only what it said is kept, without the way there.
 pub(crate) fn store_error(
     act: &'static str,
     place: PathBuf,
     source: impl std::error::Error + Send + Sync + 'static,
 ) -> LedgerError {
-    LedgerError::Store {
-        act,
-        place,
-        source: Arc::new(source),
-    }
+    let source: Arc<dyn std::error::Error + Send + Sync> = match Trouble::of(&source) {
+        Some(trouble) => Arc::new(trouble.clone()),
+        None => Arc::new(source),
+    };
+    LedgerError::Store { act, place, source }
 }

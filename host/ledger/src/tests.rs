@@ -3,6 +3,8 @@
 mod damage;
 mod fence;
 mod group;
+mod stops;
+mod trim;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -74,6 +76,14 @@ impl Place {
         self.0.path().join("ledger")
     }
 
+    fn at(&self) -> crate::Place {
+        crate::Place::Dir(self.dir())
+    }
+
+    fn anchor(&self, seq: u64) -> PathBuf {
+        self.dir().join(format!("anchor/shop/{seq:012}.json"))
+    }
+
     fn batch(&self, seq: u64) -> PathBuf {
         self.dir().join(format!("chain/shop/{seq:012}.json"))
     }
@@ -83,11 +93,11 @@ impl Place {
     }
 
     async fn open(&self) -> Ledger {
-        Ledger::open(&self.dir(), FEW, clock()).await.unwrap()
+        Ledger::open(&self.at(), FEW, clock()).await.unwrap()
     }
 
     async fn read(&self) -> Reader {
-        Ledger::open_read(&self.dir(), FEW).await.unwrap()
+        Ledger::open_read(&self.at(), FEW).await.unwrap()
     }
 
     /// Writes this many batches of one record and closes.
@@ -301,7 +311,7 @@ async fn more_than_one_batch_may_hold_is_refused_and_nothing_is_written() {
 async fn a_second_process_is_refused_and_may_look_on() {
     let place = Place::with_batches(1).await;
     let ledger = place.open().await;
-    let error = Ledger::open(&place.dir(), FEW, clock())
+    let error = Ledger::open(&place.at(), FEW, clock())
         .await
         .err()
         .expect("it is locked");
@@ -332,7 +342,7 @@ async fn a_second_process_is_refused_and_may_look_on() {
 #[tokio::test]
 async fn looking_at_a_ledger_that_is_not_there_says_so_and_makes_none() {
     let place = Place::new();
-    let error = Ledger::open_read(&place.dir(), FEW)
+    let error = Ledger::open_read(&place.at(), FEW)
         .await
         .err()
         .expect("there is none");
@@ -342,7 +352,7 @@ async fn looking_at_a_ledger_that_is_not_there_says_so_and_makes_none() {
     );
     assert!(!place.dir().exists());
     std::fs::create_dir(place.dir()).unwrap();
-    let error = Ledger::open_read(&place.dir(), FEW)
+    let error = Ledger::open_read(&place.at(), FEW)
         .await
         .err()
         .expect("there is none");

@@ -17,7 +17,7 @@ struct Walk {
 }
 
 impl Reader {
-    /// Every record of a repository, oldest first: each batch is proved whole and to follow the one before. Holds one
+    /// Every record of a repository that is kept, oldest first: each batch is proved whole and to follow the one before. Holds one
     /// batch in memory.
     ///
     /// The stream ends with an error at the first batch that is damaged or missing.
@@ -29,11 +29,13 @@ impl Reader {
         repository: &RepositoryName,
     ) -> Result<impl Stream<Item = Result<Entry, LedgerError>> + use<>, LedgerError> {
         let chain = self.chain(repository);
+        let span = chain.span(&chain.anchors().await?).await?;
+        let start = chain.start(&span).await?;
         let walk = Walk {
-            last: chain.last().await?,
+            next: span.anchor + 1,
+            last: span.last,
+            previous: start.digest,
             chain,
-            next: 1,
-            previous: None,
         };
         Ok(stream::try_unfold(walk, step).try_flatten())
     }

@@ -16,12 +16,15 @@ use crate::sealed::{self, VERSION};
 use crate::store::{Created, store_error};
 use crate::{Clock, LedgerLimits, Seq, random};
 
+/// Batches of one number whose outcome is unknown. Of more, the oldest is taken for another writer's if it comes.
+const MAX_UNSURE: usize = 4;
+
 /// What callers ask of the task.
 pub(crate) enum Request {
     /// Keep these records.
     Append(Append),
     /// Where the repository stands.
-    Status(oneshot::Sender<Status>),
+    Status(oneshot::Sender<Result<Status, LedgerError>>),
 }
 
 /// Records of one caller. They are never split over batches.
@@ -38,8 +41,10 @@ pub(crate) struct Writer {
     limits: LedgerLimits,
     clock: Clock,
     tail: Tail,
-    /// A batch whose write failed: it may be there nevertheless.
-    unsure: Option<Bytes>,
+    /// Batches of the next number whose write failed: one of them may be there nevertheless, or come to be.
+    unsure: Vec<Bytes>,
+    /// Another writer has this chain now.
+    fenced: bool,
     /// Held until the last write is done.
     _lock: Arc<Lock>,
 }
@@ -58,7 +63,8 @@ impl Writer {
             limits,
             clock,
             tail,
-            unsure: None,
+            unsure: Vec::new(),
+            fenced: false,
             _lock: lock,
         })
     }
@@ -70,7 +76,8 @@ impl Writer {
             match request {
                 Request::Status(reply) => {
                     // A caller that stopped waiting needs no answer.
-                    let _ = reply.send(self.tail.status.clone());
+                    let settled = self.settle().await;
+                    let _ = reply.send(settled.map(|()| self.tail.status.clone()));
                 }
                 Request::Append(first) => {
                     let group = self.gather(first, &mut requests, &mut next);
@@ -131,6 +138,29 @@ impl Writer {
 
     async fn write(&mut self, records: Vec<Record>) -> Result<Seq, LedgerError> {
         self.settle().await?;
+        // One of those that failed may still come in between, each at one number.
+        for _ in 0..=MAX_UNSURE {
+            let (batch, bytes) = self.next(&records)?;
+            let name = self.chain.batch_name(batch.seq);
+            match self.chain.store.create(&name, bytes.clone()).await {
+                Ok(Created::Done | Created::Same { .. }) => {
+                    self.push(&batch, Digest::of(&bytes));
+                    return Ok(batch.seq());
+                }
+                Ok(Created::Taken(found)) => self.take(&found)?,
+                Err(error) => {
+                    if self.unsure.len() == MAX_UNSURE {
+                        self.unsure.remove(0);
+                    }
+                    self.unsure.push(bytes);
+                    return Err(error);
+                }
+            }
+        }
+        Err(self.fence())
+    }
+
+    fn next(&self, records: &[Record]) -> Result<(Batch, Bytes), LedgerError> {
         let batch = Batch {
             version: VERSION,
             ledger: self.chain.ledger.clone(),
@@ -139,46 +169,50 @@ impl Writer {
             previous: self.tail.digest,
             nonce: random()?,
             at: (self.clock)(),
-            records,
+            records: records.to_vec(),
         };
         let name = self.chain.batch_name(batch.seq);
-        let bytes: Bytes = match sealed::seal(&batch) {
-            Ok(bytes) => bytes.into(),
-            Err(e) => return Err(store_error("encode", self.chain.store.file(&name), e)),
-        };
-        match self.chain.store.create(&name, bytes.clone()).await {
-            Ok(Created::Done) => {
-                self.tail.push(&batch, Digest::of(&bytes));
-                Ok(batch.seq())
-            }
-            Ok(Created::Taken(_)) => Err(self.fenced()),
-            Err(error) => {
-                self.unsure = Some(bytes);
-                Err(error)
-            }
+        match sealed::seal(&batch) {
+            Ok(bytes) => Ok((batch, bytes.into())),
+            Err(e) => Err(store_error("encode", self.chain.store.file(&name), e)),
         }
     }
 
-    /// Finds out what became of a batch whose write failed: its records count if it is there after all, as
-    /// they would after a restart.
+    /// Finds out what became of batches whose write failed: the records of one that is there count, as they
+    /// would after a restart.
     async fn settle(&mut self) -> Result<(), LedgerError> {
-        let Some(bytes) = &self.unsure else {
-            return Ok(());
-        };
-        let seq = self.tail.seq + 1;
-        match self.chain.store.read(&self.chain.batch_name(seq)).await? {
-            None => {}
-            Some(found) if found == *bytes => {
-                let (batch, digest) = self.chain.read_batch(seq, &found)?;
-                self.tail.push(&batch, digest);
-            }
-            Some(_) => return Err(self.fenced()),
+        if self.fenced {
+            return Err(self.fence());
         }
-        self.unsure = None;
+        if self.unsure.is_empty() {
+            return Ok(());
+        }
+        let name = self.chain.batch_name(self.tail.seq + 1);
+        match self.chain.store.read(&name).await? {
+            // Not yet: a request that nobody waits for any more may still arrive.
+            None => Ok(()),
+            Some(found) => self.take(&found),
+        }
+    }
+
+    /// A batch that is there at the next number: one of ours, or another writer's.
+    fn take(&mut self, found: &Bytes) -> Result<(), LedgerError> {
+        if !self.unsure.contains(found) {
+            return Err(self.fence());
+        }
+        let (batch, digest) = self.chain.read_batch(self.tail.seq + 1, found)?;
+        self.push(&batch, digest);
         Ok(())
     }
 
-    fn fenced(&self) -> LedgerError {
+    fn push(&mut self, batch: &Batch, digest: Digest) {
+        self.tail.push(batch, digest);
+        self.unsure.clear();
+    }
+
+    /// Another writer has the chain: nothing is written there any more by this one.
+    fn fence(&mut self) -> LedgerError {
+        self.fenced = true;
         LedgerError::Fenced {
             repository: self.chain.repository.clone(),
             seq: self.tail.seq + 1,

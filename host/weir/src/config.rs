@@ -15,6 +15,7 @@ use crate::repository::{Auth, ManifestAt, Reach};
 
 mod externals;
 pub(crate) mod file;
+mod ledger;
 mod place;
 mod tenancy;
 
@@ -27,6 +28,8 @@ pub(crate) struct GlobalArgs {
     /// Where the ledger and other state lie [default: $XDG_STATE_HOME/weir]
     #[arg(long, global = true, env = "WEIR_STATE", value_name = "DIR")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) ledger: ledger::LedgerArgs,
     /// Where caches lie; safe to delete [default: $XDG_CACHE_HOME/weir]
     #[arg(long, global = true, env = "WEIR_CACHE", value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -65,8 +68,10 @@ pub(crate) struct GlobalArgs {
 /// Where this host keeps things.
 #[derive(Debug, Clone)]
 pub(crate) struct Places {
-    /// The ledger, and every component that a live lock names.
+    /// Every component that a live lock names, the control socket, and the ledger where it lies nowhere else.
     pub(crate) state: PathBuf,
+    /// Where the ledger lies.
+    pub(crate) ledger: weir_ledger::Place,
     /// What can be made again: Git objects, compiled plugins.
     pub(crate) cache: PathBuf,
     /// Where bundled components are looked for, in order.
@@ -151,6 +156,7 @@ impl GlobalArgs {
         plugins.push(cache.join("plugins"));
         plugins.push(state.join("plugins"));
         Ok(Places {
+            ledger: self.ledger.place(&state)?,
             state,
             cache,
             plugins,

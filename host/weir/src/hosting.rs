@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tracing::Instrument as _;
 use weir_api::{ApiLimits, Listen, Metrics, ReadModel, Router, control_router};
 use weir_cluster::Notices;
+use weir_core::retention::Retention;
 use weir_core::schedule::Settings;
 use weir_core::status::State;
 use weir_ledger::Ledger;
@@ -27,6 +28,7 @@ use crate::plugins::Store;
 use crate::prepare::Host;
 use crate::read_model::{Board, unknown};
 use crate::repository::RepositorySettings;
+use crate::retention;
 use crate::tell::{Teller, count_states};
 use crate::turns::Turns;
 
@@ -51,6 +53,8 @@ pub(crate) struct Hosting {
     pub(crate) repositories: Vec<RepositorySettings>,
     /// So many percent of all renders run twice.
     pub(crate) canary: u8,
+    /// How long records are kept.
+    pub(crate) retention: Retention,
     /// They come from a file: one that cannot be opened is that one's problem. Otherwise it ends the start.
     pub(crate) from_file: bool,
 }
@@ -85,10 +89,13 @@ impl Hosting {
         let (socket, control) = ControlSocket::listen(&state)?;
         let listening = tokio::spawn(listen_for_signals(hub.clone()));
         let api = Served::start("API", listener, weir_api::router(model));
+        let trimming = retention::keep(shared.ledger.clone(), self.retention);
         let control = Served::start("control socket", control, control_router(refreshers));
         self.say(address);
         let ended = wait_for(loops, &hub).await;
         listening.abort();
+        // It may be cut short at any step: the next start goes on.
+        trimming.abort();
         tokio::join!(api.stop(), control.stop());
         // Under the ledger's lock until here: after that it may be another host's.
         drop(socket);

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use tokio::sync::{RwLock, RwLockReadGuard};
 use weir_api::{Asked, is_listening};
 use weir_core::decision::{self, Ask, Decision, Undecided};
 use weir_core::digest::Digest;
@@ -31,8 +32,7 @@ pub(crate) async fn open_ledger_as(places: &Places, id: &LedgerId) -> Result<Arc
 }
 
 async fn open_with(places: &Places, id: Option<LedgerId>) -> Result<Arc<Ledger>, Error> {
-    let dir = places.state.join("ledger");
-    match Ledger::open_as(&dir, LedgerLimits::HOST, Arc::new(now), id).await {
+    match Ledger::open_as(&places.ledger, LedgerLimits::HOST, Arc::new(now), id).await {
         Ok(ledger) => Ok(Arc::new(ledger)),
         Err(e) => Err(in_use(places, &e).await),
     }
@@ -43,6 +43,9 @@ pub(crate) struct Journal {
     ledger: Arc<Ledger>,
     repository: RepositoryName,
     kept: Mutex<Kept>,
+    /// Whether the outcome of a write is unknown: its records may count nevertheless, so all is read back before the
+    /// next one. Held for reading from a write until it is folded.
+    unsure: RwLock<bool>,
 }
 
 /// What the records fold to, and who holds each object of it.
@@ -68,6 +71,7 @@ impl Journal {
                 holders: ByObject::holding(&status),
                 status,
             }),
+            unsure: RwLock::new(false),
         })
     }
 
@@ -103,13 +107,42 @@ impl Journal {
 
     /// Keeps records, then folds them: what the status says is always durable.
     pub(crate) async fn append(&self, records: Vec<Record>) -> Result<(), Error> {
-        let seq = self
-            .ledger
-            .append(&self.repository, records.clone())
+        self.keep(records)
             .await
-            .map_err(|e| Error::stage("record", &e))?;
-        self.fold(seq, &records);
-        Ok(())
+            .map(drop)
+            .map_err(|e| Error::stage("record", &e))
+    }
+
+    async fn keep(&self, records: Vec<Record>) -> Result<Seq, LedgerError> {
+        let sure = self.sure().await?;
+        let kept = self.ledger.append(&self.repository, records.clone()).await;
+        match &kept {
+            Ok(seq) => self.fold(*seq, &records),
+            // Nothing was written.
+            Err(LedgerError::Fenced { .. } | LedgerError::TooLarge { .. }) => {}
+            Err(_) => {
+                drop(sure);
+                *self.unsure.write().await = true;
+            }
+        }
+        kept
+    }
+
+    /// Reads all back where the outcome of a write was unknown.
+    async fn sure(&self) -> Result<RwLockReadGuard<'_, bool>, LedgerError> {
+        loop {
+            let unsure = self.unsure.read().await;
+            if !*unsure {
+                return Ok(unsure);
+            }
+            drop(unsure);
+            let mut unsure = self.unsure.write().await;
+            let status = self.ledger.load(&self.repository).await?;
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.holders = ByObject::holding(&status);
+            kept.status = status;
+            *unsure = false;
+        }
     }
 
     /// Keeps an output's bytes in the ledger, durably: the blob's digest.
@@ -188,16 +221,12 @@ impl StakeLog for Journal {
         app: &AppName,
         stake: Stake,
     ) -> Result<StakeId, LedgerError> {
-        let id = self
-            .ledger
-            .append_stake(repository, app, stake.clone())
-            .await?;
+        debug_assert_eq!(*repository, self.repository);
         let record = Record {
             app: Some(app.clone()),
             event: Event::Staked(stake),
         };
-        self.fold(Seq(id.0), &[record]);
-        Ok(id)
+        self.keep(vec![record]).await.map(|seq| StakeId(seq.0))
     }
 }
 

@@ -22,6 +22,7 @@ mod read_model;
 mod recover;
 mod renders;
 mod repository;
+mod retention;
 mod sync;
 mod tell;
 mod toolchain;

@@ -261,7 +261,7 @@ pub(crate) fn which(
         )),
         (None, [one]) => Ok(Some(LedgerId::clone(one))),
         (None, all) => Err(format!(
-            "objects carry the names of {} ledgers: {}. Say which was lost with --ledger ID",
+            "objects carry the names of {} ledgers: {}. Say which was lost with --ledger-id ID",
             all.len(),
             listed(found, all)
         )),
@@ -435,7 +435,7 @@ mod tests {
         assert_eq!(which(&two, Some(&b), None), Ok(Some(b.clone())));
         assert_eq!(which(&two, None, Some(&b)), Ok(Some(b.clone())));
         for (found, here, named, expected) in [
-            (&two, None, None, "Say which was lost with --ledger ID"),
+            (&two, None, None, "Say which was lost with --ledger-id ID"),
             (&two, None, None, "(blog)"),
             (&one, Some(&b), None, "no object carries that"),
             (&one, Some(&b), Some(&a), "move it away"),

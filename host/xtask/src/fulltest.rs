@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, registry, tools};
+use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, services, tools};
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
@@ -72,7 +72,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "run `cargo quickstart --cluster` and look",
         || quickstart::check_cluster(root),
     )?;
-    let registry = steps.step("registry", "see Go's message", || registry::build(root))?;
+    let registry = steps.step("registry", "see Go's message", || {
+        services::REGISTRY.build(root)
+    })?;
+    let s3 = steps.step("S3 server", "see Go's message", || services::S3.build(root))?;
     let native = steps.step("Helm and Kustomize", "see Go's message", || {
         native::check(root)?;
         native::build(root)
@@ -80,7 +83,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let made = [
         ("WEIR_YAML_ORACLE", &*oracle),
         ("WEIR_CONTROL_PLANE", &*programs),
-        ("WEIR_REGISTRY", &*registry),
+        (services::REGISTRY.variable, &*registry),
+        (services::S3.variable, &*s3),
         ("WEIR_NATIVE", &*native),
     ];
     let mut tally = Tally::default();

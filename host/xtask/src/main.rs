@@ -20,8 +20,8 @@ mod go_plugins;
 mod native;
 mod plugins;
 mod quickstart;
-mod registry;
 mod run;
+mod services;
 mod steps;
 mod tally;
 mod tools;
@@ -82,7 +82,15 @@ const TASKS: &[Task] = &[
         name: "registry",
         help: "build the OCI registry of the tests into the cache (a minute, once)",
         run: |root, _| {
-            println!("{}", registry::build(root)?.display());
+            println!("{}", services::REGISTRY.build(root)?.display());
+            Ok(())
+        },
+    },
+    Task {
+        name: "s3",
+        help: "build the S3 server of the tests into the cache (some minutes, once)",
+        run: |root, _| {
+            println!("{}", services::S3.build(root)?.display());
             Ok(())
         },
     },

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 mod dir;
 mod impact;
 mod kube;
+mod ledger;
 mod measure;
 mod meters;
 mod render;
@@ -75,6 +76,7 @@ const GROUPS: &[Group] = &[
     ("impact", impact::rows),
     ("dir", dir::rows),
     ("kube", kube::rows),
+    ("ledger", ledger::rows),
 ];
 
 /// What was asked for.

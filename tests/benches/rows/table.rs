@@ -19,6 +19,8 @@ pub(crate) enum Unit {
     BytesPerSecond,
     /// Requests.
     Requests,
+    /// Records each second.
+    PerSecond,
 }
 
 /// One line: what Weir does and what it is held against.
@@ -148,6 +150,7 @@ impl Unit {
             Unit::Bytes => "B",
             Unit::BytesPerSecond => "B/s",
             Unit::Requests => "requests",
+            Unit::PerSecond => "records/s",
         }
     }
 
@@ -176,6 +179,7 @@ impl Unit {
             Unit::Bytes => (f64::from(1 << 20), "MiB"),
             Unit::BytesPerSecond => (1e6, "MB/s"),
             Unit::Requests => (1.0, "requests"),
+            Unit::PerSecond => (1.0, "records/s"),
         }
     }
 }

@@ -291,7 +291,8 @@ impl Memory {
 pub fn read_ledger(dir: &Path) -> Result<(String, BTreeMap<String, Status>)> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     let read = runtime.block_on(async {
-        let reader = Ledger::open_read(dir, LedgerLimits::HOST).await?;
+        let reader =
+            Ledger::open_read(&weir_ledger::Place::Dir(dir.to_owned()), LedgerLimits::HOST).await?;
         let mut all = BTreeMap::new();
         for name in reader.repositories().await? {
             all.insert(name.to_string(), reader.load(&name).await?);

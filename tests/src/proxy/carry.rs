@@ -13,9 +13,9 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,7 +80,9 @@ impl Carrier {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Body>, Broken> {
         let (mut parts, body) = request.into_parts();
         // The proxy is who it is, whoever the client is.
-        parts.headers.remove(AUTHORIZATION);
+        if !self.shared.is_open {
+            parts.headers.remove(AUTHORIZATION);
+        }
         let body = body.collect().await?.to_bytes();
         let request = Request::from_parts(parts, Full::new(body));
         let chosen = {
@@ -145,6 +147,15 @@ impl Carrier {
             Act::End(time) => {
                 let (parts, body) = self.pass(request).await?.into_parts();
                 Ok(Response::from_parts(parts, ending(body, time)))
+            }
+            Act::Overwritten => {
+                let mut answer = self.pass(request).await?;
+                if answer.status() == StatusCode::PRECONDITION_FAILED {
+                    answer = Response::builder()
+                        .header(ETAG, "\"rig\"")
+                        .body(whole(Bytes::new()))?;
+                }
+                Ok(answer)
             }
             Act::Swallow => std::future::pending().await,
         }

@@ -28,6 +28,8 @@ pub enum Act {
     Corrupt,
     /// It is passed on; its answer ends properly after this time, as a watch's does.
     End(Duration),
+    /// It is passed on; that its condition does not hold is told as success, as by a store that knows no conditions.
+    Overwritten,
     /// It is not passed on, and never answered.
     Swallow,
 }
@@ -44,6 +46,17 @@ impl Act {
             status,
             retry_after: None,
             content: ("application/json", body.to_string()),
+        }
+    }
+
+    /// An answer as an S3 server words it.
+    #[must_use]
+    pub fn s3(status: u16, code: &str) -> Act {
+        let body = format!("<Error><Code>{code}</Code><Message>The rig says so.</Message></Error>");
+        Act::Answer {
+            status,
+            retry_after: None,
+            content: ("application/xml", body),
         }
     }
 

@@ -93,6 +93,7 @@ impl ByObject {
             | Event::Failed { .. }
             | Event::Held { .. }
             | Event::Decided(_)
+            | Event::Trimmed(_)
             | Event::Settled(_) => {}
         }
     }

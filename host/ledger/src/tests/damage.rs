@@ -254,8 +254,8 @@ async fn a_newer_format_is_refused_by_name() {
     )
     .unwrap();
     for error in [
-        Ledger::open(&place.dir(), FEW, clock()).await.err(),
-        Ledger::open_read(&place.dir(), FEW).await.err(),
+        Ledger::open(&place.at(), FEW, clock()).await.err(),
+        Ledger::open_read(&place.at(), FEW).await.err(),
     ] {
         let error = error.unwrap();
         assert!(
@@ -286,10 +286,7 @@ async fn a_batch_of_a_newer_format_is_refused_by_name() {
 async fn chains_without_their_identity_are_not_given_a_new_one() {
     let place = Place::with_batches(1).await;
     std::fs::remove_file(place.dir().join("ledger.json")).unwrap();
-    let error = Ledger::open(&place.dir(), FEW, clock())
-        .await
-        .err()
-        .unwrap();
+    let error = Ledger::open(&place.at(), FEW, clock()).await.err().unwrap();
     assert!(matches!(error, LedgerError::Damaged { .. }), "{error}");
     assert!(!place.dir().join("ledger.json").exists());
 }

@@ -86,7 +86,7 @@ async fn what_was_asked_for_before_a_close_is_written() {
     );
 }
 
-fn any_record() -> impl Strategy<Value = Record> {
+pub(super) fn any_record() -> impl Strategy<Value = Record> {
     let app = prop_oneof![Just("web"), Just("db"), Just("shop.prod")];
     let id = |name: String| weir_core::object::ResourceId {
         group: "apps".into(),

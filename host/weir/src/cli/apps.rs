@@ -25,15 +25,17 @@ pub(super) struct AppsArgs {
 
 /// The ledger, to look at: also beside a running `weir serve`.
 pub(super) async fn reader(places: &Places) -> Result<Reader, Error> {
-    let dir = places.state.join("ledger");
-    if !dir.join("ledger.json").exists() {
-        let message = format!(
-            "{}: no ledger is there yet: `weir sync` or `weir serve` makes one, or give --state DIR",
-            dir.display()
-        );
-        return Err(Error::Usage(message));
-    }
-    Ledger::open_read(&dir, LedgerLimits::HOST)
+    find(places).await?.ok_or_else(|| {
+        Error::Usage(format!(
+            "{}: no ledger is there yet: `weir sync` or `weir serve` makes one, or give --state DIR or --ledger URL",
+            places.ledger
+        ))
+    })
+}
+
+/// The same, or `None` where there is none yet.
+pub(super) async fn find(places: &Places) -> Result<Option<Reader>, Error> {
+    Ledger::find(&places.ledger, LedgerLimits::HOST)
         .await
         .map_err(|e| Error::stage("record", &e))
 }

@@ -1,11 +1,11 @@
 //! `weir doctor`: looks at everything that this host relies on, and says what to do about what is wrong.
 
-use weir_ledger::{Ledger, LedgerLimits};
+use weir_ledger::{ChainReport, Ledger, LedgerLimits};
 
 use super::output::{self, Format, table};
 use super::{Done, engine};
 use crate::config::{GlobalArgs, Places};
-use crate::error::Error;
+use crate::error::{Error, with_causes};
 use crate::plugins::Store;
 
 mod recover;
@@ -96,36 +96,40 @@ fn writable(what: &str, dir: &std::path::Path) -> Check {
 }
 
 async fn ledger(places: &Places, checks: &mut Vec<Check>) {
-    let dir = places.state.join("ledger");
     let mut push = |what: String, result| checks.push(Check { what, result });
-    if !dir.join("ledger.json").exists() {
-        return push("ledger".to_owned(), Ok("none yet".to_owned()));
-    }
-    let reader = match Ledger::open_read(&dir, LedgerLimits::HOST).await {
-        Ok(reader) => reader,
-        Err(e) => return push("ledger".to_owned(), Err(e.to_string())),
+    let reader = match Ledger::find(&places.ledger, LedgerLimits::HOST).await {
+        Ok(Some(reader)) => reader,
+        Ok(None) => return push("ledger".to_owned(), Ok("none yet".to_owned())),
+        Err(e) => return push("ledger".to_owned(), Err(with_causes(&e))),
     };
     push(
         "ledger".to_owned(),
-        Ok(format!("{} at {}", reader.id().as_str(), dir.display())),
+        Ok(format!("{} at {}", reader.id().as_str(), places.ledger)),
     );
     let repositories = match reader.repositories().await {
         Ok(repositories) => repositories,
-        Err(e) => return push("chains".to_owned(), Err(e.to_string())),
+        Err(e) => return push("chains".to_owned(), Err(with_causes(&e))),
     };
     for repository in repositories {
         let result = match reader.verify(&repository).await {
-            Ok(r) if r.bad_checkpoints.is_empty() => Ok(format!(
-                "{} records in {} batches, every link proved",
-                r.records, r.batches
-            )),
+            Ok(r) if r.bad_checkpoints.is_empty() => Ok(proved(&r)),
             Ok(r) => Err(format!(
                 "checkpoints disagree with the records and may be removed: {}",
                 r.bad_checkpoints.join(", ")
             )),
-            Err(e) => Err(e.to_string()),
+            Err(e) => Err(with_causes(&e)),
         };
         push(format!("chain {repository}"), result);
+    }
+}
+
+/// A chain in which nothing is wrong.
+fn proved(report: &ChainReport) -> String {
+    let (records, batches) = (report.records, report.batches);
+    let said = format!("{records} records in {batches} batches, every link proved");
+    match report.removed {
+        0 => said,
+        removed => format!("{said}; {removed} older records were removed by retention"),
     }
 }
 

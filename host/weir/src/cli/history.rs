@@ -101,6 +101,14 @@ fn row(entry: &Entry) -> Vec<String> {
         }
         Event::Held { why, .. } => ("held", None, first_line(why).to_owned()),
         Event::Decided(decision) => ("decided", None, decided(decision)),
+        Event::Trimmed(trim) => (
+            "trimmed",
+            None,
+            format!(
+                "{} records up to {} were removed: {}",
+                trim.records, trim.through, trim.rule
+            ),
+        ),
         Event::Removed => ("removed", None, String::new()),
     };
     let commit = commit.map(|c| c.short()).unwrap_or_default();

@@ -1,12 +1,14 @@
 //! `weir serve` and `weir sync`: the same loop, until stopped or once round.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use weir_core::fault::{Fault, Retry};
 use weir_core::grant::Millis;
 use weir_core::health::Health;
+use weir_core::retention::Retention;
 use weir_core::settle;
 use weir_core::status::State;
 
@@ -95,6 +97,12 @@ pub(super) struct ServeArgs {
         "client_key", "proxy", "reference", "targets", "accounts", "interval",
     ])]
     config: Option<PathBuf>,
+    /// Records of the ledger that are older than so many days are removed [default: they stay for ever]
+    #[arg(long, value_name = "DAYS")]
+    retention_days: Option<NonZeroU32>,
+    /// Only so many of the newest records of each repository stay in the ledger [default: all]
+    #[arg(long, value_name = "RECORDS")]
+    retention_records: Option<NonZeroU64>,
 }
 
 /// Syncs once.
@@ -134,7 +142,11 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         (Some(externals), None) => places.externals = externals,
         (None, _) => {}
     }
+    if let Some(ledger) = file.ledger {
+        places.ledger = global.ledger.with(ledger, &places.state)?;
+    }
     let hosting = Hosting {
+        retention: retention(args, file.retention)?,
         places,
         listen: args.listen.or(file.listen).unwrap_or(LISTEN),
         parallel: file.parallel,
@@ -162,7 +174,25 @@ fn alone(args: &ServeArgs) -> Result<HostFile, Error> {
         )?],
         externals: None,
         canary: 0,
+        ledger: None,
+        retention: None,
     })
+}
+
+/// How long records are kept: what the flags or the file say.
+fn retention(args: &ServeArgs, file: Option<Retention>) -> Result<Retention, Error> {
+    let flags = Retention {
+        days: args.retention_days,
+        records: args.retention_records,
+    };
+    match file {
+        None => Ok(flags),
+        Some(file) if flags.is_for_ever() => Ok(file),
+        Some(_) => Err(Error::Usage(
+            "--retention-days, --retention-records: the file of --config says it already, under `retention`: leave one of them out"
+                .to_owned(),
+        )),
+    }
 }
 
 /// The repository of the flags, as meant.

@@ -17,11 +17,13 @@ use weir_core::guard::GuardLimits;
 use weir_core::manifest::{Errors, ManifestErrors, Place, Version, document, schema_of};
 use weir_core::name::{RepoPath, RepositoryName, TargetName};
 use weir_core::policy::Heal;
+use weir_core::retention::Retention;
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
 use super::default_name;
 use super::externals::{self, RawExternals};
+use super::ledger::{LedgerConfig, RawLedger, RawRetention};
 use super::tenancy::{RawAllow, RawTarget, given};
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
@@ -57,6 +59,10 @@ pub(crate) struct HostFile {
     pub(crate) externals: Option<ExternalsConfig>,
     /// So many percent of all renders run twice.
     pub(crate) canary: u8,
+    /// Where the ledger lies, where the file says it.
+    pub(crate) ledger: Option<LedgerConfig>,
+    /// How long records are kept, where the file says it.
+    pub(crate) retention: Option<Retention>,
 }
 
 /// The repositories that one `weir serve --config FILE` follows.
@@ -82,6 +88,10 @@ struct RawHost {
     externals: Option<RawExternals>,
     /// So many percent of all renders run twice, and have to come to the same. Left out: 0. The flag `--canary` wins.
     canary: Option<usize>,
+    /// A ledger in a bucket. Left out: the flag `--ledger`, or else the folder `ledger` below `--state`.
+    ledger: Option<RawLedger>,
+    /// How long records are kept. Left out: the flags `--retention-days` and `--retention-records`, or else for ever.
+    retention: Option<RawRetention>,
 }
 
 /// One repository.
@@ -265,6 +275,9 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
     let externals = raw
         .externals
         .map(|raw| externals::meant(raw, root.key("externals"), base, &mut errors));
+    let retention = raw
+        .retention
+        .map(|raw| raw.meant(root.key("retention"), &mut errors));
     if !errors.is_empty() {
         return Err(errors.into_errors());
     }
@@ -274,6 +287,8 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         repositories,
         externals,
         canary: canary.unwrap_or(0),
+        ledger: raw.ledger.map(|raw| raw.meant(base)),
+        retention,
     })
 }
 

@@ -17,9 +17,9 @@ use weir_core::owner::Claim;
 use weir_core::render::{Document, parse};
 use weir_core::status::Status;
 use weir_core::yaml::Budget;
-use weir_ledger::{Ledger, LedgerLimits};
 
 use super::{Report, Side, compare, line};
+use crate::cli::apps;
 use crate::config::{Bound, Places};
 use crate::error::Error;
 use crate::open;
@@ -116,14 +116,10 @@ pub(in crate::cli) async fn look(
 
 /// What this host's ledger says, where it has one. It is read beside whoever writes it.
 async fn known(repository: &RepositoryName, places: &Places) -> Result<Option<Known>, Error> {
-    let dir = places.state.join("ledger");
-    if !dir.join("ledger.json").exists() {
-        return Ok(None);
-    }
     let kept = |e: weir_ledger::LedgerError| Error::stage("record", &e);
-    let reader = Ledger::open_read(&dir, LedgerLimits::HOST)
-        .await
-        .map_err(kept)?;
+    let Some(reader) = apps::find(places).await? else {
+        return Ok(None);
+    };
     Ok(Some(Known {
         ledger: reader.id().to_string(),
         status: reader.load(repository).await.map_err(kept)?,

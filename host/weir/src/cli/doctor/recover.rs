@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use weir_core::name::{RepositoryName, TargetName};
 use weir_core::status::Status;
-use weir_ledger::{Ledger, LedgerId, LedgerLimits, Reader};
+use weir_ledger::{LedgerId, Reader};
 
 use crate::cli::output::{self, Format, table};
-use crate::cli::{Done, decide};
+use crate::cli::{Done, apps, decide};
 use crate::config::{Bound, GlobalArgs, Places, TargetBinding, TargetPlace, bindings, file};
 use crate::error::Error;
 use crate::journal::open_ledger_as;
@@ -37,7 +37,7 @@ pub(super) struct RecoverArgs {
     repository: Option<RepositoryName>,
     /// The lost ledger's id; needed where objects carry several
     #[arg(long, value_name = "ID", requires = "recover")]
-    ledger: Option<LedgerId>,
+    ledger_id: Option<LedgerId>,
     /// A kind that no app has objects of, and that is not looked at: GROUP/KIND, or GROUP/* for a group; the group without a
     /// name is called core; may be given again
     #[arg(long, value_name = "GROUP/KIND", requires = "recover")]
@@ -63,11 +63,16 @@ pub(super) async fn recover(
     args: &RecoverArgs,
     format: Format,
 ) -> Result<Done, Error> {
-    let places = global.places()?;
+    let mut places = global.places()?;
+    if let Some(path) = &args.config
+        && let Some(ledger) = file::read(path)?.ledger
+    {
+        places.ledger = global.ledger.with(ledger, &places.state)?;
+    }
     let found = look(args, &places).await?;
     let here = here(&places).await?;
     let id = here.as_ref().map(Reader::id);
-    let ledger = recover::which(&found, id, args.ledger.as_ref()).map_err(Error::Usage)?;
+    let ledger = recover::which(&found, id, args.ledger_id.as_ref()).map_err(Error::Usage)?;
     let all = ledger.as_ref().and_then(|id| found.ledgers.get(id));
     let (Some(ledger), Some(all)) = (&ledger, all) else {
         return match format {
@@ -160,12 +165,7 @@ fn targets(args: &RecoverArgs) -> Result<Vec<(Option<RepositoryName>, TargetName
 
 /// This host's ledger, where it has one.
 async fn here(places: &Places) -> Result<Option<Reader>, Error> {
-    let dir = places.state.join("ledger");
-    if !dir.join("ledger.json").exists() {
-        return Ok(None);
-    }
-    let reader = Ledger::open_read(&dir, LedgerLimits::HOST).await;
-    reader.map(Some).map_err(|e| Error::stage("record", &e))
+    apps::find(places).await
 }
 
 /// What the ledger does not hold, for each app that it lacks something of.
