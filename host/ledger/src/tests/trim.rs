@@ -163,6 +163,9 @@ fn synced(app: &str, output: Digest) -> Record {
         kept: Vec::new(),
         drifted: Vec::new(),
         problem: None,
+        bytes: Some(output),
+        made: None,
+        changed: Vec::new(),
         micros: Default::default(),
     };
     Record {
@@ -428,10 +431,10 @@ proptest! {
                     Step::Days(days) => { hands.fetch_add(days * DAY, Ordering::Relaxed); }
                     Step::Append(records) => {
                         let ledger = Ledger::open(&place.at(), FEW, clock.clone()).await.unwrap();
-                        ledger.append(&shop(), records.clone()).await.unwrap();
+                        let seq = ledger.append(&shop(), records.clone()).await.unwrap();
                         ledger.close().await;
                         let at = hands.load(Ordering::Relaxed);
-                        records.iter().for_each(|record| ever.fold(at, record));
+                        records.iter().for_each(|record| ever.fold(seq.0, at, record));
                     }
                     Step::Trim { days, records, stop } => {
                         let (ledger, _) = stopping(&place, clock.clone(), stop).await;
