@@ -1,7 +1,7 @@
 //! The command line: what each command takes, and the one place where results become exit codes.
 //!
-//! 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (with `diff --exit-code`
-//! or `lock --check`), 4 held, waiting for a person.
+//! 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (with `diff --exit-code`,
+//! `lock --check` or `verify`), 4 held, waiting for a person.
 
 use std::process::ExitCode;
 
@@ -20,13 +20,16 @@ mod doctor;
 pub(crate) mod engine;
 mod histories;
 mod history;
+mod keys;
 mod lock;
 mod output;
 mod plugin;
+mod receipts;
 mod refresh;
 mod render;
 mod rollback;
 mod serve;
+mod verify;
 
 /// Weir keeps targets equal to Git: each app is rendered by sandboxed Wasm plugins that its repository chooses.
 #[derive(Debug, Parser)]
@@ -37,7 +40,7 @@ mod serve;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff --exit-code, lock --check), 4 held, waiting for a person."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff --exit-code, lock --check, verify), 4 held, waiting for a person."
 )]
 struct Cli {
     #[command(flatten)]
@@ -72,6 +75,12 @@ enum Command {
     Resume(rollback::ResumeArgs),
     /// Show what happened, newest first
     History(history::HistoryArgs),
+    /// List, show and export the signed receipts of what was synced
+    Receipts(receipts::ReceiptsArgs),
+    /// Prove a receipt: check its signature, render its app again, and compare
+    Verify(Box<verify::VerifyArgs>),
+    /// The keys that receipts are signed and checked with: list, rotate, export, import
+    Keys(keys::KeysArgs),
     /// Check this host: state, ledger, plugins, sandbox; or recover a lost ledger from the clusters
     Doctor(doctor::DoctorArgs),
     /// For authors of plugins: build
@@ -164,6 +173,9 @@ fn run(cli: Cli) -> Result<Done, Error> {
         Command::Rollback(args) => on_runtime(rollback::rollback(&global, &args)),
         Command::Resume(args) => on_runtime(rollback::resume(&global, &args)),
         Command::History(args) => on_runtime(history::history(&global, &args)),
+        Command::Receipts(args) => on_runtime(receipts::receipts(&global, &args)),
+        Command::Verify(args) => on_runtime(verify::verify(&global, &args)),
+        Command::Keys(args) => keys::keys(&global, &args),
         Command::Doctor(args) => on_runtime(doctor::doctor(&global, &args)),
     }
 }

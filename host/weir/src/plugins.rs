@@ -25,8 +25,11 @@ const MAX_INDEX: u64 = 1 << 20;
 
 /// The components that this host has.
 pub(crate) struct Store {
+    /// Looked at first: components that were carried here.
+    carried: BTreeMap<Digest, Vec<u8>>,
     dirs: Vec<PathBuf>,
-    keep: PathBuf,
+    /// Where components are kept; `None` where nothing is.
+    keep: Option<PathBuf>,
     bundled: BTreeMap<String, Digest>,
 }
 
@@ -58,10 +61,34 @@ impl Store {
             }
         }
         Ok(Store {
+            carried: BTreeMap::new(),
             dirs: places.plugins.clone(),
-            keep: places.state.join("plugins"),
+            keep: Some(places.state.join("plugins")),
             bundled,
         })
+    }
+
+    /// The components of these places, of which none is kept, with these digests behind the names of bundled ones.
+    pub(crate) fn to_look_at(places: &Places, bundled: BTreeMap<String, Digest>) -> Store {
+        Store {
+            carried: BTreeMap::new(),
+            dirs: places.plugins.clone(),
+            keep: None,
+            bundled,
+        }
+    }
+
+    /// Just these components, with these digests behind the names of bundled ones.
+    pub(crate) fn of_carried(
+        carried: BTreeMap<Digest, Vec<u8>>,
+        bundled: BTreeMap<String, Digest>,
+    ) -> Store {
+        Store {
+            carried,
+            dirs: Vec::new(),
+            keep: None,
+            bundled,
+        }
     }
 
     /// The bundled plugins of this host, by name.
@@ -71,6 +98,9 @@ impl Store {
 
     /// A component's bytes, checked against its digest; `None` when this host does not have it.
     pub(crate) fn bytes(&self, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
+        if let Some(bytes) = self.carried.get(&digest) {
+            return Ok((Digest::of(bytes) == digest).then(|| bytes.clone()));
+        }
         for dir in &self.dirs {
             let path = dir.join(format!("{}.wasm", digest.hex()));
             match read_capped(&path, MAX_COMPONENT)? {
@@ -86,7 +116,9 @@ impl Store {
 
     /// Keeps a component that a lock names, so that upgrading this host changes no render.
     pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.kept_at(digest);
+        let Some(path) = self.kept_at(digest) else {
+            return Ok(());
+        };
         if path.exists() {
             return Ok(());
         }
@@ -94,8 +126,9 @@ impl Store {
             .map_err(|e| Error::host("plugins", format!("{}: {e}", path.display())))
     }
 
-    fn kept_at(&self, digest: Digest) -> PathBuf {
-        self.keep.join(format!("{}.wasm", digest.hex()))
+    fn kept_at(&self, digest: Digest) -> Option<PathBuf> {
+        let keep = self.keep.as_ref()?;
+        Some(keep.join(format!("{}.wasm", digest.hex())))
     }
 }
 
@@ -214,8 +247,8 @@ pub(crate) fn is_here(
 ) -> bool {
     let source = manifest.plugins.get(name).map(|spec| &spec.source);
     // A bundled one that is kept already was checked when it was.
-    let is_kept =
-        matches!(source, Some(PluginSource::Bundled(_))) && store.kept_at(digest).exists();
+    let is_kept = matches!(source, Some(PluginSource::Bundled(_)))
+        && store.kept_at(digest).is_some_and(|path| path.exists());
     is_kept || bytes(store, snapshot, manifest, name, digest).is_ok()
 }
 
@@ -242,7 +275,8 @@ pub(crate) fn load(
     Ok(plugin)
 }
 
-fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+/// A file of at most so many bytes; `None` where there is none.
+pub(crate) fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Error> {
     use std::io::Read as _;
     let failed = |e: std::io::Error| Error::host("plugins", format!("{}: {e}", path.display()));
     let file = match std::fs::File::open(path) {

@@ -1,8 +1,10 @@
 //! What commands that render share: the host's sandbox and plugins, and the snapshot they look at.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_core::grant::Limits;
+use weir_core::name::PluginName;
 use weir_core::tree::Snapshot;
 use weir_core::validate::OutputLimits;
 use weir_sandbox::{CompileLimits, CompileMode, Sandbox, SandboxConfig};
@@ -21,6 +23,45 @@ use crate::turns::Turns;
 
 /// What renders need of this host.
 pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
+    let sandbox = sandbox(places)?;
+    Ok(Arc::new(Host {
+        renders: Renders::open(places, &sandbox)?,
+        sandbox,
+        store: Store::open(places)?,
+        externals: ExternalsHere::new(places.externals.clone(), &places.cache),
+        limits: Limits::HOST,
+        given: BTreeMap::new(),
+        output: OutputLimits::HOST,
+        turns: turns(),
+    }))
+}
+
+/// The same to make one render again: from these components and externals, with these limits, and nothing that was made
+/// before.
+pub(crate) fn host_to_replay(
+    places: &Places,
+    store: Store,
+    externals: ExternalsHere,
+    given: BTreeMap<PluginName, Limits>,
+) -> Result<Arc<Host>, Error> {
+    let sandbox = sandbox(places)?;
+    Ok(Arc::new(Host {
+        renders: Renders::none(&sandbox)?,
+        sandbox,
+        store,
+        externals,
+        limits: Limits::HOST,
+        given,
+        output: OutputLimits::HOST,
+        turns: turns(),
+    }))
+}
+
+fn turns() -> Turns {
+    Turns::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
+}
+
+fn sandbox(places: &Places) -> Result<Arc<Sandbox>, Error> {
     let program = std::env::current_exe()
         .map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
     let config = SandboxConfig {
@@ -33,17 +74,7 @@ pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
         plugins_in_memory: SandboxConfig::PLUGINS_IN_MEMORY,
         compile_limits: CompileLimits::HOST,
     };
-    let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let sandbox = Sandbox::new(config).map_err(|e| Error::stage("start", &e))?;
-    Ok(Arc::new(Host {
-        renders: Renders::open(places, &sandbox)?,
-        sandbox,
-        store: Store::open(places)?,
-        externals: ExternalsHere::new(places.externals.clone(), &places.cache),
-        limits: Limits::HOST,
-        output: OutputLimits::HOST,
-        turns: Turns::new(parallel),
-    }))
+    Sandbox::new(config).map_err(|e| Error::stage("start", &e))
 }
 
 /// The limited child that compiles.
