@@ -87,6 +87,10 @@ impl Keys {
     /// [`KeysError`].
     pub fn rotate(&self) -> Result<PublicKey, KeysError> {
         let folder = Folder::open_or_make(&self.dir)?;
+        // One that cannot be read, or that others can, signs no more either way.
+        if let Ok(Some(old)) = signing(&folder) {
+            keep(&folder, old.public(), Standing::Retired)?;
+        }
         let key = made(&folder)?;
         // First what checks, then what signs: nothing is ever signed that cannot be checked here.
         keep(&folder, key.public(), Standing::Signing)?;

@@ -27,7 +27,7 @@ pub(crate) struct Replay {
     /// The receipt, its signature checked.
     pub(crate) receipt: Receipt,
     /// The bundle that it came in.
-    pub(crate) bundle: Option<Bundle>,
+    pub(crate) bundle: Option<Arc<Bundle>>,
 }
 
 /// How to come by what is missing.
@@ -168,7 +168,7 @@ impl Replay {
             return engine::host_to_replay(places, store, externals, limits);
         };
         let store = Store::of_carried(bundle.components.clone(), bundled);
-        let (given, bundle) = (self.receipt.externals.clone(), bundle.clone());
+        let (given, bundle) = (self.receipt.externals.clone(), Arc::clone(bundle));
         let offline = externals.clone();
         let carried = blocking("verify", move || unpacked(&offline, &given, &bundle)).await?;
         engine::host_to_replay(places, store, externals.with_carried(carried), limits)

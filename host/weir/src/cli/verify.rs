@@ -1,6 +1,7 @@
 //! `weir verify`: a receipt, or a bundle with one, held against its repository.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use weir_core::receipt::{Difference, Envelope, MAX_ENVELOPE, Part};
 use weir_receipt::{Bundle, CheckError, Keys, MAX_BUNDLE, Trusted};
@@ -76,7 +77,7 @@ pub(super) async fn verify(global: &GlobalArgs, args: &VerifyArgs) -> Result<Don
 }
 
 /// A receipt with the bundle that it is in.
-fn read(file: &Path) -> Result<(Envelope, Option<Bundle>), Error> {
+fn read(file: &Path) -> Result<(Envelope, Option<Arc<Bundle>>), Error> {
     let wrong = |why: String| Error::host("verify", format!("{}: {why}", file.display()));
     let bytes = read_capped(file, MAX_BUNDLE)?;
     let bytes =
@@ -87,7 +88,7 @@ fn read(file: &Path) -> Result<(Envelope, Option<Bundle>), Error> {
         return Ok((envelope, None));
     }
     let bundle = Bundle::read(&bytes).map_err(|e| wrong(e.to_string()))?;
-    Ok((bundle.envelope.clone(), Some(bundle)))
+    Ok((bundle.envelope.clone(), Some(Arc::new(bundle))))
 }
 
 /// Prints the verdict.

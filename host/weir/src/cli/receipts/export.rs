@@ -20,7 +20,7 @@ use crate::config::{Places, RepoArgs};
 use crate::error::Error;
 use crate::externals;
 use crate::open::blocking;
-use crate::plugins::{self, write_atomic};
+use crate::plugins::{self, write_atomic, write_private};
 use crate::prepare::{Host, ManifestFrom, describe, read_file};
 
 /// What `weir receipts export` takes.
@@ -46,7 +46,8 @@ pub(super) async fn export(places: &Places, args: &ExportArgs) -> Result<Done, E
     if let Some(file) = &args.bundle {
         let bundle = bundle(places, args, &found).await?;
         let size = bundle.len();
-        write(file, bundle)?;
+        // It holds the output, and so what Secrets hold.
+        write(file, write_private(file, &bundle))?;
         return output::print(&format!(
             "wrote {} ({size} bytes): receipt of {} at commit {}\n",
             file.display(),
@@ -58,7 +59,7 @@ pub(super) async fn export(places: &Places, args: &ExportArgs) -> Result<Done, E
     let line = line.map_err(|e| Error::host("receipts", e.to_string()))?;
     match &args.out {
         Some(file) => {
-            write(file, line.into_bytes())?;
+            write(file, write_atomic(file, line.as_bytes()))?;
             output::print(&format!(
                 "wrote {}: receipt of {} at commit {}\n",
                 file.display(),
@@ -70,8 +71,7 @@ pub(super) async fn export(places: &Places, args: &ExportArgs) -> Result<Done, E
     }
 }
 
-fn write(file: &Path, bytes: Vec<u8>) -> Result<(), Error> {
-    let written = write_atomic(file, &bytes);
+fn write(file: &Path, written: std::io::Result<()>) -> Result<(), Error> {
     written.map_err(|e| Error::host("receipts", format!("{}: {e}", file.display())))
 }
 
