@@ -441,7 +441,7 @@ fn a_receipt_that_lies_is_found_out_and_what_differs_is_named() {
     let text = String::from_utf8(bundle.output.clone()).unwrap();
     for (from, to, names) in [
         ("one", "won", "data.value"),
-        ("hidden", "hudden", "Secret s"),
+        ("hidden", "hudden", "Secret default/s"),
     ] {
         let mut forged = bundle.clone();
         forged.output = text.replace(from, to).into_bytes();
