@@ -98,7 +98,7 @@ fn a_statement_reads_back_and_has_one_form() {
     let bytes = receipt().to_bytes().unwrap();
     assert_eq!(bytes, receipt().to_bytes().unwrap());
     assert_eq!(Receipt::read(&bytes).unwrap(), receipt());
-    let text = String::from_utf8(bytes.clone()).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
     let value: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(value["_type"], STATEMENT_TYPE);
     assert_eq!(value["predicateType"], PREDICATE_TYPE);
@@ -211,36 +211,36 @@ fn each_input_that_differs_is_named_and_nothing_else_is() {
         (Part::Lock, |r| r.inputs.lock = Some(digest("lock"))),
         (Part::App, |r| r.inputs.app.path = "wob".parse().unwrap()),
         (Part::App, |r| {
-            r.inputs.app.roots.push("more".parse().unwrap())
+            r.inputs.app.roots.push("more".parse().unwrap());
         }),
         (Part::App, |r| {
-            r.inputs.app.namespace = Some("shop".parse().unwrap())
+            r.inputs.app.namespace = Some("shop".parse().unwrap());
         }),
         (Part::App, |r| r.inputs.app.target = "prod".parse().unwrap()),
         (Part::Plugin, |r| {
-            r.inputs.plugins[1].digest = digest("other")
+            r.inputs.plugins[1].digest = digest("other");
         }),
         (Part::Plugin, |r| {
-            r.inputs.plugins[0].source = "file:a.wasm".to_owned()
+            r.inputs.plugins[0].source = "file:a.wasm".to_owned();
         }),
         (Part::Plugin, |r| r.inputs.plugins[1].role = Role::Validator),
         (Part::Plugin, |r| drop(r.inputs.plugins.pop())),
         (Part::Config, |r| {
-            r.inputs.plugins[1].config = digest("config")
+            r.inputs.plugins[1].config = digest("config");
         }),
         (Part::Facts, |r| {
-            r.inputs.facts.kubernetes = "1.36.0".to_owned()
+            r.inputs.facts.kubernetes = "1.36.0".to_owned();
         }),
         (Part::Facts, |r| {
-            r.inputs.facts.apis.push("a.b/v1".to_owned())
+            r.inputs.facts.apis.push("a.b/v1".to_owned());
         }),
         (Part::Facts, |r| {
-            r.inputs.facts.instant += jiff::SignedDuration::from_secs(1)
+            r.inputs.facts.instant += jiff::SignedDuration::from_secs(1);
         }),
         (Part::Reads, |r| r.reads.digest = digest("reads")),
         (Part::Reads, |r| r.reads.questions += 1),
         (Part::Externals, |r| {
-            drop(r.externals.insert(reference("a"), pin("a")))
+            drop(r.externals.insert(reference("a"), pin("a")));
         }),
         (Part::Output, |r| r.output = digest("other")),
     ];
