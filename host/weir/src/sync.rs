@@ -232,13 +232,7 @@ impl Syncer {
         let unchanged = self.is_known(&run, &plan, refused.as_ref(), output);
         let mut counts = plan.counts();
         if plan.is_empty() && unchanged && !due {
-            let state = match refused {
-                Some(_) => State::Failed,
-                None => run.well(&plan),
-            };
-            let retry = refused.as_ref().map_or(Retry::OnChange, |r| r.retry);
-            let problem = refused.map(|r| r.problem);
-            return Ok(run.report(vec![], counts, state, problem, retry, false));
+            return Ok(run.as_before(&plan, refused));
         }
         let bytes = match self.keep_output(&run, prepared, app, rendered).await? {
             Ok(bytes) => bytes,
