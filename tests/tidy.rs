@@ -79,7 +79,7 @@ fn no_test_is_switched_off_and_nothing_is_left_to_do() {
 
 #[test]
 fn adapters_know_the_core_and_not_each_other() {
-    let adapters = ["source", "sandbox", "cluster", "ledger", "api"];
+    let adapters = ["source", "sandbox", "cluster", "ledger", "api", "receipt"];
     for name in adapters {
         let own = format!("weir-{name}");
         let weir: Vec<String> = dependencies(&format!("host/{name}/Cargo.toml"))
@@ -130,9 +130,10 @@ fn each_outside_world_has_one_crate_that_sees_it() {
         ("wasmtime", "sandbox"),
         ("object_store", "ledger"),
         ("axum", "api"),
+        ("ed25519-dalek", "receipt"),
     ] {
         for crate_name in [
-            "core", "source", "sandbox", "cluster", "ledger", "api", "weir",
+            "core", "source", "sandbox", "cluster", "ledger", "api", "receipt", "weir",
         ] {
             let sees = dependencies(&format!("host/{crate_name}/Cargo.toml"))
                 .iter()

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{CommitId, Digest};
+use crate::digest::{CommitId, Digest, ObjectId};
 use crate::name::RepoPath;
 
 mod parse;
@@ -293,5 +293,54 @@ impl From<LockedExternal> for RawLockedExternal {
                 ..RawLockedExternal::default()
             },
         }
+    }
+}
+
+/// What is behind a pin, as it is carried from one machine to another. Its digests are the pin's own, so that it needs no
+/// trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Carried {
+    /// A chart's archive.
+    Archive(Vec<u8>),
+    /// A commit of another repository with its trees and blobs.
+    Objects(Vec<GitObject>),
+}
+
+/// One object of Git's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GitObject {
+    /// What kind it is.
+    pub kind: GitKind,
+    /// Its id.
+    pub id: ObjectId,
+    /// Its bytes, without Git's head.
+    pub bytes: Vec<u8>,
+}
+
+/// What kind of object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GitKind {
+    /// A commit.
+    Commit,
+    /// A directory.
+    Tree,
+    /// A file or a link's text.
+    Blob,
+}
+
+impl GitKind {
+    /// Git's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GitKind::Commit => "commit",
+            GitKind::Tree => "tree",
+            GitKind::Blob => "blob",
+        }
+    }
+
+    /// The kind of Git's word.
+    pub fn of(word: &str) -> Option<GitKind> {
+        let all = [GitKind::Commit, GitKind::Tree, GitKind::Blob];
+        all.into_iter().find(|kind| kind.as_str() == word)
     }
 }

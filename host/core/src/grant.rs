@@ -24,8 +24,8 @@ pub struct Fuel(pub u64);
 pub struct Millis(pub u64);
 
 /// What one call of a plugin may spend. There is no `Default`: whoever calls says it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Limits {
     /// Instructions. This decides, since it is the same on every machine.
     pub fuel: Fuel,
@@ -94,6 +94,28 @@ impl Limits {
                 .host_calls
                 .map_or(self.host_calls, |x| x.min(self.host_calls)),
         }
+    }
+}
+
+impl Limits {
+    /// The first of these limits that is above another's, by name: what is asked for, and what may be.
+    pub fn above(&self, most: &Limits) -> Option<(&'static str, String, String)> {
+        let amounts = [
+            ("fuel", self.fuel.0, most.fuel.0),
+            ("memory", self.memory.0, most.memory.0),
+            ("output", self.output.0, most.output.0),
+            ("time", self.time.0, most.time.0),
+            ("hostCalls", self.host_calls, most.host_calls),
+        ];
+        let above = amounts.into_iter().find(|(_, asked, most)| asked > most)?;
+        let text = |limits: &Limits| match above.0 {
+            "fuel" => limits.fuel.to_string(),
+            "memory" => limits.memory.to_string(),
+            "output" => limits.output.to_string(),
+            "time" => limits.time.to_string(),
+            _ => limits.host_calls.to_string(),
+        };
+        Some((above.0, text(self), text(most)))
     }
 }
 

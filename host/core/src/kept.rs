@@ -12,6 +12,7 @@ use crate::fields::{Fields, MaskKey};
 use crate::manifest::App;
 use crate::name::PluginName;
 use crate::object::{Object, Origin, ResourceId};
+use crate::receipt::Envelope;
 use crate::stake::{Ended, Outcome};
 use crate::validate::{DOCUMENT, OutputLimits, Refused, Validated, admit};
 use crate::yaml::{self, Budget};
@@ -38,6 +39,9 @@ pub struct Beside {
     pub output: Digest,
     /// Each object and the file that it came from, in the output's order.
     pub origins: Vec<(ResourceId, Origin)>,
+    /// What the host signed of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Envelope>,
 }
 
 /// An output that was kept.
@@ -80,6 +84,7 @@ pub fn keep(
     app: &App,
     plugins: &BTreeMap<PluginName, Digest>,
     validated: &Validated,
+    receipt: Option<Envelope>,
 ) -> Result<Vec<u8>, serde_json::Error> {
     let objects = validated.objects().iter();
     let beside = Beside {
@@ -91,6 +96,7 @@ pub fn keep(
         origins: objects
             .map(|o| (o.id().clone(), o.origin().clone()))
             .collect(),
+        receipt,
     };
     let mut bytes = serde_json::to_vec(&beside)?;
     bytes.push(b'\n');

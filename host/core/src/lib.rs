@@ -35,6 +35,7 @@ pub mod owner;
 pub mod pin;
 pub mod plan;
 pub mod policy;
+pub mod receipt;
 pub mod record;
 pub mod redact;
 pub mod remade;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::digest::{BlobId, CommitId};
+use crate::digest::{BlobId, CommitId, ObjectId};
 use crate::name::RepoPath;
 
 mod externals;
@@ -67,6 +67,7 @@ pub enum Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
     commit: Option<CommitId>,
+    root: Option<ObjectId>,
     entries: BTreeMap<RepoPath, Entry>,
 }
 
@@ -88,7 +89,25 @@ impl Tree {
                 dir = d.parent();
             }
         }
-        Ok(Tree { commit, entries })
+        Ok(Tree {
+            commit,
+            root: None,
+            entries,
+        })
+    }
+
+    /// The same, with the id that Git has for it.
+    #[must_use]
+    pub fn rooted(self, root: ObjectId) -> Tree {
+        Tree {
+            root: Some(root),
+            ..self
+        }
+    }
+
+    /// The id that Git has for the tree, where it comes from a commit.
+    pub fn root(&self) -> Option<ObjectId> {
+        self.root
     }
 
     /// The commit, where this is one.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use weir_core::digest::{CommitId, Digest};
-use weir_core::external::{LockedExternal, Reference, ReferenceKind};
+use weir_core::external::{Carried, LockedExternal, Reference, ReferenceKind};
 use weir_core::tree::Snapshot;
 
+use crate::carried;
 use crate::http::HttpOptions;
 use crate::source::FetchProgress;
 
@@ -143,6 +144,65 @@ impl Externals {
             _ => Err(about.refused(
                 "weir.lock pins it as something else than it is: run `weir lock --update`",
             )),
+        }
+    }
+
+    /// What is behind a pin, to be carried to another machine. Asks the network only where the cache does not have it.
+    ///
+    /// # Errors
+    /// As [`Externals::show`].
+    pub fn carry(
+        &self,
+        reference: &Reference,
+        locked: &LockedExternal,
+        watch: Watch<'_>,
+    ) -> Result<Carried, ExternalError> {
+        // Fetched where it is not here, and known to be whole.
+        self.show(reference, locked, watch)?;
+        let about = About(reference.as_str());
+        match (reference.kind(), locked) {
+            (ReferenceKind::Git { url, revision }, LockedExternal::Commit(commit)) => {
+                let base = git::Base::open(self, about, url, revision)?;
+                base.objects(*commit).map(Carried::Objects)
+            }
+            (_, LockedExternal::Chart { digest, .. }) => {
+                let store = Store::new(about, &self.cache_dir);
+                let bytes = store.read(*digest, self.limits.archive_bytes)?;
+                let gone = || about.refused("its archive is not in the cache any more");
+                bytes.map(Carried::Archive).ok_or_else(gone)
+            }
+            _ => Err(about.refused("weir.lock pins it as something else than it is")),
+        }
+    }
+
+    /// The files behind a pin, from what was carried here. Nothing is asked, and nothing is kept.
+    ///
+    /// # Errors
+    /// `Changed` where that is something else than what is pinned; as [`Externals::show`].
+    pub fn carried(
+        &self,
+        reference: &Reference,
+        locked: &LockedExternal,
+        carried: &Carried,
+    ) -> Result<Snapshot, ExternalError> {
+        let about = About(reference.as_str());
+        match (carried, locked) {
+            (Carried::Archive(bytes), LockedExternal::Chart { digest, .. }) => {
+                let found = Digest::of(bytes);
+                if found != *digest {
+                    let why = format!(
+                        "what was carried here has the digest {found}, and {digest} is pinned"
+                    );
+                    return Err(about.changed(why));
+                }
+                unpack::chart(about, bytes, &self.limits)
+            }
+            (Carried::Objects(objects), LockedExternal::Commit(commit)) => {
+                let snapshot =
+                    carried::snapshot(reference.as_str(), *commit, objects, self.limits.tree);
+                snapshot.map_err(|e| about.source(e))
+            }
+            _ => Err(about.refused("weir.lock pins it as something else than was carried here")),
         }
     }
 

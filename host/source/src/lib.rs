@@ -7,6 +7,7 @@
 //!   configuration of a user's git.
 
 mod cache;
+mod carried;
 mod commit;
 mod error;
 mod external;

@@ -96,8 +96,25 @@ pub(crate) fn refuse_name(name: &[u8], is_link: bool) -> Option<&'static str> {
     }
 }
 
+/// Where a walk reads objects from, each checked against its id.
+pub(crate) trait Objects {
+    /// The bytes of an object of this kind.
+    fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, ObjectError>;
+    /// The size of a blob.
+    fn blob_size(&self, id: ObjectId) -> Result<u64, ObjectError>;
+}
+
+impl Objects for gix::Repository {
+    fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, ObjectError> {
+        object::read(self, id, kind)
+    }
+    fn blob_size(&self, id: ObjectId) -> Result<u64, ObjectError> {
+        object::blob_size(self, id)
+    }
+}
+
 pub(crate) struct Walk<'a> {
-    repo: &'a gix::Repository,
+    repo: &'a dyn Objects,
     url: &'a str,
     limits: TreeLimits,
     entries: BTreeMap<RepoPath, Entry>,
@@ -111,7 +128,7 @@ pub(crate) struct Walk<'a> {
 /// # Errors
 /// `Damaged` where objects are missing or wrong, `Refused` for what must not be in a tree, `Limit`.
 pub(crate) fn tree(
-    repo: &gix::Repository,
+    repo: &dyn Objects,
     url: &str,
     commit: CommitId,
     limits: TreeLimits,
@@ -131,12 +148,13 @@ pub(crate) fn tree(
         .and_then(|id| object::from_gix(&id))
         .ok_or_else(|| walk.damaged(format!("commit {commit} names no tree")))?;
     walk.directories(root)?;
-    Tree::new(Some(commit), walk.entries).map_err(|path| {
+    let tree = Tree::new(Some(commit), walk.entries).map_err(|path| {
         refused(
             path.as_str(),
             "it is a file and a directory at once: the commit is malformed",
         )
-    })
+    })?;
+    Ok(tree.rooted(root))
 }
 
 impl Walk<'_> {
@@ -187,7 +205,10 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: RepoPath, id: ObjectId, executable: bool) -> Result<(), SourceError> {
-        let size = object::blob_size(self.repo, id).map_err(|e| self.object(id, &path, &e))?;
+        let size = self
+            .repo
+            .blob_size(id)
+            .map_err(|e| self.object(id, &path, &e))?;
         self.bytes = self.bytes.saturating_add(size);
         if self.bytes > self.limits.bytes {
             return Err(self.limit(format!("of {} bytes in one commit", self.limits.bytes)));
@@ -204,22 +225,29 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, path: RepoPath, id: ObjectId) -> Result<(), SourceError> {
-        let size = object::blob_size(self.repo, id).map_err(|e| self.object(id, &path, &e))?;
+        let size = self
+            .repo
+            .blob_size(id)
+            .map_err(|e| self.object(id, &path, &e))?;
         if size > MAX_LINK {
             return Err(refused(
                 path.as_str(),
                 "the symbolic link is longer than 4096 bytes",
             ));
         }
-        let bytes =
-            object::read(self.repo, id, Kind::Blob).map_err(|e| self.object(id, &path, &e))?;
+        let bytes = self
+            .repo
+            .read(id, Kind::Blob)
+            .map_err(|e| self.object(id, &path, &e))?;
         let target = link_text(&path, bytes)?;
         self.entries.insert(path, Entry::Symlink { id, target });
         Ok(())
     }
 
     fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, SourceError> {
-        object::read(self.repo, id, kind).map_err(|e| self.damaged(e.text(id)))
+        self.repo
+            .read(id, kind)
+            .map_err(|e| self.damaged(e.text(id)))
     }
 
     fn object(&self, id: ObjectId, path: &RepoPath, error: &ObjectError) -> SourceError {

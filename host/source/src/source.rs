@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use gix::ThreadSafeRepository;
 use weir_core::digest::CommitId;
+use weir_core::external::GitObject;
 use weir_core::name::RepositoryName;
 use weir_core::tree::{Snapshot, TreeLimits};
 
 use crate::cache::{self, Cache};
+use crate::carried;
 use crate::commit::{self, CommitInfo};
 use crate::error::SourceError;
 use crate::http::{Client, HttpOptions};
@@ -309,6 +311,18 @@ impl Source {
             limits: self.tree_limits,
             externals: Default::default(),
         })
+    }
+
+    /// A commit with all its trees and blobs, each checked against its id, of at most so many bytes.
+    ///
+    /// # Errors
+    /// As [`Source::snapshot`]; `Limit` where it is more.
+    pub(crate) fn objects(
+        &self,
+        commit: CommitId,
+        bytes: u64,
+    ) -> Result<Vec<GitObject>, SourceError> {
+        carried::objects(&self.handle()?, &self.url, commit, self.tree_limits, bytes)
     }
 
     /// The work tree of a local repository as it is on disk: files that are tracked, or neither tracked nor ignored.

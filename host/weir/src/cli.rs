@@ -1,7 +1,7 @@
 //! The command line: what each command takes, and the one place where results become exit codes.
 //!
 //! 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (with `--exit-code` of
-//! `diff` and `impact`, or `lock --check`), 4 held, waiting for a person.
+//! `diff` and `impact`, `lock --check`, or `verify`), 4 held, waiting for a person.
 
 use std::process::ExitCode;
 
@@ -22,14 +22,17 @@ pub(crate) mod engine;
 mod histories;
 mod history;
 mod impact;
+mod keys;
 mod lock;
 mod output;
 mod plugin;
+mod receipts;
 mod refresh;
 mod render;
 mod rollback;
 mod serve;
 mod trace;
+mod verify;
 
 /// Weir keeps targets equal to Git: each app is rendered by sandboxed Wasm plugins that its repository chooses.
 #[derive(Debug, Parser)]
@@ -40,7 +43,7 @@ mod trace;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff and impact --exit-code, lock --check), 4 held, waiting for a person."
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage or bad manifest, 3 there are differences (diff and impact --exit-code, lock --check, verify), 4 held, waiting for a person."
 )]
 struct Cli {
     #[command(flatten)]
@@ -81,6 +84,12 @@ enum Command {
     Trace(trace::TraceArgs),
     /// Prove the log and what it names, or print it as JSON lines
     Audit(audit::AuditArgs),
+    /// List, show and export the signed receipts of what was synced
+    Receipts(receipts::ReceiptsArgs),
+    /// Prove a receipt: check its signature, render its app again, and compare
+    Verify(Box<verify::VerifyArgs>),
+    /// The keys that receipts are signed and checked with: list, rotate, export, import
+    Keys(keys::KeysArgs),
     /// Check this host: state, ledger, plugins, sandbox; or recover a lost ledger from the clusters
     Doctor(doctor::DoctorArgs),
     /// For authors of plugins: build
@@ -176,6 +185,9 @@ fn run(cli: Cli) -> Result<Done, Error> {
         Command::History(args) => on_runtime(history::history(&global, &args)),
         Command::Trace(args) => on_runtime(trace::trace(&global, &args)),
         Command::Audit(args) => on_runtime(audit::audit(&global, &args)),
+        Command::Receipts(args) => on_runtime(receipts::receipts(&global, &args)),
+        Command::Verify(args) => on_runtime(verify::verify(&global, &args)),
+        Command::Keys(args) => keys::keys(&global, &args),
         Command::Doctor(args) => on_runtime(doctor::doctor(&global, &args)),
     }
 }

@@ -1,11 +1,12 @@
 //! Externals on this host: which places it allows, and what a lock pins shown beside a repository's files.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use weir_core::external::{LockedExternal, Reference};
-use weir_core::fault::Blame as _;
+use weir_core::external::{Carried, LockedExternal, Reference};
+use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_core::lock::Lock;
 use weir_core::tree::{self, Snapshot, Unavailable};
 use weir_source::{
@@ -40,10 +41,12 @@ pub(crate) struct Access {
 }
 
 /// How this host gets externals.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct ExternalsHere {
     config: ExternalsConfig,
     cache: PathBuf,
+    /// Just these, where they were carried here: nothing else is looked for anywhere.
+    carried: Option<Arc<BTreeMap<Reference, Snapshot>>>,
 }
 
 impl ExternalsHere {
@@ -52,7 +55,36 @@ impl ExternalsHere {
         ExternalsHere {
             config,
             cache: cache.join("externals"),
+            carried: None,
         }
+    }
+
+    /// Those that lie below this folder: no server is asked.
+    pub(crate) fn offline(cache: &std::path::Path) -> ExternalsHere {
+        let config = ExternalsConfig {
+            hosts: Some(Vec::new()),
+            access: Vec::new(),
+        };
+        ExternalsHere::new(config, cache)
+    }
+
+    /// The same, where just these were carried here.
+    #[must_use]
+    pub(crate) fn with_carried(self, carried: BTreeMap<Reference, Snapshot>) -> ExternalsHere {
+        ExternalsHere {
+            carried: Some(Arc::new(carried)),
+            ..self
+        }
+    }
+
+    /// What was carried here of a reference; the outer `None` where nothing was carried at all.
+    fn carried(&self, reference: &Reference) -> Option<Result<Snapshot, Unavailable>> {
+        let carried = self.carried.as_ref()?.get(reference).cloned();
+        Some(carried.ok_or_else(|| Unavailable {
+            why: format!("external `{reference}`: it is not in the bundle").into(),
+            fault: Fault::Host,
+            retry: Retry::OnChange,
+        }))
     }
 
     /// Ready to fetch: credentials are read now, so that they may change while a host runs.
@@ -100,8 +132,10 @@ pub(crate) async fn shown(
         let externals = host.externals.open();
         let stop = host.turns.ended();
         let shown = pinned.into_iter().map(|(reference, locked)| {
-            let files = show(&externals, &reference, &locked, &stop);
-            let files = files.map_err(|e| unavailable(&e));
+            let files = host.externals.carried(&reference).unwrap_or_else(|| {
+                let files = show(&externals, &reference, &locked, &stop);
+                files.map_err(|e| unavailable(&e))
+            });
             (reference, files)
         });
         Ok(snapshot.with_externals(tree::Externals::new(shown)))
@@ -118,6 +152,18 @@ pub(crate) fn show(
 ) -> Result<Snapshot, ExternalError> {
     watched(reference, stop, |watch| {
         externals.show(reference, locked, watch)
+    })
+}
+
+/// What is behind one pin, to be carried to another machine.
+pub(crate) fn carry(
+    externals: &Externals,
+    reference: &Reference,
+    locked: &LockedExternal,
+    stop: &Arc<AtomicBool>,
+) -> Result<Carried, ExternalError> {
+    watched(reference, stop, |watch| {
+        externals.carry(reference, locked, watch)
     })
 }
 

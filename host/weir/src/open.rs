@@ -17,6 +17,7 @@ use crate::config::{Bound, Places, TargetPlace};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::landing::{Landing, Watch};
+use crate::notary::Notary;
 use crate::prepare::ManifestFrom;
 use crate::repository::RepositorySettings;
 use crate::sync::Syncer;
@@ -112,7 +113,12 @@ impl Opening {
         let targets = self.landings(&journal);
         Ok(Opened {
             source: Arc::new(reached.source),
-            syncer: Arc::new(Syncer::new(journal, targets, self.settings.policy.limits())),
+            syncer: Arc::new(Syncer::new(
+                journal,
+                targets,
+                self.settings.policy.limits(),
+                Notary::of(&self.places, &self.settings.reach),
+            )),
             from: reached.from,
         })
     }

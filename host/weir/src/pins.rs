@@ -65,7 +65,9 @@ pub(crate) async fn pinned(
         journal.append(ended).await?;
     }
     let (commit, warnings) = (prepared.commit, prepared.warnings.clone());
-    Ok(Arc::new(Prepared::of(commit, warnings, apps)))
+    let mut pinned = Prepared::of(commit, warnings, apps);
+    pinned.basis.clone_from(&prepared.basis);
+    Ok(Arc::new(pinned))
 }
 
 /// What is known of one app without any commit: what it was rolled back to; of each other one, that it may want anything.

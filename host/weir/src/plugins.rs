@@ -25,11 +25,12 @@ const MAX_INDEX: u64 = 1 << 20;
 
 /// The components that this host has.
 pub(crate) struct Store {
+    /// Looked at first, and kept nowhere: components that a command was given, or a bundle carries.
+    carried: BTreeMap<Digest, Vec<u8>>,
     dirs: Vec<PathBuf>,
-    keep: PathBuf,
+    /// Where components are kept; `None` where nothing is.
+    keep: Option<PathBuf>,
     bundled: BTreeMap<String, Digest>,
-    /// Components that a command was given, for as long as it runs.
-    given: BTreeMap<Digest, Vec<u8>>,
 }
 
 /// `index.json` in a plugin folder.
@@ -60,16 +61,39 @@ impl Store {
             }
         }
         Ok(Store {
+            carried: BTreeMap::new(),
             dirs: places.plugins.clone(),
-            keep: places.state.join("plugins"),
+            keep: Some(places.state.join("plugins")),
             bundled,
-            given: BTreeMap::new(),
         })
     }
 
     /// Has a component that lies in none of its folders, and keeps it nowhere.
     pub(crate) fn give(&mut self, digest: Digest, bytes: Vec<u8>) {
-        self.given.insert(digest, bytes);
+        self.carried.insert(digest, bytes);
+    }
+
+    /// The components of these places, of which none is kept, with these digests behind the names of bundled ones.
+    pub(crate) fn to_look_at(places: &Places, bundled: BTreeMap<String, Digest>) -> Store {
+        Store {
+            carried: BTreeMap::new(),
+            dirs: places.plugins.clone(),
+            keep: None,
+            bundled,
+        }
+    }
+
+    /// Just these components, with these digests behind the names of bundled ones.
+    pub(crate) fn of_carried(
+        carried: BTreeMap<Digest, Vec<u8>>,
+        bundled: BTreeMap<String, Digest>,
+    ) -> Store {
+        Store {
+            carried,
+            dirs: Vec::new(),
+            keep: None,
+            bundled,
+        }
     }
 
     /// The bundled plugins of this host, by name.
@@ -79,8 +103,8 @@ impl Store {
 
     /// A component's bytes, checked against its digest; `None` when this host does not have it.
     pub(crate) fn bytes(&self, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
-        if let Some(bytes) = self.given.get(&digest) {
-            return Ok(Some(bytes.clone()));
+        if let Some(bytes) = self.carried.get(&digest) {
+            return Ok((Digest::of(bytes) == digest).then(|| bytes.clone()));
         }
         for dir in &self.dirs {
             let path = dir.join(format!("{}.wasm", digest.hex()));
@@ -97,16 +121,19 @@ impl Store {
 
     /// Keeps a component that a lock names, so that upgrading this host changes no render.
     pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.kept_at(digest);
-        if path.exists() || self.given.contains_key(&digest) {
+        let Some(path) = self.kept_at(digest) else {
+            return Ok(());
+        };
+        if path.exists() || self.carried.contains_key(&digest) {
             return Ok(());
         }
         write_atomic(&path, bytes)
             .map_err(|e| Error::host("plugins", format!("{}: {e}", path.display())))
     }
 
-    fn kept_at(&self, digest: Digest) -> PathBuf {
-        self.keep.join(format!("{}.wasm", digest.hex()))
+    fn kept_at(&self, digest: Digest) -> Option<PathBuf> {
+        let keep = self.keep.as_ref()?;
+        Some(keep.join(format!("{}.wasm", digest.hex())))
     }
 }
 
@@ -233,8 +260,8 @@ pub(crate) fn is_here(
 ) -> bool {
     let source = manifest.plugins.get(name).map(|spec| &spec.source);
     // A bundled one that is kept already was checked when it was.
-    let is_kept =
-        matches!(source, Some(PluginSource::Bundled(_))) && store.kept_at(digest).exists();
+    let is_kept = matches!(source, Some(PluginSource::Bundled(_)))
+        && store.kept_at(digest).is_some_and(|path| path.exists());
     is_kept || bytes(store, snapshot, manifest, name, digest).is_ok()
 }
 
@@ -297,15 +324,29 @@ pub(crate) fn read_capped(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, Er
 
 /// Writes a file so that it is there whole or not at all, whatever is killed.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write_with(path, bytes, 0o666)
+}
+
+/// The same for what only this user may read.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    write_with(path, bytes, 0o600)
+}
+
+fn write_with(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     use std::io::Write as _;
-    let dir = path.parent().unwrap_or(Path::new("."));
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // Of a bare name it is empty.
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    let dir = dir.unwrap_or(Path::new("."));
     std::fs::create_dir_all(dir)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // Repositories of one host may keep the same plugin at the same time.
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let (process, write) = (std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed));
     let temporary = dir.join(format!(".{name}.{process}.{write}.tmp"));
-    let mut file = std::fs::File::create(&temporary)?;
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).mode(mode);
+    let mut file = options.open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;

@@ -13,6 +13,7 @@ use weir_core::manifest::{App, MANIFEST_FILE, Manifest, Resolved, Warning};
 use weir_core::name::{AppName, PluginName, RepoPath};
 use weir_core::pin::Deployed;
 use weir_core::plan::{ByObject, Desired};
+use weir_core::receipt::{Basis, ManifestSeen};
 use weir_core::record::Made;
 use weir_core::reuse::Told;
 use weir_core::tree::{ReadError, ReadSet, Snapshot, View};
@@ -47,6 +48,8 @@ pub(crate) struct Host {
     pub(crate) externals: ExternalsHere,
     /// What one call may spend at most.
     pub(crate) limits: Limits,
+    /// What calls of these plugins may spend instead, where a receipt says it.
+    pub(crate) given: BTreeMap<PluginName, Limits>,
     /// How large one app may be.
     pub(crate) output: OutputLimits,
     /// How many apps render at once, over all repositories.
@@ -80,6 +83,8 @@ pub(crate) struct Prepared {
     pub(crate) wants: ByObject,
     /// The apps that could not be rendered.
     pub(crate) unrendered: Vec<AppName>,
+    /// What receipts say that all apps were rendered from; `None` where no commit was read.
+    pub(crate) basis: Option<Arc<Basis>>,
 }
 
 /// One app of a commit. Cheap to clone but for its entry.
@@ -118,6 +123,7 @@ impl Prepared {
             unrendered: unrendered.map(|(name, _)| name.clone()).collect(),
             desired,
             apps,
+            basis: None,
         }
     }
 }
@@ -142,9 +148,13 @@ pub(crate) struct Rendered {
 /// The manifest and lock of a snapshot.
 pub(crate) struct Described {
     /// The manifest, resolved against the tree.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: Arc<Manifest>,
+    /// Where it lay, and the digest of its bytes.
+    pub(crate) seen: ManifestSeen,
     /// The lock, where there is one.
-    pub(crate) lock: Option<Lock>,
+    pub(crate) lock: Option<Arc<Lock>>,
+    /// The digest of its bytes.
+    pub(crate) lock_digest: Option<Digest>,
     /// What the author should hear.
     pub(crate) warnings: Vec<Warning>,
 }
@@ -159,14 +169,21 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
             "{EXTERNALS_DIR}: the repository has files there, where Weir shows charts and bases from outside it: move them elsewhere"
         )));
     }
+    let mut seen = ManifestSeen::Absent;
     let resolved = match from {
         ManifestFrom::Tree => {
             let text = read_file(snapshot, MANIFEST_FILE)?.ok_or_else(|| {
                 Error::Usage(format!("{MANIFEST_FILE}: the repository has none: add one, or follow a single directory with --path DIR"))
             })?;
+            let digest = Digest::of(&text);
+            seen = ManifestSeen::Repository { digest };
             Manifest::parse(&text, MANIFEST_FILE, &snapshot.tree)
         }
-        ManifestFrom::Host(name, text) => Manifest::parse(text, name, &snapshot.tree),
+        ManifestFrom::Host(name, text) => {
+            let digest = Digest::of(text);
+            seen = ManifestSeen::Host { digest };
+            Manifest::parse(text, name, &snapshot.tree)
+        }
         ManifestFrom::Path(path) => {
             let name = path
                 .name()
@@ -183,17 +200,22 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
         }
     };
     let Resolved { manifest, warnings } = resolved.map_err(|e| Error::Usage(e.to_string()))?;
-    let lock = read_file(snapshot, LOCK_FILE)?
+    let lock = read_file(snapshot, LOCK_FILE)?;
+    let lock_digest = lock.as_ref().map(|text| Digest::of(text));
+    let lock = lock
         .map(|text| Lock::parse(&text, LOCK_FILE).map_err(|e| Error::Usage(e.to_string())))
         .transpose()?;
     Ok(Described {
-        manifest,
-        lock,
+        manifest: Arc::new(manifest),
+        seen,
+        lock: lock.map(Arc::new),
+        lock_digest,
         warnings,
     })
 }
 
-fn read_file(snapshot: &Snapshot, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
+/// A file at the top of a snapshot; `None` where there is none.
+pub(crate) fn read_file(snapshot: &Snapshot, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
     let mut view = View::new(snapshot.clone(), vec![RepoPath::root()]);
     match view.read(name) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -209,11 +231,14 @@ pub(crate) async fn prepare(
     from: &ManifestFrom,
     only: &[AppName],
 ) -> Result<Prepared, Error> {
+    let described = describe(snapshot, from)?;
+    let basis = Arc::new(described.basis(host, snapshot));
     let Described {
         manifest,
         lock,
         warnings,
-    } = describe(snapshot, from)?;
+        ..
+    } = described;
     let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     if lock.is_none() {
         warnings.push(format!(
@@ -236,7 +261,7 @@ pub(crate) async fn prepare(
         .filter(|a| only.is_empty() || only.contains(&a.name))
         .cloned()
         .collect();
-    let lock = lock.as_ref();
+    let lock = lock.as_deref();
     let snapshot = externals::shown(host, snapshot, lock).await?;
     let rendered = each(host, &snapshot, &manifest, lock, &apps, How::Whole).await?;
     let apps = apps.into_iter().zip(rendered);
@@ -251,7 +276,9 @@ pub(crate) async fn prepare(
             (prepared.app.name.clone(), prepared)
         })
         .collect();
-    Ok(Prepared::of(snapshot.tree.commit(), warnings, apps))
+    let mut prepared = Prepared::of(snapshot.tree.commit(), warnings, apps);
+    prepared.basis = Some(basis);
+    Ok(prepared)
 }
 
 /// Calls the renderers of these apps only for what they ask for: what each call ended with.
@@ -265,7 +292,7 @@ pub(crate) async fn ask(
     let called = each(
         host,
         snapshot,
-        manifest,
+        &Arc::new(manifest.clone()),
         Some(lock),
         apps,
         How::RendererOnly,
@@ -281,18 +308,17 @@ type Come = Result<Option<Rendered>, Error>;
 async fn each(
     host: &Arc<Host>,
     snapshot: &Snapshot,
-    manifest: &Manifest,
+    manifest: &Arc<Manifest>,
     lock: Option<&Lock>,
     apps: &[App],
     how: How,
 ) -> Result<Vec<Come>, Error> {
     let pinned = Arc::new(plugins::pin(manifest, lock, &host.store));
-    let manifest = Arc::new(manifest.clone());
     let mut told_each: Vec<Option<Told>> = vec![None; apps.len()];
     if how == How::Whole {
-        let here = here(host, snapshot, &manifest, &pinned, apps).await?;
+        let here = here(host, snapshot, manifest, &pinned, apps).await?;
         let each = told_each.iter_mut().zip(apps);
-        each.for_each(|(slot, app)| *slot = told(host, &manifest, &here, lock, app));
+        each.for_each(|(slot, app)| *slot = told(host, manifest, &here, lock, app));
     }
     let mut results = reused(host, snapshot, &told_each, apps).await?;
     let missing = results
@@ -305,7 +331,7 @@ async fn each(
         "{before} of {} apps were rendered before, from the same",
         apps.len()
     );
-    let ready = load_all(host, snapshot, &manifest, &pinned, &missing, how).await?;
+    let ready = load_all(host, snapshot, manifest, &pinned, &missing, how).await?;
     let turns = host.turns.own();
     let mut tasks = JoinSet::new();
     for (n, app) in apps.iter().enumerate() {

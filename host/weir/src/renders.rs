@@ -24,7 +24,7 @@ const SUFFIX: &str = ".render";
 
 /// The kept renders of this host.
 pub(crate) struct Renders {
-    /// `None` where the folder cannot be used: then everything is made.
+    /// `None` where the folder cannot be used, or is not to be: then everything is made.
     files: Option<Cache>,
     /// What each render depends on that is this host's own.
     engine: Digest,
@@ -41,6 +41,14 @@ impl Renders {
         let files = files.ok();
         let engine = engine(sandbox)
             .map_err(|e| Error::host("start", format!("this binary's own file: {e}")))?;
+        Ok(Arc::new(Renders { files, engine }))
+    }
+
+    /// None, and none is kept: everything is made.
+    pub(crate) fn none(sandbox: &Sandbox) -> Result<Arc<Renders>, Error> {
+        let engine = engine(sandbox)
+            .map_err(|e| Error::host("start", format!("this binary's own file: {e}")))?;
+        let files = None;
         Ok(Arc::new(Renders { files, engine }))
     }
 

@@ -23,6 +23,7 @@ use crate::crash::crash_point;
 use crate::error::Error;
 use crate::journal::{Journal, now};
 use crate::landing::Landing;
+use crate::notary::Notary;
 use crate::prepare::{Prepared, PreparedApp, Rendered, RolledBack};
 
 mod allowed;
@@ -45,6 +46,7 @@ pub(crate) struct Syncer {
     journal: Arc<Journal>,
     targets: BTreeMap<TargetName, Landing>,
     limits: SyncLimits,
+    notary: Notary,
     under_way: UnderWay,
 }
 
@@ -98,11 +100,13 @@ impl Syncer {
         journal: Arc<Journal>,
         targets: BTreeMap<TargetName, Landing>,
         limits: SyncLimits,
+        notary: Notary,
     ) -> Syncer {
         Syncer {
             journal,
             targets,
             limits,
+            notary,
             under_way: UnderWay::default(),
         }
     }
@@ -241,15 +245,12 @@ impl Syncer {
         let unchanged = self.is_known(&run, &plan, refused.as_ref(), output);
         let mut counts = plan.counts();
         if plan.is_empty() && unchanged && !due {
-            let state = match refused {
-                Some(_) => State::Failed,
-                None => run.well(&plan),
-            };
-            let retry = refused.as_ref().map_or(Retry::OnChange, |r| r.retry);
-            let problem = refused.map(|r| r.problem);
-            return Ok(run.report(vec![], counts, state, problem, retry, false));
+            return Ok(run.as_before(&plan, refused));
         }
-        let bytes = self.keep_output(&run, app, rendered).await?;
+        let bytes = match self.keep_output(&run, prepared, app, rendered).await? {
+            Ok(bytes) => bytes,
+            Err(e) => return self.fail(run, &e).await,
+        };
         let (kept, drifted) = (plan.kept().to_vec(), plan.drifted().to_vec());
         let (heals, well) = (plan.heals().clone(), run.well(&plan));
         let (applied, stopped) = if due {

@@ -52,7 +52,7 @@ fn validated(objects: Vec<Object>) -> Validated {
 }
 
 fn kept(validated: &Validated) -> Vec<u8> {
-    keep(None, &app(), &BTreeMap::new(), validated).unwrap()
+    keep(None, &app(), &BTreeMap::new(), validated, None).unwrap()
 }
 
 /// What a record says of a sync from one output to the other that updated every object.

@@ -1,7 +1,7 @@
 //! Bases: all files of a commit of another repository, through the same fetch as the repository itself.
 
 use weir_core::digest::CommitId;
-use weir_core::external::WebUrl;
+use weir_core::external::{GitObject, WebUrl};
 use weir_core::name::RepositoryName;
 use weir_core::tree::Snapshot;
 
@@ -114,6 +114,13 @@ impl<'a> Base<'a> {
                 "{url} does not give commit {commit} any more, which is pinned: push it again, or run `weir lock --update` ({why})"
             ))
         })
+    }
+
+    /// A commit that [`Base::show`] has shown, with all its trees and blobs.
+    pub(crate) fn objects(&self, commit: CommitId) -> Result<Vec<GitObject>, ExternalError> {
+        let most = self.externals.limits.tree.bytes;
+        let objects = self.source.objects(commit, most);
+        objects.map_err(|e| self.about.source(e))
     }
 
     fn allowed(&self) -> Result<(), ExternalError> {

@@ -10,6 +10,7 @@ use weir_core::kept::KeptOutput;
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::record::{CommitRecord, Event, Record, SyncRecord};
 use weir_ledger::{ChainReport, Entry, LedgerError, Reader};
+use weir_receipt::{Keys, Trusted};
 
 use super::output::{self, Format};
 use super::{Done, apps};
@@ -62,9 +63,14 @@ struct ExportArgs {
 
 /// Runs what is asked for.
 pub(super) async fn audit(global: &GlobalArgs, args: &AuditArgs) -> Result<Done, Error> {
-    let reader = apps::reader(&global.places()?).await?;
+    let places = global.places()?;
+    let reader = apps::reader(&places).await?;
     match &args.command {
-        AuditCommand::Verify(args) => verify(&reader, args).await,
+        AuditCommand::Verify(args) => {
+            let keys = Keys::below(&places.state).trusted();
+            let keys = keys.map_err(|e| Error::host("audit", e.to_string()))?;
+            verify(&reader, args, &keys).await
+        }
         AuditCommand::Export(args) => export(&reader, args).await,
     }
 }
@@ -77,14 +83,16 @@ struct Checked {
     chain: Option<ChainReport>,
     /// Outputs that records name and that are kept, each as it was.
     outputs: u64,
+    /// Receipts of theirs, each signed with a key that is known here.
+    receipts: u64,
     /// Everything that is wrong.
     wrong: Vec<String>,
 }
 
-async fn verify(reader: &Reader, args: &VerifyArgs) -> Result<Done, Error> {
+async fn verify(reader: &Reader, args: &VerifyArgs, keys: &Trusted) -> Result<Done, Error> {
     let mut all = Vec::new();
     for repository in apps::repositories(reader, args.repository.as_ref()).await? {
-        all.push(check(reader, repository).await?);
+        all.push(check(reader, repository, keys).await?);
     }
     let blobs = reader.verify_blobs().await;
     let blobs = blobs.map_err(|e| Error::stage("record", &e))?;
@@ -117,8 +125,8 @@ fn text(checked: &Checked) -> String {
             .head
             .map_or_else(|| "none".to_owned(), |d| d.to_string());
         text.push_str(&format!(
-            "{} records in {} batches, every link proved, head {head}; {} outputs are kept as they were\n",
-            chain.records, chain.batches, checked.outputs
+            "{} records in {} batches, every link proved, head {head}; {} outputs are kept as they were, {} of them with a receipt\n",
+            chain.records, chain.batches, checked.outputs, checked.receipts
         ));
         for file in &chain.strangers {
             text.push_str(&format!("  {file} is no file of the ledger's\n"));
@@ -137,11 +145,16 @@ fn text(checked: &Checked) -> String {
 }
 
 /// Proves one chain, and each output that it names.
-async fn check(reader: &Reader, repository: RepositoryName) -> Result<Checked, Error> {
+async fn check(
+    reader: &Reader,
+    repository: RepositoryName,
+    keys: &Trusted,
+) -> Result<Checked, Error> {
     let mut checked = Checked {
         repository,
         chain: None,
         outputs: 0,
+        receipts: 0,
         wrong: Vec::new(),
     };
     let chain = match reader.verify(&checked.repository).await {
@@ -166,9 +179,11 @@ async fn check(reader: &Reader, repository: RepositoryName) -> Result<Checked, E
         let Event::Synced(sync) = &entry.record.event else {
             continue;
         };
-        match kept(reader, sync).await {
-            Ok(true) => checked.outputs += 1,
-            Ok(false) => {}
+        match kept(reader, sync, keys).await {
+            Ok(found) => {
+                checked.outputs += found.output;
+                checked.receipts += found.receipt;
+            }
             Err(why) => {
                 let app = entry.record.app.as_ref().map(ToString::to_string);
                 let app = app.unwrap_or_default();
@@ -191,10 +206,17 @@ fn broken(mut checked: Checked, error: &LedgerError) -> Result<Checked, Error> {
     }
 }
 
-/// Whether a record names an output that is kept just as it says; the inner error is what is wrong.
-async fn kept(reader: &Reader, sync: &SyncRecord) -> Result<bool, String> {
+/// What a record names: how many of each.
+#[derive(Default)]
+struct Found {
+    output: u64,
+    receipt: u64,
+}
+
+/// What a record names, each just as the record says, or what is wrong.
+async fn kept(reader: &Reader, sync: &SyncRecord, keys: &Trusted) -> Result<Found, String> {
     let Some(digest) = sync.bytes else {
-        return Ok(false);
+        return Ok(Found::default());
     };
     let bytes = reader.get_blob(digest).await.map_err(|e| e.to_string())?;
     let bytes = bytes.ok_or_else(|| format!("its output, blob {digest}, is not there"))?;
@@ -205,7 +227,22 @@ async fn kept(reader: &Reader, sync: &SyncRecord) -> Result<bool, String> {
             "blob {digest} is output {is}, and the record says {said}"
         ));
     }
-    Ok(true)
+    let mut found = Found {
+        output: 1,
+        receipt: 0,
+    };
+    if let Some(envelope) = &kept.beside.receipt {
+        let receipt = keys.check(envelope);
+        let receipt = receipt.map_err(|e| format!("the receipt in blob {digest}: {e}"))?;
+        let said = (receipt.output, Some(receipt.inputs.commit));
+        if said != (kept.beside.output, kept.beside.commit) {
+            return Err(format!(
+                "the receipt in blob {digest} is that of another output"
+            ));
+        }
+        found.receipt = 1;
+    }
+    Ok(found)
 }
 
 /// One record as it is handed out.

@@ -1,10 +1,12 @@
 //! What commands that render share: the host's sandbox and plugins, and the snapshot they look at.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use weir_api::Metrics;
 use weir_core::grant::Limits;
+use weir_core::name::PluginName;
 use weir_core::tree::Snapshot;
 use weir_core::validate::OutputLimits;
 use weir_sandbox::{CompileLimits, CompileMode, Sandbox, SandboxConfig};
@@ -33,7 +35,6 @@ pub(crate) fn canary(places: &Places, percent: u8, metrics: Option<Metrics>) -> 
 
 /// What renders need of this host, with these components and this canary.
 pub(crate) fn host_with(places: &Places, store: Store, canary: Canary) -> Result<Arc<Host>, Error> {
-    let parallel = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let sandbox = sandbox(&places.cache.join("compiled"))?;
     Ok(Arc::new(Host {
         renders: Renders::open(places, &sandbox)?,
@@ -41,10 +42,37 @@ pub(crate) fn host_with(places: &Places, store: Store, canary: Canary) -> Result
         store,
         externals: ExternalsHere::new(places.externals.clone(), &places.cache),
         limits: Limits::HOST,
+        given: BTreeMap::new(),
         output: OutputLimits::HOST,
-        turns: Turns::new(parallel),
+        turns: turns(),
         canary,
     }))
+}
+
+/// The same to make one render again: from these components and externals, with these limits, and nothing that was made
+/// before.
+pub(crate) fn host_to_replay(
+    places: &Places,
+    store: Store,
+    externals: ExternalsHere,
+    given: BTreeMap<PluginName, Limits>,
+) -> Result<Arc<Host>, Error> {
+    let sandbox = sandbox(&places.cache.join("compiled"))?;
+    Ok(Arc::new(Host {
+        renders: Renders::none(&sandbox)?,
+        sandbox,
+        store,
+        externals,
+        limits: Limits::HOST,
+        given,
+        output: OutputLimits::HOST,
+        turns: turns(),
+        canary: canary(places, 0, None),
+    }))
+}
+
+fn turns() -> Turns {
+    Turns::new(std::thread::available_parallelism().map_or(2, std::num::NonZero::get))
 }
 
 /// An engine, with its compiled code in a folder.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use weir_core::digest::CommitId;
 use weir_core::fault::Fault;
 use weir_core::tree::Snapshot;
 use weir_source::{RepoUrl, RevisionStart, Source, SourceError};
@@ -65,6 +66,12 @@ impl<'a> Histories<'a> {
             _ => self.followed().await,
         }
         .map(drop)
+    }
+
+    /// The files of a commit; none where the histories that were fetched do not have it.
+    pub(super) async fn commit(&mut self, commit: CommitId) -> Result<Option<Snapshot>, Error> {
+        let source = self.followed().await?;
+        look_up(&source, &commit.to_string()).await
     }
 
     /// The files at a revision, which a flag gave. What it starts from is fetched first.

@@ -163,13 +163,8 @@ fn known(apps: &[AppName], from: &ManifestFrom, sides: [&At; 2]) -> Result<(), E
     }
     let mut all: Vec<AppName> = Vec::new();
     for side in sides {
-        all.extend(
-            side.described(from)?
-                .manifest
-                .apps
-                .into_iter()
-                .map(|a| a.name),
-        );
+        let described = side.described(from)?;
+        all.extend(described.manifest.apps.iter().map(|a| a.name.clone()));
     }
     all.sort();
     all.dedup();

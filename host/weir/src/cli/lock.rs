@@ -44,6 +44,7 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
         manifest,
         lock: old,
         warnings,
+        ..
     } = describe(&snapshot, &args.repo.manifest().read()?)?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -78,7 +79,7 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
     let new = Lock::update(
         &manifest,
         &digests,
-        old.as_ref(),
+        old.as_deref(),
         jiff::Timestamp::now(),
         args.update,
     );
@@ -103,7 +104,7 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
     for text in &stale {
         tracing::warn!("{text}");
     }
-    finish(args, &path, old.as_ref(), &new)
+    finish(args, &path, old.as_deref(), &new)
 }
 
 /// Pins that are kept although the file in the tree is another by now: no render takes it.

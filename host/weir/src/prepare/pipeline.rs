@@ -119,8 +119,11 @@ pub(super) fn told(
     Some(reuse::told(engine, app, &facts, &made, host.output))
 }
 
-/// What one call may spend: the host's limits, narrowed by the manifest.
+/// What one call may spend: the host's limits, narrowed by the manifest, or what a receipt says.
 fn limits(host: &Host, manifest: &Manifest, call: &PluginCall) -> Limits {
+    if let Some(given) = host.given.get(&call.plugin) {
+        return *given;
+    }
     let spec = manifest.plugins.get(&call.plugin);
     spec.map_or(host.limits, |spec| host.limits.narrowed(&spec.limits))
 }

@@ -11,17 +11,18 @@ use weir_core::stake::Outcome;
 use super::{Run, Syncer};
 use crate::crash::crash_point;
 use crate::error::Error;
-use crate::prepare::Rendered;
+use crate::prepare::{Prepared, Rendered};
 
 impl Syncer {
     /// Keeps an output's bytes before the first change, so that each record names bytes that are there. What was kept at
-    /// this commit is not kept again.
+    /// this commit is not kept again. The inner error says why there is no receipt of it.
     pub(super) async fn keep_output(
         &self,
         run: &Run<'_>,
+        prepared: &Prepared,
         app: &App,
         rendered: &Rendered,
-    ) -> Result<Digest, Error> {
+    ) -> Result<Result<Digest, Error>, Error> {
         let output = rendered.validated.output();
         let known = self.journal.status(|s| {
             let known = s.apps.get(run.app)?;
@@ -31,13 +32,22 @@ impl Syncer {
             same.find(|d| d.commit == run.commit).map(|d| d.bytes)
         });
         if let Some(known) = known {
-            return Ok(known);
+            return Ok(Ok(known));
         }
-        let bytes = kept::keep(run.commit, app, &rendered.plugins, &rendered.validated);
+        let receipt = match self
+            .notary
+            .receipt(prepared, run.commit, app, rendered)
+            .await
+        {
+            Ok(receipt) => receipt,
+            Err(e) => return Ok(Err(e)),
+        };
+        let (plugins, validated) = (&rendered.plugins, &rendered.validated);
+        let bytes = kept::keep(run.commit, app, plugins, validated, receipt);
         let bytes = bytes.map_err(|e| Error::host("record", e.to_string()))?;
         let kept = self.journal.keep_bytes(bytes).await?;
         crash_point("output-kept");
-        Ok(kept)
+        Ok(Ok(kept))
     }
 
     /// Which fields of the updated objects are other than in the output that was synced before. That the older bytes

@@ -11,6 +11,8 @@ use weir_core::record::Problem;
 use weir_core::stake::{Ended, Healed, Outcome};
 use weir_core::status::State;
 
+use super::{Report, Run};
+
 /// How many problems one message names.
 const SHOWN_REFUSALS: usize = 5;
 
@@ -139,4 +141,17 @@ pub(super) fn recount(planned: Counts, outcomes: &[Outcome]) -> Counts {
         }
     }
     counts
+}
+
+impl Run<'_> {
+    /// Nothing is to be done, and the ledger says already how the app stands.
+    pub(super) fn as_before(&self, plan: &Plan, refused: Option<Obstacle>) -> Report {
+        let state = match refused {
+            Some(_) => State::Failed,
+            None => self.well(plan),
+        };
+        let retry = refused.as_ref().map_or(Retry::OnChange, |r| r.retry);
+        let problem = refused.map(|r| r.problem);
+        self.report(vec![], plan.counts(), state, problem, retry, false)
+    }
 }

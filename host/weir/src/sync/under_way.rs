@@ -89,6 +89,7 @@ mod tests {
             desired: BTreeMap::new(),
             wants: ByObject::default(),
             unrendered: Vec::new(),
+            basis: None,
         })
     }
 

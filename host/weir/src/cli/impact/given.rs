@@ -127,7 +127,7 @@ impl At {
         let bytes = component(name, what, store)?;
         let digest = Digest::of(&bytes);
         let mut lock = match lock {
-            Some(lock) => lock,
+            Some(lock) => Lock::clone(&lock),
             None => implied(&manifest, store),
         };
         let source = spec.source.to_string();
