@@ -5,9 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use serde_json::Value;
-use weir_tests::Ran;
 use weir_tests::control_plane::{ControlPlane, wait};
 use weir_tests::scene::{SOON, Scene, map};
+use weir_tests::weir::text;
+use weir_tests::{Ran, Weir};
 
 /// One app with a Deployment that is waited for.
 fn scene(settle: &str) -> Scene<'static> {
@@ -74,89 +75,33 @@ fn files(scene: &Scene<'_>) -> Vec<PathBuf> {
     files
 }
 
-#[test]
-fn a_merge_is_applied_a_bad_one_is_undone_and_the_ledger_answers_who_what_when_and_why() {
-    let mut scene = scene("{ within: 20s }");
-    // Somebody writes it, somebody else merges it.
-    scene
-        .repo
-        .git(["checkout", "--quiet", "-b", "feature"])
+/// Somebody writes version 2 on a branch, somebody else merges it; the merge's commit.
+fn merge(scene: &mut Scene<'_>) -> String {
+    let repo = &scene.repo;
+    repo.git(["checkout", "--quiet", "-b", "feature"]).unwrap();
+    repo.write("web/deployment.yaml", deployment("web:2", ""))
         .unwrap();
-    scene
-        .repo
-        .write("web/deployment.yaml", deployment("web:2", ""))
+    repo.git(["add", "--all"]).unwrap();
+    let commit = ["commit", "--quiet", "--author", "Ada <ada@shop.test>"];
+    repo.git(commit.iter().chain(&["--message", "web: version 2"]))
         .unwrap();
-    scene.repo.git(["add", "--all"]).unwrap();
-    scene
-        .repo
-        .git([
-            "commit",
-            "--quiet",
-            "--author",
-            "Ada <ada@shop.test>",
-            "--message",
-            "web: version 2",
-        ])
+    repo.git(["checkout", "--quiet", "main"]).unwrap();
+    let merge = ["merge", "--quiet", "--no-ff", "--message"];
+    repo.git(merge.iter().chain(&["Merge version 2", "feature"]))
         .unwrap();
-    scene.repo.git(["checkout", "--quiet", "main"]).unwrap();
-    scene
-        .repo
-        .git([
-            "merge",
-            "--quiet",
-            "--no-ff",
-            "--message",
-            "Merge version 2",
-            "feature",
-        ])
-        .unwrap();
-    let good = scene.repo.head().unwrap();
-    let mut host = scene.serve("1h").unwrap();
-    host.wait_for_text("healthy: all", SOON).unwrap();
-    assert_eq!(image(&scene), "registry.test/web:2");
+    repo.head().unwrap()
+}
 
-    // A bad one follows and does not settle.
-    scene
-        .push("web/deployment.yaml", &deployment("web:3", NOWHERE))
-        .unwrap();
-    scene.weir.run(["refresh"]).unwrap().code(0).unwrap();
-    host.wait_for_text("it is synced and was not healthy within 20s", SOON)
-        .unwrap();
-    assert_eq!(image(&scene), "registry.test/web:3");
+/// A host looks at the repository now, and again, so that what the first look found is done.
+fn refresh(scene: &Scene<'_>, times: usize) {
+    for _ in 0..times {
+        scene.weir.run(["refresh"]).unwrap().code(0).unwrap();
+    }
+}
 
-    // A person goes back, at once.
-    let words = [
-        "rollback",
-        "web",
-        "--to",
-        "last-healthy",
-        "--yes",
-        "--why",
-        "version 3 does not start",
-    ];
-    scene.weir.run(words).unwrap().code(0).unwrap();
-    host.wait_for_text("pinned: it was rolled back", SOON)
-        .unwrap();
-    assert_eq!(image(&scene), "registry.test/web:2");
-    wait::until(SOON, "it is healthy again", || {
-        Ok((app(&scene)["health"]["state"] == "healthy").then_some(()))
-    })
-    .unwrap();
-
-    // An unrelated commit does not bring it back.
-    scene.push("README.md", "hello").unwrap();
-    scene.weir.run(["refresh"]).unwrap().code(0).unwrap();
-    scene.weir.run(["refresh"]).unwrap().code(0).unwrap();
-    assert_eq!(image(&scene), "registry.test/web:2");
-    assert_eq!(
-        host.terminate(SOON).unwrap(),
-        Some(0),
-        "{}",
-        host.transcript()
-    );
-
-    // Who, what, when and why, for one live object.
-    let said = trace(&scene, "deployment/web").success().unwrap();
+/// Who, what, when and why, for one live object.
+fn answers(scene: &Scene<'_>, good: &str) {
+    let said = trace(scene, "deployment/web").success().unwrap();
     for part in [
         "Deployment.apps ",
         "  app         web of repository work-",
@@ -171,27 +116,22 @@ fn a_merge_is_applied_a_bad_one_is_undone_and_the_ledger_answers_who_what_when_a
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    let said = trace(&scene, "configmap/nobody").code(2).unwrap().stderr;
+    let ran = trace(scene, "configmap/nobody").code(2).unwrap();
+    let said = ran.stderr;
     assert!(
         said.contains("no app holds configmap/nobody in namespace "),
         "{said}"
     );
+}
 
-    // All of it as JSON lines, in order, with who is behind each sync.
-    let lines = scene
-        .weir
-        .run(["audit", "export", "--since", "1h"])
-        .unwrap()
-        .success()
-        .unwrap();
-    let lines: Vec<Value> = lines
-        .lines()
-        .map(|l| serde_json::from_str(l).unwrap())
-        .collect();
-    let kinds: Vec<&str> = lines
-        .iter()
-        .map(|l| l["event"]["type"].as_str().unwrap())
-        .collect();
+/// All of it as JSON lines, in order, with who is behind each sync.
+fn lines(scene: &Scene<'_>) {
+    let export = scene.weir.run(["audit", "export", "--since", "1h"]);
+    let text = export.unwrap().success().unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<Value> = lines.collect();
+    let kind = |line: &Value| line["event"]["type"].as_str().unwrap().to_owned();
+    let kinds: Vec<String> = lines.iter().map(kind).collect();
     let at = |kind: &str| kinds.iter().position(|k| *k == kind).unwrap();
     assert!(
         at("commit") < at("staked") && at("staked") < at("synced") && at("synced") < at("decided"),
@@ -203,50 +143,89 @@ fn a_merge_is_applied_a_bad_one_is_undone_and_the_ledger_answers_who_what_when_a
         .find(|l| l["event"]["type"] == "synced")
         .unwrap();
     assert_eq!(synced["of"]["subject"], "Merge version 2");
+}
 
-    // The store is whole; a single bit in any of its files is found.
-    let ok = scene
-        .weir
-        .run(["audit", "verify"])
-        .unwrap()
-        .success()
-        .unwrap();
+/// Somebody with nothing but the repository, the receipt and the public key proves the bytes.
+fn a_stranger_proves(scene: &Scene<'_>) {
+    let (receipt, key) = (scene.weir.path("receipt.json"), scene.weir.path("key.pem"));
+    let (receipt, key) = (text(&receipt).unwrap(), text(&key).unwrap());
+    let export = ["receipts", "export", "--app", "web", "--out", receipt];
+    scene.weir.run(export).unwrap().code(0).unwrap();
+    let public = scene.weir.run(["keys", "export"]).unwrap();
+    fs::write(key, public.success().unwrap()).unwrap();
+    let stranger = Weir::new().unwrap();
+    let url = scene.server.url("work");
+    let verify = ["verify", receipt, "--repo", &url, "--key", key];
+    let said = stranger.run(verify.iter().chain(&["--ref", "main"]));
+    let said = said.unwrap().code(0).unwrap().stdout;
+    assert!(said.contains("equal: work-"), "{said}");
+}
+
+/// The store is whole; a single bit in any of its files is found, and so is one that is gone.
+fn the_store_is_whole(scene: &Scene<'_>) {
+    let verify = || scene.weir.run(["audit", "verify"]).unwrap();
+    let ok = verify().success().unwrap();
     assert!(
         ok.contains("every link proved") && ok.contains("0 are not"),
         "{ok}"
     );
-    for file in files(&scene) {
+    for file in files(scene) {
         let bytes = fs::read(&file).unwrap();
         let mut bad = bytes.clone();
         let middle = bad.len() / 2;
         bad[middle] ^= 1;
         fs::write(&file, bad).unwrap();
-        let ran = scene
-            .weir
-            .run(["audit", "verify"])
-            .unwrap()
-            .code(1)
-            .unwrap();
-        assert!(
-            ran.stdout.contains("WRONG"),
-            "{}: {}",
-            file.display(),
-            ran.stdout
-        );
-        fs::write(&file, bytes).unwrap();
+        let ran = verify().code(1).unwrap();
+        let (file, text) = (file.display(), &ran.stdout);
+        assert!(text.contains("WRONG"), "{file}: {text}");
+        fs::write(file.to_string(), bytes).unwrap();
     }
-    let gone = files(&scene)
-        .into_iter()
-        .find(|f| f.to_string_lossy().contains("/blob/"))
-        .unwrap();
-    fs::remove_file(gone).unwrap();
-    let ran = scene
-        .weir
-        .run(["audit", "verify"])
-        .unwrap()
-        .code(1)
-        .unwrap();
+    let blob = |file: &PathBuf| file.to_string_lossy().contains("/blob/");
+    fs::remove_file(files(scene).into_iter().find(blob).unwrap()).unwrap();
+    let ran = verify().code(1).unwrap();
     assert!(ran.stdout.contains("is not there"), "{}", ran.stdout);
+}
+
+#[test]
+fn a_merge_is_applied_a_bad_one_is_undone_and_the_ledger_answers_who_what_when_and_why() {
+    let mut scene = scene("{ within: 20s }");
+    let good = merge(&mut scene);
+    let mut host = scene.serve("1h").unwrap();
+    host.wait_for_text("healthy: all", SOON).unwrap();
+    assert_eq!(image(&scene), "registry.test/web:2");
+
+    // A bad one follows and does not settle.
+    scene
+        .push("web/deployment.yaml", &deployment("web:3", NOWHERE))
+        .unwrap();
+    refresh(&scene, 1);
+    host.wait_for_text("it is synced and was not healthy within 20s", SOON)
+        .unwrap();
+    assert_eq!(image(&scene), "registry.test/web:3");
+
+    // A person goes back, at once.
+    let back = ["rollback", "web", "--to", "last-healthy", "--yes", "--why"];
+    let back = back.iter().chain(&["version 3 does not start"]);
+    scene.weir.run(back).unwrap().code(0).unwrap();
+    host.wait_for_text("pinned: it was rolled back", SOON)
+        .unwrap();
+    assert_eq!(image(&scene), "registry.test/web:2");
+    wait::until(SOON, "it is healthy again", || {
+        Ok((app(&scene)["health"]["state"] == "healthy").then_some(()))
+    })
+    .unwrap();
+
+    // An unrelated commit does not bring it back.
+    scene.push("README.md", "hello").unwrap();
+    refresh(&scene, 2);
+    assert_eq!(image(&scene), "registry.test/web:2");
+    let ended = host.terminate(SOON).unwrap();
+    assert_eq!(ended, Some(0), "{}", host.transcript());
+
+    answers(&scene, &good);
+    lines(&scene);
+    a_stranger_proves(&scene);
+    the_store_is_whole(&scene);
 }
 
 #[test]
