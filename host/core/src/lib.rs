@@ -37,6 +37,7 @@ pub mod record;
 pub mod redact;
 pub mod render;
 pub mod reuse;
+pub mod routing;
 pub mod schedule;
 pub mod scope;
 pub mod settle;

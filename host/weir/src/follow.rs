@@ -22,20 +22,19 @@ use weir_source::{Fetched, RefChange};
 use crate::control::FetchBoard;
 use crate::crash::crash_point;
 use crate::error::Error;
-use crate::journal::Journal;
 use crate::open::{Opened, Opening};
 use crate::prepare::{Host, Prepared};
 use crate::sync::{Pace, Report};
 use crate::tell::Teller;
 use crate::turns::{OwnTurns, Turns};
 
+mod carry;
 mod decide;
 mod rollback;
 mod settle;
 mod wait;
 mod work;
 use wait::Settling;
-use work::nodes;
 
 /// How long a stop waits for what is in flight.
 const STOP_WAIT: Duration = Duration::from_secs(30);
@@ -242,6 +241,7 @@ impl Loop<'_> {
                     Command::Sync(app, commit) => self.sync(app, commit),
                     // What is known to be healthy is told at once.
                     Command::Settle(app, commit) => known.extend(self.look_after(app, commit)),
+                    Command::Carry(carry) => self.carry(carry).await,
                     Command::Late(app, _) => known.extend(self.late(&app).await),
                     Command::Stopped => return false,
                 }
@@ -416,17 +416,13 @@ impl Loop<'_> {
                 self.settling.end_all();
                 self.take_over();
                 self.ended.late.clear();
-                let nodes = nodes(
-                    &opened.syncer,
-                    &prepared,
-                    &self.follow.opening.settings().targets,
-                );
+                let nodes = self.nodes(&opened, &prepared);
                 self.prepared = Some(prepared);
                 Ok(nodes)
             }
             Err(e) => {
                 let journal = opened.syncer.journal();
-                keep_problem(journal, &e.problem()).await;
+                carry::keep_problem(journal, &e.problem()).await;
                 self.teller.not_prepared(&e, journal);
                 let retry = e.retry();
                 self.ended.problem = Some(e);
@@ -463,11 +459,7 @@ impl Loop<'_> {
 
     fn finish(mut self) -> Ended {
         if let (Some(opened), Some(prepared)) = (&self.opened, &self.prepared) {
-            let nodes = nodes(
-                &opened.syncer,
-                prepared,
-                &self.follow.opening.settings().targets,
-            );
+            let nodes = self.nodes(opened, prepared);
             let ran = &self.ended.reports;
             self.ended.waiting = nodes
                 .into_iter()
@@ -476,21 +468,6 @@ impl Loop<'_> {
                 .collect();
         }
         self.ended
-    }
-}
-
-/// Keeps what a commit could not be read for, once.
-async fn keep_problem(journal: &Journal, problem: &Problem) {
-    if journal.status(|s| s.problem.as_ref() == Some(problem)) {
-        return;
-    }
-    let commit = journal.status(|s| s.head.as_ref().map(|h| h.commit));
-    let event = Kept::Failed {
-        commit,
-        problem: problem.clone(),
-    };
-    if let Err(e) = journal.append(vec![Record { app: None, event }]).await {
-        tracing::error!("{e}");
     }
 }
 

@@ -17,7 +17,7 @@ use crate::config::{Bound, Places, TargetPlace};
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::landing::{Landing, Watch};
-use crate::prepare::ManifestFrom;
+use crate::prepare::{Last, ManifestFrom};
 use crate::repository::RepositorySettings;
 use crate::sync::Syncer;
 
@@ -41,6 +41,8 @@ pub(crate) struct Opened {
     pub(crate) syncer: Arc<Syncer>,
     /// Where the manifest comes from.
     pub(crate) from: ManifestFrom,
+    /// What its last commit came to.
+    pub(crate) last: tokio::sync::Mutex<Last>,
 }
 
 /// The half that needs no ledger.
@@ -114,6 +116,7 @@ impl Opening {
             source: Arc::new(reached.source),
             syncer: Arc::new(Syncer::new(journal, targets, self.settings.policy.limits())),
             from: reached.from,
+            last: tokio::sync::Mutex::default(),
         })
     }
 

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use rpds::RedBlackTreeMapSync;
 use tokio::task::JoinSet;
 use weir_core::digest::{CommitId, Digest};
 use weir_core::external::EXTERNALS_DIR;
@@ -12,7 +14,7 @@ use weir_core::lock::{self, LOCK_FILE, Lock};
 use weir_core::manifest::{App, MANIFEST_FILE, Manifest, Resolved, Warning};
 use weir_core::name::{AppName, PluginName, RepoPath};
 use weir_core::pin::Deployed;
-use weir_core::plan::{ByObject, Desired};
+use weir_core::plan::{ByObject, Desired, Wanted};
 use weir_core::record::Made;
 use weir_core::reuse::Told;
 use weir_core::tree::{ReadError, ReadSet, Snapshot, View};
@@ -27,8 +29,10 @@ use crate::progress::{Line, rendering};
 use crate::renders::Renders;
 use crate::turns::Turns;
 
+mod next;
 mod pipeline;
 
+pub(crate) use next::{Last, prepare_next};
 use pipeline::{How, Render, calls, load_all, told};
 
 /// What renders need of this host.
@@ -60,20 +64,30 @@ pub(crate) enum ManifestFrom {
     Path(RepoPath),
 }
 
-/// A commit, read and rendered.
+/// The apps of a commit, by name. Two commits share those that are the same.
+pub(crate) type Apps = RedBlackTreeMapSync<AppName, PreparedApp>;
+
+/// A commit, read and rendered. Cheap to clone.
+#[derive(Clone, Default)]
 pub(crate) struct Prepared {
     /// The commit; `None` for a work tree.
     pub(crate) commit: Option<CommitId>,
     /// What the author should hear.
     pub(crate) warnings: Vec<String>,
     /// Every app of the manifest, each rendered or not.
-    pub(crate) apps: BTreeMap<AppName, PreparedApp>,
+    pub(crate) apps: Apps,
     /// What each app wants, by identity; `None` for one that could not be rendered.
     pub(crate) desired: Desired,
     /// The same by object.
     pub(crate) wants: ByObject,
     /// The apps that could not be rendered.
-    pub(crate) unrendered: Vec<AppName>,
+    pub(crate) unrendered: BTreeSet<AppName>,
+    /// The commit that was prepared before, and is shared with.
+    pub(crate) since: Option<CommitId>,
+    /// The apps that are others than at that one: in what they render to, or in their entry.
+    pub(crate) fresh: BTreeSet<AppName>,
+    /// How long it took from the commit to the renders, where somebody looked at a clock.
+    pub(crate) spent: Duration,
 }
 
 /// One app of a commit. Cheap to clone but for its entry.
@@ -101,18 +115,73 @@ impl Prepared {
     pub(crate) fn of(
         commit: Option<CommitId>,
         warnings: Vec<String>,
-        apps: BTreeMap<AppName, PreparedApp>,
+        apps: impl IntoIterator<Item = PreparedApp>,
     ) -> Prepared {
-        let desired = desired(&apps);
-        let unrendered = desired.iter().filter(|(_, ids)| ids.is_none());
-        Prepared {
+        let mut prepared = Prepared {
             commit,
             warnings,
-            wants: ByObject::wanting(&desired),
-            unrendered: unrendered.map(|(name, _)| name.clone()).collect(),
-            desired,
-            apps,
+            ..Prepared::default()
+        };
+        for app in apps {
+            prepared.set(app);
         }
+        prepared
+    }
+
+    /// The same apps, of a commit that follows.
+    fn after(self) -> Prepared {
+        Prepared {
+            since: self.commit,
+            fresh: BTreeSet::new(),
+            ..self
+        }
+    }
+
+    /// An app is this one now. Costs what it wants.
+    pub(crate) fn set(&mut self, app: PreparedApp) {
+        let (name, wanted) = (app.app.name.clone(), app.wanted());
+        self.want(&name, Some(wanted));
+        self.fresh.insert(name.clone());
+        self.apps.insert_mut(name, app);
+    }
+
+    /// An app is no more.
+    fn take(&mut self, name: &AppName) {
+        self.want(name, None);
+        self.fresh.remove(name);
+        self.apps.remove_mut(name);
+    }
+
+    fn want(&mut self, name: &AppName, now: Option<Option<Wanted>>) {
+        let before = self.desired.get(name).cloned().flatten();
+        let wanted = now.as_ref().and_then(Option::as_ref);
+        self.wants.wants_now(name, before.as_ref(), wanted);
+        match now {
+            Some(None) => drop(self.unrendered.insert(name.clone())),
+            Some(Some(_)) | None => drop(self.unrendered.remove(name)),
+        }
+        match now {
+            Some(now) => self.desired.insert_mut(name.clone(), now),
+            None => drop(self.desired.remove_mut(name)),
+        }
+    }
+}
+
+impl PreparedApp {
+    /// An app of a commit, as that has it.
+    pub(crate) fn new(app: App, rendered: Result<Arc<Rendered>, Error>) -> PreparedApp {
+        PreparedApp {
+            app,
+            rendered,
+            pinned: None,
+        }
+    }
+
+    /// What it wants; `None` where it could not be rendered.
+    fn wanted(&self) -> Option<Wanted> {
+        let rendered = self.rendered.as_ref().ok()?;
+        let objects = rendered.validated.objects().iter();
+        Some(Arc::new(objects.map(|o| o.id().clone()).collect()))
     }
 }
 
@@ -136,9 +205,11 @@ pub(crate) struct Rendered {
 /// The manifest and lock of a snapshot.
 pub(crate) struct Described {
     /// The manifest, resolved against the tree.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: Arc<Manifest>,
     /// The lock, where there is one.
     pub(crate) lock: Option<Lock>,
+    /// What was asked for both.
+    reads: ReadSet,
     /// What the author should hear.
     pub(crate) warnings: Vec<Warning>,
 }
@@ -153,9 +224,10 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
             "{EXTERNALS_DIR}: the repository has files there, where Weir shows charts and bases from outside it: move them elsewhere"
         )));
     }
+    let mut view = View::new(snapshot.clone(), vec![RepoPath::root()]);
     let resolved = match from {
         ManifestFrom::Tree => {
-            let text = read_file(snapshot, MANIFEST_FILE)?.ok_or_else(|| {
+            let text = read_file(&mut view, MANIFEST_FILE)?.ok_or_else(|| {
                 Error::Usage(format!("{MANIFEST_FILE}: the repository has none: add one, or follow a single directory with --path DIR"))
             })?;
             Manifest::parse(&text, MANIFEST_FILE, &snapshot.tree)
@@ -177,18 +249,29 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
         }
     };
     let Resolved { manifest, warnings } = resolved.map_err(|e| Error::Usage(e.to_string()))?;
-    let lock = read_file(snapshot, LOCK_FILE)?
+    let lock = read_file(&mut view, LOCK_FILE)?
         .map(|text| Lock::parse(&text, LOCK_FILE).map_err(|e| Error::Usage(e.to_string())))
         .transpose()?;
     Ok(Described {
-        manifest,
+        manifest: Arc::new(manifest),
         lock,
+        reads: view.into_read_set(),
         warnings,
     })
 }
 
-fn read_file(snapshot: &Snapshot, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
-    let mut view = View::new(snapshot.clone(), vec![RepoPath::root()]);
+/// What the author of a manifest and a lock should hear.
+fn heard(described: &Described) -> Vec<String> {
+    let mut warnings: Vec<String> = described.warnings.iter().map(ToString::to_string).collect();
+    if described.lock.is_none() {
+        warnings.push(format!(
+            "there is no {LOCK_FILE}: plugins are this host's own and target facts are fixed ones; `weir lock` pins both"
+        ));
+    }
+    warnings
+}
+
+fn read_file(view: &mut View, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
     match view.read(name) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ReadError::NotFound(_)) => Ok(None),
@@ -203,17 +286,9 @@ pub(crate) async fn prepare(
     from: &ManifestFrom,
     only: &[AppName],
 ) -> Result<Prepared, Error> {
-    let Described {
-        manifest,
-        lock,
-        warnings,
-    } = describe(snapshot, from)?;
-    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    if lock.is_none() {
-        warnings.push(format!(
-            "there is no {LOCK_FILE}: plugins are this host's own and target facts are fixed ones; `weir lock` pins both"
-        ));
-    }
+    let described = describe(snapshot, from)?;
+    let warnings = heard(&described);
+    let Described { manifest, lock, .. } = described;
     if let Some(unknown) = only
         .iter()
         .find(|name| manifest.app(name.as_str()).is_none())
@@ -232,19 +307,16 @@ pub(crate) async fn prepare(
         .collect();
     let lock = lock.as_ref();
     let snapshot = externals::shown(host, snapshot, lock).await?;
-    let rendered = each(host, &snapshot, &manifest, lock, &apps, How::Whole).await?;
-    let apps = apps.into_iter().zip(rendered);
-    let apps = apps
-        .map(|(app, rendered)| {
-            let rendered = rendered.and_then(|r| r.map(Arc::new).ok_or_else(lost));
-            let prepared = PreparedApp {
-                app,
-                rendered,
-                pinned: None,
-            };
-            (prepared.app.name.clone(), prepared)
-        })
-        .collect();
+    let pinned = Arc::new(plugins::pin(&manifest, lock, &host.store));
+    let here = here(host, &snapshot, &manifest, &pinned, called(&apps)).await?;
+    let told = |app| told(host, &manifest, &here, lock, app);
+    let told: Vec<Option<Told>> = apps.iter().map(told).collect();
+    let how = How::Whole;
+    let rendered = each(host, &snapshot, &manifest, lock, &pinned, &apps, &told, how).await?;
+    let apps = apps.into_iter().zip(rendered).map(|(app, rendered)| {
+        let rendered = rendered.and_then(|r| r.map(Arc::new).ok_or_else(lost));
+        PreparedApp::new(app, rendered)
+    });
     Ok(Prepared::of(snapshot.tree.commit(), warnings, apps))
 }
 
@@ -256,15 +328,11 @@ pub(crate) async fn ask(
     lock: &Lock,
     apps: &[App],
 ) -> Result<Vec<Result<(), Error>>, Error> {
-    let called = each(
-        host,
-        snapshot,
-        manifest,
-        Some(lock),
-        apps,
-        How::RendererOnly,
-    )
-    .await?;
+    let (manifest, how) = (Arc::new(manifest.clone()), How::RendererOnly);
+    let pinned = Arc::new(plugins::pin(&manifest, Some(lock), &host.store));
+    let told = vec![None; apps.len()];
+    let (lock, called) = (Some(lock), apps);
+    let called = each(host, snapshot, &manifest, lock, &pinned, called, &told, how).await?;
     Ok(called.into_iter().map(|r| r.map(drop)).collect())
 }
 
@@ -272,23 +340,18 @@ pub(crate) async fn ask(
 type Come = Result<Option<Rendered>, Error>;
 
 /// What each of these apps comes to: what was made before, or made now, as many at once as there are turns.
+#[expect(clippy::too_many_arguments, reason = "all that a render is made of")]
 async fn each(
     host: &Arc<Host>,
     snapshot: &Snapshot,
-    manifest: &Manifest,
+    manifest: &Arc<Manifest>,
     lock: Option<&Lock>,
+    pinned: &Arc<Pinned>,
     apps: &[App],
+    told_each: &[Option<Told>],
     how: How,
 ) -> Result<Vec<Come>, Error> {
-    let pinned = Arc::new(plugins::pin(manifest, lock, &host.store));
-    let manifest = Arc::new(manifest.clone());
-    let mut told_each: Vec<Option<Told>> = vec![None; apps.len()];
-    if how == How::Whole {
-        let here = here(host, snapshot, &manifest, &pinned, apps).await?;
-        let each = told_each.iter_mut().zip(apps);
-        each.for_each(|(slot, app)| *slot = told(host, &manifest, &here, lock, app));
-    }
-    let mut results = reused(host, snapshot, &told_each, apps).await?;
+    let mut results = reused(host, snapshot, told_each, apps).await?;
     let missing = results
         .iter()
         .zip(apps)
@@ -299,7 +362,7 @@ async fn each(
         "{before} of {} apps were rendered before, from the same",
         apps.len()
     );
-    let ready = load_all(host, snapshot, &manifest, &pinned, &missing, how).await?;
+    let ready = load_all(host, snapshot, manifest, pinned, &missing, how).await?;
     let turns = host.turns.own();
     let mut tasks = JoinSet::new();
     for (n, app) in apps.iter().enumerate() {
@@ -344,18 +407,21 @@ async fn each(
     Ok(each.map(|r| r.unwrap_or_else(|| Err(lost()))).collect())
 }
 
-/// The digests of these apps' plugins that this host could load.
+/// The plugins that these apps call.
+fn called(apps: &[App]) -> BTreeSet<PluginName> {
+    let called = apps.iter().flat_map(|app| calls(app));
+    let called: BTreeSet<&PluginName> = called.map(|(_, call)| &call.plugin).collect();
+    called.into_iter().cloned().collect()
+}
+
+/// The digests of these plugins that this host could load.
 async fn here(
     host: &Arc<Host>,
     snapshot: &Snapshot,
     manifest: &Arc<Manifest>,
     pinned: &Arc<Pinned>,
-    apps: &[App],
+    called: BTreeSet<PluginName>,
 ) -> Result<BTreeMap<PluginName, Digest>, Error> {
-    let called: BTreeSet<PluginName> = apps
-        .iter()
-        .flat_map(|app| calls(app).map(|(_, call)| call.plugin.clone()))
-        .collect();
     let (host, snapshot) = (host.clone(), snapshot.clone());
     let (manifest, pinned) = (manifest.clone(), pinned.clone());
     blocking("render", move || {
@@ -403,15 +469,4 @@ async fn reused(
 
 fn lost() -> Error {
     Error::host("render", "a render task ended without a result")
-}
-
-fn desired(apps: &BTreeMap<AppName, PreparedApp>) -> Desired {
-    let ids = |r: &Arc<Rendered>| {
-        let objects = r.validated.objects().iter();
-        objects.map(|o| o.id().clone()).collect()
-    };
-    let wanted = |app: &PreparedApp| app.rendered.as_ref().ok().map(ids);
-    apps.iter()
-        .map(|(name, app)| (name.clone(), wanted(app)))
-        .collect()
 }

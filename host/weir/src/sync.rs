@@ -78,6 +78,8 @@ pub(crate) struct Report {
     pub(crate) micros: BTreeMap<String, u64>,
     /// Whether anything was said to the ledger: a check that found nothing new says nothing.
     pub(crate) is_news: bool,
+    /// Whether nothing is left to do, whatever other apps come to: a commit that changes nothing of it may pass it by.
+    pub(crate) rests: bool,
 }
 
 /// What one run gathers on its way.
@@ -159,7 +161,7 @@ impl Syncer {
             micros: BTreeMap::new(),
             lap: Instant::now(),
         };
-        match prepared.apps.get(app) {
+        let report = match prepared.apps.get(app) {
             Some(PreparedApp {
                 app,
                 rendered: Ok(rendered),
@@ -169,12 +171,16 @@ impl Syncer {
                 rendered: Err(e), ..
             }) => self.fail(run, e).await,
             None => self.remove(run, prepared).await,
-        }
+        };
+        report.map(|report| Report {
+            rests: self.rests(prepared, &report),
+            ..report
+        })
     }
 
     /// Whether what an app wants is what another one, as an older commit has it, may still write or delete.
     fn meets(&self, prepared: &Prepared, app: &AppName, older: &Prepared, other: &AppName) -> bool {
-        let wanted = prepared.desired.get(app).and_then(Option::as_ref);
+        let wanted = prepared.desired.get(app).and_then(Option::as_deref);
         self.journal.status(|s| {
             let here = lands_there(s, prepared, app, other) || lands_there(s, older, app, other);
             let held = s.apps.get(other).map(|a| &a.inventory);
@@ -463,6 +469,7 @@ impl Run<'_> {
             retry,
             micros: self.micros.clone(),
             is_news,
+            rests: false,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use weir_api::{FetchResult, Metrics, RenderResult, SyncResult};
+use weir_core::digest::CommitId;
 use weir_core::health::{Health, Summary};
 use weir_core::name::AppName;
 use weir_core::record::{CommitRecord, Movement};
@@ -89,10 +90,14 @@ impl Teller {
         for warning in &prepared.warnings {
             tracing::warn!("{warning}");
         }
-        let notes = prepared
-            .apps
-            .values()
-            .flat_map(|a| a.rendered.iter().map(move |r| (&a.app.name, r)));
+        // What is as it was at the commit before was said then.
+        let fresh = || {
+            prepared
+                .fresh
+                .iter()
+                .filter_map(|name| prepared.apps.get(name))
+        };
+        let notes = fresh().flat_map(|a| a.rendered.iter().map(move |r| (&a.app.name, r)));
         let notes: Vec<_> = notes
             .flat_map(|(app, r)| r.validated.notes().iter().map(move |n| (app, n)))
             .collect();
@@ -105,11 +110,15 @@ impl Teller {
                 notes.len() - SHOWN_NOTES
             );
         }
-        for app in prepared
-            .apps
-            .values()
-            .filter_map(|a| a.rendered.as_ref().ok())
-        {
+        let seconds = prepared.spent.as_secs_f64();
+        self.metrics.stage("prepare", seconds);
+        tracing::debug!(
+            seconds,
+            "{} of {} apps are not as at the commit before",
+            prepared.fresh.len(),
+            prepared.apps.size()
+        );
+        for app in fresh().filter_map(|a| a.rendered.as_ref().ok()) {
             self.stages(RENDER_STAGES, &app.micros);
             let result = match app.reused {
                 true => RenderResult::Reused,
@@ -117,6 +126,13 @@ impl Teller {
             };
             self.metrics.rendered(self.publisher.repository(), result);
         }
+    }
+
+    /// A commit changed nothing of so many apps.
+    pub(crate) fn carried(&self, count: usize, to: CommitId, journal: &Journal) {
+        let commit = to.short();
+        tracing::info!(%commit, "{count} apps are at {commit} as they were: it changes nothing of them");
+        self.publish(Some(journal));
     }
 
     /// A commit could not be read: nothing changes.

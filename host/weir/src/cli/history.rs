@@ -102,6 +102,11 @@ fn row(entry: &Entry) -> Vec<String> {
         Event::Held { why, .. } => ("held", None, first_line(why).to_owned()),
         Event::Decided(decision) => ("decided", None, decided(decision)),
         Event::Removed => ("removed", None, String::new()),
+        Event::Carried(c) => (
+            "carried",
+            Some(c.to),
+            format!("{} apps unchanged since {}", c.count, c.from.short()),
+        ),
     };
     let commit = commit.map(|c| c.short()).unwrap_or_default();
     vec![

@@ -44,6 +44,7 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
         manifest,
         lock: old,
         warnings,
+        ..
     } = describe(&snapshot, &args.repo.manifest().read()?)?;
     for warning in warnings {
         tracing::warn!("{warning}");
