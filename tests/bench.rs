@@ -44,7 +44,7 @@ fn the_quick_benchmark_fills_every_row_on_both_sides() {
     let figures: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
     assert!(whole, "a row could not run: {figures:#}");
     let rows = figures["rows"].as_array().unwrap();
-    for group in ["yaml", "sandbox", "meters", "render", "dir", "kube"] {
+    for group in ["yaml", "sandbox", "meters", "render", "dir", "apps", "kube"] {
         assert!(
             rows.iter().any(|row| row["group"] == group),
             "no row of {group}: {figures:#}"
@@ -66,7 +66,8 @@ fn the_quick_benchmark_fills_every_row_on_both_sides() {
 fn an_unknown_row_is_an_error_that_names_the_known_ones() {
     let error = main_with(&["--quick", "yamll"]).unwrap_err().to_string();
     assert!(
-        error.contains("`yamll`") && error.contains("yaml, sandbox, meters, render, dir, kube"),
+        error.contains("`yamll`")
+            && error.contains("yaml, sandbox, meters, render, dir, apps, kube"),
         "{error}"
     );
 }

@@ -171,6 +171,7 @@ pub(crate) async fn follow(
     let mut stop_by: Option<tokio::time::Instant> = None;
     while going {
         it.keep_lasting().await;
+        it.teller.pay(it.follow.opening.known());
         let wake = it.wake();
         let noticing = it.follow.clone();
         let event = tokio::select! {
@@ -208,6 +209,7 @@ pub(crate) async fn follow(
         it.settle(wait, &mut signals).await;
         it.keep_all().await;
     }
+    it.teller.pay_now(it.follow.opening.known());
     it.finish()
 }
 
@@ -226,7 +228,8 @@ impl Loop<'_> {
         let now = self.now();
         let at = self.schedule.wake_at(now).unwrap_or(now + 60_000);
         let scheduled = Duration::from_millis(at.saturating_sub(now).max(1));
-        scheduled.min(self.settling.wake())
+        let owed = self.teller.owes_in().unwrap_or(Duration::MAX);
+        scheduled.min(self.settling.wake()).min(owed)
     }
 
     /// One event through the schedule; false when nothing will happen any more.

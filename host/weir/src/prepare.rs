@@ -26,14 +26,16 @@ use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
 use crate::plugins::{self, Pinned, Store};
 use crate::progress::{Line, rendering};
-use crate::renders::Renders;
+use crate::renders::{Pack, Renders};
 use crate::turns::Turns;
 
 mod next;
 mod pipeline;
+mod reused;
 
 pub(crate) use next::{Last, prepare_next};
 use pipeline::{How, Render, calls, load_all, told};
+use reused::reused;
 
 /// What renders need of this host.
 pub(crate) struct Host {
@@ -86,6 +88,8 @@ pub(crate) struct Prepared {
     pub(crate) since: Option<CommitId>,
     /// The apps that are others than at that one: in what they render to, or in their entry.
     pub(crate) fresh: BTreeSet<AppName>,
+    /// Those of them whose render is the same.
+    pub(crate) rewritten: BTreeSet<AppName>,
     /// How long it took from the commit to the renders, where somebody looked at a clock.
     pub(crate) spent: Duration,
 }
@@ -133,6 +137,7 @@ impl Prepared {
         Prepared {
             since: self.commit,
             fresh: BTreeSet::new(),
+            rewritten: BTreeSet::new(),
             ..self
         }
     }
@@ -311,8 +316,13 @@ pub(crate) async fn prepare(
     let here = here(host, &snapshot, &manifest, &pinned, called(&apps)).await?;
     let told = |app| told(host, &manifest, &here, lock, app);
     let told: Vec<Option<Told>> = apps.iter().map(told).collect();
-    let how = How::Whole;
-    let rendered = each(host, &snapshot, &manifest, lock, &pinned, &apps, &told, how).await?;
+    let given = Given {
+        manifest: &manifest,
+        lock,
+        pinned: &pinned,
+        pack: None,
+    };
+    let rendered = each(host, &snapshot, given, &apps, &told, How::Whole).await?;
     let apps = apps.into_iter().zip(rendered).map(|(app, rendered)| {
         let rendered = rendered.and_then(|r| r.map(Arc::new).ok_or_else(lost));
         PreparedApp::new(app, rendered)
@@ -328,30 +338,47 @@ pub(crate) async fn ask(
     lock: &Lock,
     apps: &[App],
 ) -> Result<Vec<Result<(), Error>>, Error> {
-    let (manifest, how) = (Arc::new(manifest.clone()), How::RendererOnly);
-    let pinned = Arc::new(plugins::pin(&manifest, Some(lock), &host.store));
+    let manifest = Arc::new(manifest.clone());
+    let given = Given {
+        manifest: &manifest,
+        lock: Some(lock),
+        pinned: &Arc::new(plugins::pin(&manifest, Some(lock), &host.store)),
+        pack: None,
+    };
     let told = vec![None; apps.len()];
-    let (lock, called) = (Some(lock), apps);
-    let called = each(host, snapshot, &manifest, lock, &pinned, called, &told, how).await?;
+    let called = each(host, snapshot, given, apps, &told, How::RendererOnly).await?;
     Ok(called.into_iter().map(|r| r.map(drop)).collect())
+}
+
+/// What all renders of a commit have in common.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    manifest: &'a Arc<Manifest>,
+    lock: Option<&'a Lock>,
+    pinned: &'a Arc<Pinned>,
+    /// What was made before, where that was packed.
+    pack: Option<&'a Arc<Pack>>,
 }
 
 /// What an app came to; nothing where only its renderer was called.
 type Come = Result<Option<Rendered>, Error>;
 
 /// What each of these apps comes to: what was made before, or made now, as many at once as there are turns.
-#[expect(clippy::too_many_arguments, reason = "all that a render is made of")]
 async fn each(
     host: &Arc<Host>,
     snapshot: &Snapshot,
-    manifest: &Arc<Manifest>,
-    lock: Option<&Lock>,
-    pinned: &Arc<Pinned>,
+    given: Given<'_>,
     apps: &[App],
     told_each: &[Option<Told>],
     how: How,
 ) -> Result<Vec<Come>, Error> {
-    let mut results = reused(host, snapshot, told_each, apps).await?;
+    let Given {
+        manifest,
+        lock,
+        pinned,
+        pack,
+    } = given;
+    let mut results = reused(host, snapshot, told_each, apps, pack.cloned()).await?;
     let missing = results
         .iter()
         .zip(apps)
@@ -431,38 +458,6 @@ async fn here(
             is_here.then_some((name, digest))
         };
         Ok(called.into_iter().filter_map(find).collect())
-    })
-    .await
-}
-
-/// What each app comes to that was made before from the same inputs; `None` where it has to be made.
-async fn reused(
-    host: &Arc<Host>,
-    snapshot: &Snapshot,
-    told: &[Option<Told>],
-    apps: &[App],
-) -> Result<Vec<Option<Come>>, Error> {
-    let looks: Vec<(Option<Told>, Vec<RepoPath>)> = told
-        .iter()
-        .zip(apps)
-        .map(|(told, app)| (*told, app.roots.clone()))
-        .collect();
-    let (host, snapshot) = (host.clone(), snapshot.clone());
-    blocking("render", move || {
-        let find = |(told, roots): (Option<Told>, Vec<RepoPath>)| {
-            let told = told?;
-            let view = View::new(snapshot.clone(), roots);
-            let (validated, kept) = host.renders.find(told.key, &view, host.output)?;
-            Some(Ok(Some(Rendered {
-                validated,
-                plugins: kept.plugins,
-                made: Some(host.renders.made(told.inputs, &kept.reads)),
-                reads: Arc::new(kept.reads),
-                reused: true,
-                micros: BTreeMap::new(),
-            })))
-        };
-        Ok(looks.into_iter().map(find).collect())
     })
     .await
 }

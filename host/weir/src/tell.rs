@@ -1,7 +1,7 @@
 //! What people hear: one line for each thing that is news, numbers for the API.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_api::{FetchResult, Metrics, RenderResult, SyncResult};
 use weir_core::digest::CommitId;
@@ -34,7 +34,15 @@ pub(crate) struct Teller {
     fetch_problem: Option<String>,
     prepare_problem: Option<String>,
     moved: bool,
+    /// What is shown is older than what is known.
+    owed: bool,
+    /// When it may be shown anew.
+    next: Instant,
 }
+
+/// Of this many parts of the time one may be spent on showing how things stand: with very many apps each view costs
+/// milliseconds, and each run that ends is news.
+const SHARE: u32 = 20;
 
 impl Teller {
     /// A teller that publishes here too.
@@ -45,6 +53,28 @@ impl Teller {
             fetch_problem: None,
             prepare_problem: None,
             moved: false,
+            owed: false,
+            next: Instant::now(),
+        }
+    }
+
+    /// How long until what is known may be shown, where that is owed.
+    pub(crate) fn owes_in(&self) -> Option<Duration> {
+        self.owed
+            .then(|| self.next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Shows how things stand, where that is owed and its time has come.
+    pub(crate) fn pay(&mut self, journal: Option<&Journal>) {
+        if self.owed {
+            self.publish(journal);
+        }
+    }
+
+    /// Shows how things stand, where that is owed.
+    pub(crate) fn pay_now(&mut self, journal: Option<&Journal>) {
+        if self.owed {
+            self.show(journal);
         }
     }
 
@@ -94,7 +124,7 @@ impl Teller {
         let fresh = || {
             prepared
                 .fresh
-                .iter()
+                .difference(&prepared.rewritten)
                 .filter_map(|name| prepared.apps.get(name))
         };
         let notes = fresh().flat_map(|a| a.rendered.iter().map(move |r| (&a.app.name, r)));
@@ -129,7 +159,7 @@ impl Teller {
     }
 
     /// A commit changed nothing of so many apps.
-    pub(crate) fn carried(&self, count: usize, to: CommitId, journal: &Journal) {
+    pub(crate) fn carried(&mut self, count: usize, to: CommitId, journal: &Journal) {
         let commit = to.short();
         tracing::info!(%commit, "{count} apps are at {commit} as they were: it changes nothing of them");
         self.publish(Some(journal));
@@ -179,7 +209,7 @@ impl Teller {
     }
 
     /// The health of some apps is another.
-    pub(crate) fn assessed(&self, journal: Option<&Journal>) {
+    pub(crate) fn assessed(&mut self, journal: Option<&Journal>) {
         self.publish(journal);
     }
 
@@ -199,13 +229,24 @@ impl Teller {
         self.publisher.publish(journal, problem);
     }
 
-    fn publish(&self, journal: Option<&Journal>) {
+    fn publish(&mut self, journal: Option<&Journal>) {
+        self.owed = true;
+        if self.next <= Instant::now() {
+            self.show(journal);
+        }
+    }
+
+    fn show(&mut self, journal: Option<&Journal>) {
+        let begun = Instant::now();
+        self.owed = false;
         self.publisher.publish(
             journal,
             self.fetch_problem
                 .as_deref()
                 .or(self.prepare_problem.as_deref()),
         );
+        let ended = Instant::now();
+        self.next = ended + (ended - begun) * SHARE;
     }
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
+mod apps;
 mod dir;
 mod kube;
 mod measure;
@@ -33,6 +34,9 @@ pub(crate) struct Size {
     pub(crate) many: usize,
     /// Objects of the largest app, of which the memory is looked at.
     pub(crate) owned: usize,
+    /// Apps of the repositories with many, and of the one that they are held against.
+    pub(crate) apps: [usize; 2],
+    pub(crate) few_apps: usize,
     /// Pairs of runs inside this process.
     pub(crate) rounds: usize,
     /// Pairs of runs of processes.
@@ -45,6 +49,8 @@ impl Size {
         objects: 1000,
         many: 5000,
         owned: 10_000,
+        apps: [1000, 10_000],
+        few_apps: 100,
         rounds: 21,
         processes: 11,
     };
@@ -53,6 +59,8 @@ impl Size {
         objects: 20,
         many: 30,
         owned: 40,
+        apps: [20, 40],
+        few_apps: 10,
         rounds: 1,
         processes: 1,
     };
@@ -68,6 +76,7 @@ const GROUPS: &[Group] = &[
     ("meters", meters::rows),
     ("render", render::rows),
     ("dir", dir::rows),
+    ("apps", apps::rows),
     ("kube", kube::rows),
 ];
 

@@ -59,6 +59,7 @@ impl Follow {
         commit: CommitId,
     ) -> Result<Prepared, Error> {
         let begun = Instant::now();
+        let name = self.opening.settings().reach.name.as_str();
         let mut last = opened.last.lock().await;
         let (source, before) = (opened.source.clone(), last.tree());
         let snapshot = move || source.snapshot_after(before.as_deref(), commit);
@@ -66,7 +67,7 @@ impl Follow {
         let snapshot = snapshot
             .map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;
         let snapshot = snapshot.map_err(|e| Error::stage("snapshot", &e))?;
-        let prepared = prepare_next(&self.host, &snapshot, &opened.from, &mut last).await?;
+        let prepared = prepare_next(&self.host, &snapshot, &opened.from, name, &mut last).await?;
         drop(last);
         let journal = opened.syncer.journal();
         let mut prepared = pinned(journal, &prepared, self.host.output).await?;

@@ -15,12 +15,14 @@ use weir_core::tree::{Change, Snapshot, Tree, View};
 
 use super::pipeline::{How, told};
 use super::{
-    Described, Host, ManifestFrom, Prepared, PreparedApp, called, describe, each, heard, here, lost,
+    Described, Given, Host, ManifestFrom, Prepared, PreparedApp, called, describe, each, heard,
+    here, lost,
 };
 use crate::error::Error;
 use crate::externals;
 use crate::open::blocking;
 use crate::plugins;
+use crate::renders::{PART, Pack, WORTH};
 
 /// How many changes are looked at one by one for what they mean for the manifest: where they are more, it is read anew.
 const ASKED: usize = 1000;
@@ -40,6 +42,8 @@ struct Known {
     told: Arc<BTreeMap<AppName, Told>>,
     prepared: Prepared,
     index: Index,
+    /// How many renders are not in the file where all are packed.
+    unpacked: usize,
 }
 
 /// Who read what.
@@ -73,6 +77,7 @@ pub(crate) async fn prepare_next(
     host: &Arc<Host>,
     snapshot: &Snapshot,
     from: &ManifestFrom,
+    repository: &str,
     last: &mut Last,
 ) -> Result<Prepared, Error> {
     let known = last.0.as_ref();
@@ -115,21 +120,24 @@ pub(crate) async fn prepare_next(
         .iter()
         .map(|a| told.get(&a.name).copied())
         .collect();
-    let made = each(
-        host,
-        &snapshot,
+    let pack = match known {
+        Some(_) => None,
+        None => packed(host, repository).await?.map(Arc::new),
+    };
+    let given = Given {
         manifest,
         lock,
-        &pinned,
-        &work.render,
-        &told_each,
-        How::Whole,
-    )
-    .await?;
+        pinned: &pinned,
+        pack: pack.as_ref(),
+    };
+    let made = each(host, &snapshot, given, &work.render, &told_each, How::Whole).await?;
+    let is_packed = pack.is_some();
     let before = last.0.take();
-    let (mut prepared, index) = match before {
-        Some(known) => (known.prepared.after(), known.index),
-        None => (Prepared::default(), Index::default()),
+    let (mut prepared, index, unpacked) = match before {
+        Some(known) => (known.prepared.after(), known.index, known.unpacked),
+        // What was found packed is packed; what was not may be all of them.
+        None if is_packed => (Prepared::default(), Index::default(), 0),
+        None => (Prepared::default(), Index::default(), usize::MAX / 2),
     };
     prepared.commit = snapshot.tree.commit();
     prepared.warnings = heard(&described);
@@ -142,12 +150,14 @@ pub(crate) async fn prepare_next(
             .get(&app.name)
             .map(|known| known.rendered.clone());
         let rendered = rendered.unwrap_or_else(|| Err(lost()));
+        prepared.rewritten.insert(app.name.clone());
         prepared.set(PreparedApp::new(app, rendered));
     }
-    let mut indexed = Vec::new();
+    let (mut indexed, mut made_now) = (Vec::new(), 0);
     for (app, rendered) in work.render.into_iter().zip(made) {
         let rendered = rendered.and_then(|r| r.map(Arc::new).ok_or_else(lost));
         let reads = rendered.as_ref().ok().map(|r| r.reads.clone());
+        made_now += usize::from(rendered.as_ref().is_ok_and(|r| !r.reused));
         indexed.push((app.name.clone(), app.roots.clone(), reads));
         prepared.set(PreparedApp::new(app, rendered));
     }
@@ -159,6 +169,11 @@ pub(crate) async fn prepare_next(
         Ok(index)
     })
     .await?;
+    let unpacked = unpacked + made_now;
+    let unpacked = match unpacked > prepared.apps.size() / PART {
+        true => pack_all(host, repository, &prepared, &told),
+        false => unpacked,
+    };
     last.0 = Some(Known {
         tree,
         described,
@@ -167,8 +182,33 @@ pub(crate) async fn prepare_next(
         told,
         prepared: prepared.clone(),
         index,
+        unpacked,
     });
     Ok(prepared)
+}
+
+/// What the last host packed of this repository, read and checked.
+async fn packed(host: &Arc<Host>, repository: &str) -> Result<Option<Pack>, Error> {
+    let (host, repository) = (host.clone(), repository.to_owned());
+    blocking("render", move || Ok(host.renders.packed(&repository))).await
+}
+
+/// Packs all renders beside the loop, where they are worth it; how many are not packed then.
+fn pack_all(
+    host: &Arc<Host>,
+    repository: &str,
+    prepared: &Prepared,
+    told: &BTreeMap<AppName, Told>,
+) -> usize {
+    if prepared.apps.size() < WORTH {
+        return 0;
+    }
+    let key = |app: &PreparedApp| Some((told.get(&app.app.name)?.key, app.rendered.clone().ok()?));
+    let renders: Vec<_> = prepared.apps.values().filter_map(key).collect();
+    let (host, repository) = (host.clone(), repository.to_owned());
+    // Nobody waits for it: what is not packed is read one by one.
+    tokio::task::spawn_blocking(move || host.renders.pack(&repository, renders));
+    0
 }
 
 impl Known {
