@@ -12,11 +12,13 @@ mod externals;
 pub(crate) mod made_up;
 mod reads;
 mod view;
+mod watch;
 use dir::Below;
 pub use dir::{Change, Dir, DirSize, Item, There};
 pub use externals::{Externals, Unavailable};
 pub use reads::{Answer, Question, ReadSet};
-pub use view::{DirEntry, ReadError, View, Watch};
+pub use view::{DirEntry, ReadError, View};
+pub use watch::Watch;
 
 /// How large a tree may be. Required wherever a tree is made.
 #[derive(Debug, Clone, Copy)]

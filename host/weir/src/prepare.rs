@@ -150,6 +150,26 @@ impl Prepared {
         self.apps.insert_mut(name, app);
     }
 
+    /// An app's entry is this one now, and its render stays. One that only stands elsewhere in its file is no other.
+    fn rewrite(&mut self, app: App) {
+        let Some(known) = self.apps.get(&app.name) else {
+            return;
+        };
+        let mark = known.app.mark;
+        let only_moved = known.app
+            == (App {
+                mark,
+                ..app.clone()
+            });
+        let now = PreparedApp::new(app, known.rendered.clone());
+        if only_moved {
+            self.apps.insert_mut(now.app.name.clone(), now);
+            return;
+        }
+        self.rewritten.insert(now.app.name.clone());
+        self.set(now);
+    }
+
     /// An app is no more.
     fn take(&mut self, name: &AppName) {
         self.want(name, None);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::reads::{Answer, Question, ReadSet};
+use super::watch::{Trail, Watch, straight_down};
 use super::{BlobError, Blobs, Entry, Snapshot, Unavailable};
 use crate::digest::{BlobId, Digest};
 use crate::external::EXTERNALS_DIR;
@@ -139,37 +140,6 @@ struct File {
     real: RepoPath,
     id: BlobId,
     blobs: Arc<dyn Blobs>,
-}
-
-/// What an answer depends on: something in the tree that would have to change before the answer does.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Watch {
-    /// What lies at this path, to the byte.
-    Content(RepoPath),
-    /// What kind of thing lies at this path.
-    Kind(RepoPath),
-    /// Whether a link lies at this path, which could lead to where more is seen.
-    Link(RepoPath),
-    /// What lies in this directory, to the byte, but for what is below its directories.
-    Items(RepoPath),
-    /// The externals that are shown.
-    Externals,
-}
-
-/// What an answer depends on, where somebody wants to know.
-struct Trail(Option<Vec<Watch>>);
-
-impl Trail {
-    /// Nobody wants to know.
-    fn none() -> Trail {
-        Trail(None)
-    }
-
-    fn see(&mut self, watch: impl FnOnce() -> Watch) {
-        if let Some(all) = &mut self.0 {
-            all.push(watch());
-        }
-    }
 }
 
 /// Where a path leads once links are followed.
@@ -486,15 +456,6 @@ impl<'a> Place<'a> {
     fn allows(&self, path: &RepoPath) -> bool {
         self.roots.iter().any(|root| path.is_within(root))
     }
-}
-
-/// Where the rest of a path (the last part first) ends, where it goes straight down.
-fn straight_down(at: &RepoPath, rest: &[String]) -> Option<RepoPath> {
-    let mut parts = rest.iter().rev();
-    parts.try_fold(at.clone(), |at, part| match part.as_str() {
-        ".." => None,
-        part => at.join(part).ok(),
-    })
 }
 
 fn parse(path: &str) -> Result<RepoPath, ReadError> {

@@ -145,13 +145,7 @@ pub(crate) async fn prepare_next(
         prepared.take(name);
     }
     for app in work.entries {
-        let rendered = prepared
-            .apps
-            .get(&app.name)
-            .map(|known| known.rendered.clone());
-        let rendered = rendered.unwrap_or_else(|| Err(lost()));
-        prepared.rewritten.insert(app.name.clone());
-        prepared.set(PreparedApp::new(app, rendered));
+        prepared.rewrite(app);
     }
     let (mut indexed, mut made_now) = (Vec::new(), 0);
     for (app, rendered) in work.render.into_iter().zip(made) {
