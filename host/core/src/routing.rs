@@ -11,13 +11,16 @@ use crate::tree::{Change, There, Watch};
 #[derive(Debug, Clone)]
 pub struct Routes<K> {
     /// The readers by number; what each depends on.
-    readers: Vec<Option<(K, Vec<(RepoPath, On)>)>>,
+    readers: Vec<Option<Reader<K>>>,
     numbers: BTreeMap<K, u32>,
     free: Vec<u32>,
     by_path: BTreeMap<(RepoPath, On), Vec<u32>>,
     /// Those who look at externals.
     externals: BTreeSet<u32>,
 }
+
+/// A reader, and the places that matter to it.
+type Reader<K> = (K, Vec<(RepoPath, On)>);
 
 /// What of a path matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
