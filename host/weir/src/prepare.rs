@@ -456,7 +456,7 @@ async fn each(
 
 /// The plugins that these apps call.
 fn called(apps: &[App]) -> BTreeSet<PluginName> {
-    let called = apps.iter().flat_map(|app| calls(app));
+    let called = apps.iter().flat_map(calls);
     let called: BTreeSet<&PluginName> = called.map(|(_, call)| &call.plugin).collect();
     called.into_iter().cloned().collect()
 }
