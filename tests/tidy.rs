@@ -108,6 +108,7 @@ fn the_core_has_no_means_for_io() {
         "granit-parser",
         "hex",
         "jiff",
+        "rpds",
         "schemars",
         "serde",
         "serde_json",

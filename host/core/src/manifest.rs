@@ -30,6 +30,7 @@ mod policy;
 mod raw;
 mod read;
 mod resolve;
+pub use resolve::may_differ;
 #[cfg(test)]
 mod tests;
 

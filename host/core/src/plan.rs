@@ -20,7 +20,7 @@ mod order;
 mod others;
 mod parts;
 pub use order::{PRUNE_ANNOTATION, Turn, WAVE_ANNOTATION, asked, may_prune, wave};
-pub use others::{ByObject, Desired, Neighbours};
+pub use others::{ByObject, Desired, Neighbours, Wanted};
 
 /// How another app holds an object.
 #[derive(Debug, Clone)]

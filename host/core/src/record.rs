@@ -1,6 +1,6 @@
 //! One entry of the append-only log: what happened, from which commit, whose.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -143,6 +143,65 @@ pub enum Event {
     Trimmed(Trim),
     /// An app left the manifest and all its objects are gone.
     Removed,
+    /// A commit changed nothing of these apps: they are at it as they were at the one before.
+    Carried(Carried),
+}
+
+/// Apps that a commit changed nothing of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// The commit that they were synced at.
+    pub from: CommitId,
+    /// The commit that they are at now.
+    pub to: CommitId,
+    /// Which.
+    #[serde(flatten)]
+    pub apps: Which,
+    /// How many they are, for people.
+    pub count: usize,
+}
+
+/// Some of the apps that stand well at a commit ([`crate::status::AppStatus::stands_at`]): whichever list is the shorter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// All but these.
+    But(BTreeSet<AppName>),
+    /// These only.
+    Only(BTreeSet<AppName>),
+}
+
+impl Which {
+    /// Whether an app is among them.
+    pub fn has(&self, app: &AppName) -> bool {
+        match self {
+            Which::But(not) => !not.contains(app),
+            Which::Only(these) => these.contains(app),
+        }
+    }
+}
+
+impl Carried {
+    /// The record that just these apps are carried: of all that stand well at `from`, and of all others that there are,
+    /// since one of them may come to stand well at `from` before the record is kept. `None` where there are none.
+    pub fn of(
+        from: CommitId,
+        to: CommitId,
+        carried: BTreeSet<AppName>,
+        others: BTreeSet<AppName>,
+    ) -> Option<Carried> {
+        let count = carried.len();
+        let apps = match others.len() < count {
+            true => Which::But(others),
+            false => Which::Only(carried),
+        };
+        (count > 0 && from != to).then_some(Carried {
+            from,
+            to,
+            apps,
+            count,
+        })
+    }
 }
 
 /// One entry of the log.

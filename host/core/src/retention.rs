@@ -87,6 +87,7 @@ pub fn blobs_of(record: &Record) -> BTreeSet<Digest> {
         | Event::Held { .. }
         | Event::Decided(_)
         | Event::Trimmed(_)
+        | Event::Carried(_)
         | Event::Removed => BTreeSet::new(),
     }
 }

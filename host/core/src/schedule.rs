@@ -2,7 +2,7 @@
 //! chance are told to it.
 //!
 //! Held by the tests below: never two runs of one app; a request during a run causes exactly one more;
-//! the latest commit wins; backoff has jitter and a ceiling; stopping starts nothing new; an app begins when
+//! the latest commit wins; what a commit does not change is not looked at for it; backoff has jitter and a ceiling; stopping starts nothing new; an app begins when
 //! those that it comes after are synced at this commit and were healthy.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,7 @@ use crate::object::ResourceId;
 use crate::turns::Lane;
 
 mod chance;
+mod listing;
 mod placing;
 mod waits;
 use waits::Waits;
@@ -61,6 +62,9 @@ pub struct Node {
     pub settle: Option<u64>,
     /// Where it lands.
     pub lane: Lane,
+    /// Nothing of it is another than at the commit that was prepared before, and nothing of it is left to do: where it
+    /// was synced at that one, and healthy, it is not looked at.
+    pub same: bool,
 }
 
 /// What can happen.
@@ -99,8 +103,23 @@ pub enum Command {
     Settle(AppName, CommitId),
     /// An app was not healthy within its time: say so. It is looked after as before.
     Late(AppName, CommitId),
+    /// These apps are at a commit as they were at the one before: keep that.
+    Carry(Carry),
     /// Nothing runs any more, and nothing will.
     Stopped,
+}
+
+/// The apps that a commit changed nothing of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carry {
+    /// The commit that they were synced at.
+    pub from: CommitId,
+    /// The commit that they are at now.
+    pub to: CommitId,
+    /// They.
+    pub apps: BTreeSet<AppName>,
+    /// All others.
+    pub others: BTreeSet<AppName>,
 }
 
 /// The schedule of one repository. One owner calls [`Schedule::on`]; nothing else changes it.
@@ -123,6 +142,8 @@ pub struct Schedule {
     followers: BTreeMap<AppName, Vec<AppName>>,
     /// The apps on their way to being healthy.
     unsettled: BTreeSet<AppName>,
+    /// What was carried to the commit that was prepared last, until it is said.
+    carry: Option<Carry>,
 }
 
 /// One kind of work: whether it runs, whether it is wanted (again), when it may start, how often it failed.
@@ -142,6 +163,8 @@ struct AppWork {
     lane: Option<Lane>,
     listed: bool,
     synced: Option<CommitId>,
+    /// It did not run at that commit: it was carried there.
+    carried: bool,
     /// How long it may take to become healthy, where it is waited for.
     within: Option<u64>,
     settle: Settle,
@@ -183,6 +206,7 @@ impl Schedule {
             waits: Waits::default(),
             followers: BTreeMap::new(),
             unsettled: BTreeSet::new(),
+            carry: None,
         }
     }
 
@@ -287,31 +311,7 @@ impl Schedule {
             }
         };
         self.prepare.failures = 0;
-        self.prepared = Some(commit);
-        for app in self.apps.values_mut() {
-            app.listed = false;
-            app.work.wanted = false;
-            // A newer commit is waited for, not an older one.
-            app.settle = Settle::Open;
-        }
-        self.followers.clear();
-        self.unsettled.clear();
-        for node in nodes {
-            for before in node.after.iter().chain(&node.behind) {
-                let followers = self.followers.entry(before.clone()).or_default();
-                followers.push(node.app.clone());
-            }
-            let app = self.apps.entry(node.app).or_default();
-            app.listed = true;
-            app.after = node.after;
-            app.lane = Some(node.lane);
-            app.behind = node.behind;
-            app.within = node.settle;
-            app.work.failures = 0;
-            app.work.want(now);
-        }
-        self.apps.retain(|_, app| app.listed || app.work.running);
-        self.place_all();
+        self.list(now, commit, nodes);
     }
 
     /// Looks at the app again: at once, but where each of these objects is changed back all the time.
@@ -398,6 +398,7 @@ impl Schedule {
 
     fn commands(&mut self, now: Now) -> Vec<Command> {
         let mut out = Vec::new();
+        let carry = self.carry.take();
         if self.stopping {
             let running = self.fetch.running || self.prepare.running || self.waits.is_running();
             if !running && !self.stopped {
@@ -421,6 +422,7 @@ impl Schedule {
         if let (Some(commit), false) = (self.prepared, self.prepare.running) {
             self.start_apps(now, commit, &mut out);
         }
+        out.extend(carry.map(Command::Carry));
         out
     }
 
@@ -437,6 +439,7 @@ impl Schedule {
         for name in ready {
             if let Some(app) = self.apps.get_mut(&name) {
                 app.work.start();
+                app.carried = false;
                 out.push(Command::Sync(name, commit));
             }
         }

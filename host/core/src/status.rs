@@ -165,6 +165,15 @@ impl Status {
                 });
             }
             (Some(app), Event::Decided(decision)) => self.app(app).fold_decision(at, decision),
+            (_, Event::Carried(carried)) => {
+                // Something is at the commit: it could be read after all.
+                self.problem = None;
+                let at = Some(carried.from);
+                let stand = self.apps.iter_mut().filter(|(_, app)| app.stands_at(at));
+                for (_, app) in stand.filter(|(name, _)| carried.apps.has(name)) {
+                    app.commit = Some(carried.to);
+                }
+            }
             (None, _) | (_, Event::Trimmed(_)) => {}
         }
     }
@@ -229,6 +238,16 @@ impl AppStatus {
             (State::Synced | State::Pinned, Some(late)) => (State::Failed, Some(late)),
             (state, _) => (state, self.problem.as_ref()),
         }
+    }
+
+    /// Whether nothing of it is open: it is as this commit says, nothing was changed or failed since, nobody waits.
+    pub fn stands_at(&self, commit: Option<CommitId>) -> bool {
+        self.state == State::Synced
+            && self.commit == commit
+            && commit.is_some()
+            && self.problem.is_none()
+            && self.hold.is_none()
+            && self.pin.is_none()
     }
 
     fn fold_settled(&mut self, at: i64, settled: &Settled) {

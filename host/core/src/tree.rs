@@ -1,18 +1,24 @@
 //! One commit's files as an immutable value: path to mode and blob id. Never a checkout.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::digest::{BlobId, CommitId, ObjectId};
 use crate::name::RepoPath;
 
+mod dir;
 mod externals;
+#[cfg(test)]
+pub(crate) mod made_up;
 mod reads;
 mod view;
+mod watch;
+use dir::Below;
+pub use dir::{Change, Dir, DirSize, Item, There};
 pub use externals::{Externals, Unavailable};
 pub use reads::{Answer, Question, ReadSet};
 pub use view::{DirEntry, ReadError, View};
+pub use watch::Watch;
 
 /// How large a tree may be. Required wherever a tree is made.
 #[derive(Debug, Clone, Copy)]
@@ -63,13 +69,20 @@ pub enum Entry {
     },
 }
 
-/// One commit's files.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One commit's files. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Tree {
     commit: Option<CommitId>,
-    root: Option<ObjectId>,
-    entries: BTreeMap<RepoPath, Entry>,
+    root: Arc<Dir>,
 }
+
+impl PartialEq for Tree {
+    fn eq(&self, other: &Tree) -> bool {
+        self.commit == other.commit && self.entries().eq(other.entries())
+    }
+}
+
+impl Eq for Tree {}
 
 impl Tree {
     /// A tree of these entries; `commit` is `None` for a work tree that is not committed.
@@ -89,25 +102,18 @@ impl Tree {
                 dir = d.parent();
             }
         }
-        Ok(Tree {
-            commit,
-            root: None,
-            entries,
-        })
+        let root = Dir::grouped(entries.into_iter().collect(), 0);
+        Ok(Tree::of(commit, Arc::new(root)))
     }
 
-    /// The same, with the id that Git has for it.
-    #[must_use]
-    pub fn rooted(self, root: ObjectId) -> Tree {
-        Tree {
-            root: Some(root),
-            ..self
-        }
+    /// The id that Git has for it, where it comes from a commit.
+    pub fn id(&self) -> Option<ObjectId> {
+        self.root.id()
     }
 
-    /// The id that Git has for the tree, where it comes from a commit.
-    pub fn root(&self) -> Option<ObjectId> {
-        self.root
+    /// A tree with this root.
+    pub fn of(commit: Option<CommitId>, root: Arc<Dir>) -> Tree {
+        Tree { commit, root }
     }
 
     /// The commit, where this is one.
@@ -115,42 +121,74 @@ impl Tree {
         self.commit
     }
 
+    /// The directory that all else lies in.
+    pub fn root(&self) -> &Arc<Dir> {
+        &self.root
+    }
+
     /// What lies at exactly this path, links not followed.
     pub fn get(&self, path: &RepoPath) -> Option<&Entry> {
-        self.entries.get(path)
+        match self.item(path)? {
+            Item::Entry(entry) => Some(entry),
+            Item::Dir(_) => None,
+        }
     }
 
     /// Whether something lies below this path, links not followed.
     pub fn is_dir(&self, path: &RepoPath) -> bool {
-        path.is_root() || self.below(path).next().is_some()
+        path.is_root() || self.item(path).is_some_and(Item::is_dir)
+    }
+
+    /// The directory at a path, where there is one.
+    pub fn dir(&self, path: &RepoPath) -> Option<&Dir> {
+        if path.is_root() {
+            return Some(&self.root);
+        }
+        match self.item(path)? {
+            Item::Dir(dir) => Some(dir),
+            Item::Entry(_) => None,
+        }
+    }
+
+    fn item(&self, path: &RepoPath) -> Option<&Item> {
+        let mut parts = path.parts();
+        let mut item = self.root.get(parts.next()?)?;
+        for part in parts {
+            let Item::Dir(dir) = item else {
+                return None;
+            };
+            item = dir.get(part)?;
+        }
+        Some(item)
     }
 
     /// All entries below a directory at any depth, in order of path.
     pub fn below(&self, dir: &RepoPath) -> impl Iterator<Item = (&RepoPath, &Entry)> {
-        // Between "a" and "a/x" may sort "a-b": start at the first path that can begin with "a/".
-        let prefix = if dir.is_root() {
-            String::new()
-        } else {
-            format!("{}/", dir.as_str())
-        };
-        self.entries
-            .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded))
-            .take_while(move |(path, _)| path.as_str().starts_with(&prefix))
+        self.dir(dir).map(Below::of).unwrap_or_default()
     }
 
     /// All entries, in order of path.
     pub fn entries(&self) -> impl Iterator<Item = (&RepoPath, &Entry)> {
-        self.entries.iter()
+        Below::of(&self.root)
+    }
+
+    /// What lies elsewhere or is something else in a later tree. Directories that have the same id are not looked into.
+    pub fn changes(&self, later: &Tree) -> Vec<Change> {
+        let mut out = Vec::new();
+        if !self.root.is_surely(&later.root) {
+            dir::differ(Some(&self.root), Some(&later.root), &mut out);
+        }
+        out
     }
 
     /// How many entries.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.root.leaves()
     }
 
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 }
 

@@ -51,7 +51,7 @@ pub(crate) fn objects(
         seen: RefCell::default(),
     };
     // The walk holds the sum of all files to the limits.
-    let tree = snapshot::tree(&recorder, url, commit, limits)?;
+    let tree = snapshot::tree(&recorder, url, commit, limits, None)?;
     let files: BTreeSet<ObjectId> = tree
         .entries()
         .filter_map(|(_, entry)| file(entry))
@@ -117,7 +117,7 @@ pub(crate) fn snapshot(
         };
         return Err(damaged(url, why.text(id)));
     }
-    let tree = snapshot::tree(&carried, url, commit, limits)?;
+    let tree = snapshot::tree(&carried, url, commit, limits, None)?;
     let mut blobs = MemoryBlobs::default();
     for (_, entry) in tree.entries() {
         if let Some(id) = file(entry) {

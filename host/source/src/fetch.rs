@@ -231,7 +231,7 @@ impl Job<'_> {
         })?;
         // Only what is missing or wrong counts here; what a commit must not hold is for its snapshot to refuse.
         if let Err(error @ SourceError::Damaged { .. }) =
-            snapshot::tree(repo, &self.client.url(), commit, self.tree_limits)
+            snapshot::tree(repo, &self.client.url(), commit, self.tree_limits, None)
         {
             return Err(error);
         }

@@ -1,12 +1,13 @@
 //! A commit's tree, walked in the object database with every guard against names, modes and sizes that do harm.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use gix::bstr::ByteSlice as _;
 use gix::objs::Kind;
 use weir_core::digest::{CommitId, ObjectId};
 use weir_core::name::RepoPath;
-use weir_core::tree::{Entry, Tree, TreeLimits};
+use weir_core::tree::{Dir, DirSize, Entry, Item, Tree, TreeLimits};
 
 use crate::error::{SourceError, printable};
 use crate::object::{self, ObjectError};
@@ -59,6 +60,72 @@ fn lines(mut data: &[u8]) -> Option<Vec<Line<'_>>> {
         data = rest;
     }
     Some(lines)
+}
+
+impl Line<'_> {
+    /// Whether it says just what is known of the path.
+    fn is(&self, item: &Item) -> bool {
+        match (Mode::parse(self.mode), item) {
+            (Some(Mode::Dir), Item::Dir(dir)) => dir.id() == Some(self.id),
+            (
+                Some(Mode::File { executable }),
+                Item::Entry(Entry::File {
+                    id,
+                    executable: was,
+                    ..
+                }),
+            ) => *id == self.id && executable == *was,
+            (Some(Mode::Link), Item::Entry(Entry::Symlink { id, .. }))
+            | (Some(Mode::Submodule), Item::Entry(Entry::Submodule { id })) => *id == self.id,
+            _ => false,
+        }
+    }
+}
+
+/// One entry, or one directory without what is in it.
+const ONE: DirSize = DirSize {
+    entries: 1,
+    bytes: 0,
+};
+
+/// How much an item counts, itself included.
+fn size_of(item: &Item) -> DirSize {
+    match item {
+        Item::Entry(Entry::File { size, .. }) => DirSize {
+            bytes: *size,
+            ..ONE
+        },
+        Item::Entry(_) => ONE,
+        Item::Dir(dir) => DirSize {
+            entries: dir.size().entries.saturating_add(1),
+            ..dir.size()
+        },
+    }
+}
+
+/// What lay in a directory under a name: where it is the next one of those that are known, that is seen at once.
+fn next_of<'d>(
+    known: &mut std::slice::Iter<'d, (RepoPath, Item)>,
+    before: Option<&'d Arc<Dir>>,
+    name: &[u8],
+) -> Option<(&'d RepoPath, &'d Item)> {
+    let is = |(path, _): &&(RepoPath, Item)| {
+        let path = path.as_str().as_bytes();
+        let above = path.strip_suffix(name);
+        above.is_some_and(|above| above.is_empty() || above.ends_with(b"/"))
+    };
+    let mut ahead = known.clone();
+    if let Some((path, item)) = ahead.next().filter(is) {
+        *known = ahead;
+        return Some((path, item));
+    }
+    let name = std::str::from_utf8(name).ok()?;
+    let (path, item) = before?.find(name)?;
+    // From here on it goes on side by side again.
+    if let Some(at) = known.clone().position(|(other, _)| other == path) {
+        known.nth(at);
+    }
+    Some((path, item))
 }
 
 /// Why a name cannot be in a tree that Weir takes in.
@@ -117,13 +184,11 @@ pub(crate) struct Walk<'a> {
     repo: &'a dyn Objects,
     url: &'a str,
     limits: TreeLimits,
-    entries: BTreeMap<RepoPath, Entry>,
     /// Entries and directories seen: a tree of empty directories is bounded, too.
-    seen: usize,
-    bytes: u64,
+    size: DirSize,
 }
 
-/// The files of a commit.
+/// The files of a commit. What an earlier tree has under the same id is not read again.
 ///
 /// # Errors
 /// `Damaged` where objects are missing or wrong, `Refused` for what must not be in a tree, `Limit`.
@@ -132,14 +197,13 @@ pub(crate) fn tree(
     url: &str,
     commit: CommitId,
     limits: TreeLimits,
+    before: Option<&Tree>,
 ) -> Result<Tree, SourceError> {
     let mut walk = Walk {
         repo,
         url,
         limits,
-        entries: BTreeMap::new(),
-        seen: 0,
-        bytes: 0,
+        size: DirSize::default(),
     };
     let data = walk.read(commit, Kind::Commit)?;
     let root = gix::objs::CommitRefIter::from_bytes(&data, gix::hash::Kind::Sha1)
@@ -147,88 +211,117 @@ pub(crate) fn tree(
         .ok()
         .and_then(|id| object::from_gix(&id))
         .ok_or_else(|| walk.damaged(format!("commit {commit} names no tree")))?;
-    walk.directories(root)?;
-    let tree = Tree::new(Some(commit), walk.entries).map_err(|path| {
-        refused(
-            path.as_str(),
-            "it is a file and a directory at once: the commit is malformed",
-        )
-    })?;
-    Ok(tree.rooted(root))
+    let before = before.map(Tree::root);
+    let root = walk.directory(&RepoPath::root(), root, 0, before)?;
+    Ok(Tree::of(Some(commit), root))
 }
 
 impl Walk<'_> {
-    fn directories(&mut self, root: ObjectId) -> Result<(), SourceError> {
-        let mut open = vec![(RepoPath::root(), root, 0)];
-        while let Some((dir, id, depth)) = open.pop() {
-            if depth > self.limits.depth {
-                return Err(self.limit(format!(
-                    "of {} directories inside each other ({dir})",
-                    self.limits.depth
-                )));
-            }
-            let data = self.read(id, Kind::Tree)?;
-            let lines = lines(&data)
-                .ok_or_else(|| self.damaged(format!("tree {id} ({dir}) cannot be parsed")))?;
-            let mut names = HashSet::with_capacity(lines.len());
-            for line in lines {
-                self.count()?;
-                let (path, mode) = accept(&dir, &line)?;
-                if !names.insert(line.name) {
-                    return Err(refused(
-                        path.as_str(),
-                        "the name is in its directory twice: the commit is malformed",
-                    ));
-                }
-                match mode {
-                    Mode::Dir => open.push((path, line.id, depth + 1)),
-                    Mode::File { executable } => self.file(path, line.id, executable)?,
-                    Mode::Link => self.link(path, line.id)?,
-                    Mode::Submodule => {
-                        self.entries.insert(path, Entry::Submodule { id: line.id });
-                    }
-                }
-            }
+    /// A directory and all below it; `before` is what lay at its path.
+    fn directory(
+        &mut self,
+        dir: &RepoPath,
+        id: ObjectId,
+        depth: usize,
+        before: Option<&Arc<Dir>>,
+    ) -> Result<Arc<Dir>, SourceError> {
+        if let Some(before) = before.filter(|before| before.id() == Some(id)) {
+            self.count(before.size())?;
+            return Ok(before.clone());
         }
-        Ok(())
+        if depth > self.limits.depth {
+            return Err(self.limit(format!(
+                "of {} directories inside each other ({dir})",
+                self.limits.depth
+            )));
+        }
+        let data = self.read(id, Kind::Tree)?;
+        let lines = lines(&data)
+            .ok_or_else(|| self.damaged(format!("tree {id} ({dir}) cannot be parsed")))?;
+        let begun = self.size;
+        let mut items = Vec::with_capacity(lines.len());
+        let mut names = HashSet::with_capacity(lines.len());
+        // Both are in Git's order, so that what lay here under the same name mostly comes next.
+        let mut known = before.map_or(&[][..], |before| before.items()).iter();
+        for line in lines {
+            if !names.insert(line.name) {
+                let (path, _) = accept(dir, &line)?;
+                return Err(refused(
+                    path.as_str(),
+                    "the name is in its directory twice: the commit is malformed",
+                ));
+            }
+            let was = next_of(&mut known, before, line.name);
+            if let Some((path, item)) = was.filter(|(_, item)| line.is(item)) {
+                self.count(size_of(item))?;
+                items.push((path.clone(), item.clone()));
+                continue;
+            }
+            self.count(ONE)?;
+            let (path, mode) = accept(dir, &line)?;
+            let item = match mode {
+                Mode::Dir => {
+                    let was = was.and_then(|(_, item)| match item {
+                        Item::Dir(dir) => Some(dir),
+                        Item::Entry(_) => None,
+                    });
+                    Item::Dir(self.directory(&path, line.id, depth + 1, was)?)
+                }
+                Mode::File { executable } => Item::Entry(self.file(&path, line.id, executable)?),
+                Mode::Link => Item::Entry(self.link(&path, line.id)?),
+                Mode::Submodule => Item::Entry(Entry::Submodule { id: line.id }),
+            };
+            items.push((path, item));
+        }
+        let size = DirSize {
+            entries: self.size.entries - begun.entries,
+            bytes: self.size.bytes - begun.bytes,
+        };
+        Ok(Arc::new(Dir::new(Some(id), items, size)))
     }
 
-    fn count(&mut self) -> Result<(), SourceError> {
-        self.seen += 1;
-        if self.seen > self.limits.files {
+    fn count(&mut self, more: DirSize) -> Result<(), SourceError> {
+        let DirSize { entries, bytes } = &mut self.size;
+        *entries = entries.saturating_add(more.entries);
+        *bytes = bytes.saturating_add(more.bytes);
+        if *entries > self.limits.files {
             return Err(self.limit(format!(
                 "of {} files and directories in one commit",
                 self.limits.files
             )));
         }
-        Ok(())
-    }
-
-    fn file(&mut self, path: RepoPath, id: ObjectId, executable: bool) -> Result<(), SourceError> {
-        let size = self
-            .repo
-            .blob_size(id)
-            .map_err(|e| self.object(id, &path, &e))?;
-        self.bytes = self.bytes.saturating_add(size);
-        if self.bytes > self.limits.bytes {
+        if *bytes > self.limits.bytes {
             return Err(self.limit(format!("of {} bytes in one commit", self.limits.bytes)));
         }
-        self.entries.insert(
-            path,
-            Entry::File {
-                id,
-                size,
-                executable,
-            },
-        );
         Ok(())
     }
 
-    fn link(&mut self, path: RepoPath, id: ObjectId) -> Result<(), SourceError> {
+    fn file(
+        &mut self,
+        path: &RepoPath,
+        id: ObjectId,
+        executable: bool,
+    ) -> Result<Entry, SourceError> {
         let size = self
             .repo
             .blob_size(id)
-            .map_err(|e| self.object(id, &path, &e))?;
+            .map_err(|e| self.object(id, path, &e))?;
+        self.count(DirSize {
+            entries: 0,
+            bytes: size,
+        })?;
+        Ok(Entry::File {
+            id,
+            size,
+            executable,
+        })
+    }
+
+    fn link(&self, path: &RepoPath, id: ObjectId) -> Result<Entry, SourceError> {
+        let size = self
+            .repo
+            .blob_size(id)
+            .map_err(|e| self.object(id, path, &e))?;
         if size > MAX_LINK {
             return Err(refused(
                 path.as_str(),
@@ -238,10 +331,9 @@ impl Walk<'_> {
         let bytes = self
             .repo
             .read(id, Kind::Blob)
-            .map_err(|e| self.object(id, &path, &e))?;
-        let target = link_text(&path, bytes)?;
-        self.entries.insert(path, Entry::Symlink { id, target });
-        Ok(())
+            .map_err(|e| self.object(id, path, &e))?;
+        let target = link_text(path, bytes)?;
+        Ok(Entry::Symlink { id, target })
     }
 
     fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, SourceError> {

@@ -9,7 +9,7 @@ use gix::ThreadSafeRepository;
 use weir_core::digest::CommitId;
 use weir_core::external::GitObject;
 use weir_core::name::RepositoryName;
-use weir_core::tree::{Snapshot, TreeLimits};
+use weir_core::tree::{Snapshot, Tree, TreeLimits};
 
 use crate::cache::{self, Cache};
 use crate::carried;
@@ -293,8 +293,21 @@ impl Source {
     /// # Errors
     /// `Refused` where the commit holds what must not be in a tree, `Limit`, `Damaged`.
     pub fn snapshot(&self, id: CommitId) -> Result<Snapshot, SourceError> {
+        self.snapshot_after(None, id)
+    }
+
+    /// The same. What an earlier snapshot of this source has under the same id is not read again.
+    ///
+    /// # Errors
+    /// See [`Source::snapshot`].
+    pub fn snapshot_after(
+        &self,
+        before: Option<&Tree>,
+        id: CommitId,
+    ) -> Result<Snapshot, SourceError> {
         let shared = self.shared()?;
-        let tree = snapshot::tree(&shared.to_thread_local(), &self.url, id, self.tree_limits);
+        let repo = shared.to_thread_local();
+        let tree = snapshot::tree(&repo, &self.url, id, self.tree_limits, before);
         if let (Err(SourceError::Damaged { .. }), Place::Remote { damaged, .. }) =
             (&tree, &self.place)
         {

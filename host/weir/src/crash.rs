@@ -25,6 +25,10 @@ pub(crate) const STEPS: &[&str] = &[
 #[expect(dead_code, reason = "a list for people and for the tidy test")]
 const HOOK_STEPS: &[&str] = &["hook-staked", "hook-made", "hook-started", "hook-ended"];
 
+/// What a commit passes that leaves apps as they are: the suite of routing is killed at each.
+#[expect(dead_code, reason = "a list for people and for the tidy test")]
+const CARRY_STEPS: &[&str] = &["before-carry", "after-carry"];
+
 /// Reads which steps are armed from the environment variable FAILPOINTS, such as `after-stake=return`.
 pub(crate) fn arm() {
     #[cfg(feature = "crash-points")]

@@ -29,6 +29,7 @@ use crate::sync::{Pace, Report};
 use crate::tell::Teller;
 use crate::turns::{OwnTurns, Turns};
 
+mod carry;
 mod commit;
 mod decide;
 mod rollback;
@@ -37,7 +38,6 @@ mod wait;
 mod work;
 use commit::keep_problem;
 use wait::Settling;
-use work::nodes;
 
 /// How long a stop waits for what is in flight.
 const STOP_WAIT: Duration = Duration::from_secs(30);
@@ -174,6 +174,7 @@ pub(crate) async fn follow(
     let mut stop_by: Option<tokio::time::Instant> = None;
     while going {
         it.keep_lasting().await;
+        it.teller.pay(it.follow.opening.known());
         let wake = it.wake();
         let noticing = it.follow.clone();
         let event = tokio::select! {
@@ -211,6 +212,7 @@ pub(crate) async fn follow(
         it.settle(wait, &mut signals).await;
         it.keep_all().await;
     }
+    it.teller.pay_now(it.follow.opening.known());
     it.finish()
 }
 
@@ -229,7 +231,8 @@ impl Loop<'_> {
         let now = self.now();
         let at = self.schedule.wake_at(now).unwrap_or(now + 60_000);
         let scheduled = Duration::from_millis(at.saturating_sub(now).max(1));
-        scheduled.min(self.settling.wake())
+        let owed = self.teller.owes_in().unwrap_or(Duration::MAX);
+        scheduled.min(self.settling.wake()).min(owed)
     }
 
     /// One event through the schedule; false when nothing will happen any more.
@@ -244,6 +247,7 @@ impl Loop<'_> {
                     Command::Sync(app, commit) => self.sync(app, commit),
                     // What is known to be healthy is told at once.
                     Command::Settle(app, commit) => known.extend(self.look_after(app, commit)),
+                    Command::Carry(carry) => self.carry(carry).await,
                     Command::Late(app, _) => known.extend(self.late(&app).await),
                     Command::Stopped => return false,
                 }
@@ -393,11 +397,7 @@ impl Loop<'_> {
                 self.settling.end_all();
                 self.take_over();
                 self.ended.late.clear();
-                let nodes = nodes(
-                    &opened.syncer,
-                    &prepared,
-                    &self.follow.opening.settings().targets,
-                );
+                let nodes = self.nodes(&opened, &prepared);
                 self.prepared = Some(prepared);
                 Ok(nodes)
             }
@@ -440,11 +440,7 @@ impl Loop<'_> {
 
     fn finish(mut self) -> Ended {
         if let (Some(opened), Some(prepared)) = (&self.opened, &self.prepared) {
-            let nodes = nodes(
-                &opened.syncer,
-                prepared,
-                &self.follow.opening.settings().targets,
-            );
+            let nodes = self.nodes(opened, prepared);
             let ran = &self.ended.reports;
             self.ended.waiting = nodes
                 .into_iter()

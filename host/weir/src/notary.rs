@@ -73,7 +73,7 @@ impl Described {
     /// What receipts say that all apps of a snapshot are rendered from.
     pub(crate) fn basis(&self, host: &Host, snapshot: &Snapshot) -> Basis {
         Basis {
-            tree: snapshot.tree.root(),
+            tree: snapshot.tree.id(),
             manifest: Arc::clone(&self.manifest),
             seen: self.seen,
             lock: self.lock.clone(),

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::journal::Journal;
 use crate::landing::{Landing, Watch};
 use crate::notary::Notary;
-use crate::prepare::ManifestFrom;
+use crate::prepare::{Last, ManifestFrom};
 use crate::repository::RepositorySettings;
 use crate::sync::Syncer;
 
@@ -42,6 +42,8 @@ pub(crate) struct Opened {
     pub(crate) syncer: Arc<Syncer>,
     /// Where the manifest comes from.
     pub(crate) from: ManifestFrom,
+    /// What its last commit came to.
+    pub(crate) last: tokio::sync::Mutex<Last>,
 }
 
 /// The half that needs no ledger.
@@ -120,6 +122,7 @@ impl Opening {
                 Notary::of(&self.places, &self.settings.reach),
             )),
             from: reached.from,
+            last: tokio::sync::Mutex::default(),
         })
     }
 

@@ -1,6 +1,6 @@
 //! Apps that were rolled back: in what a commit came to, each is exchanged for the output that its ledger keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_core::decision::{Choice, Decision};
@@ -27,32 +27,34 @@ pub(crate) async fn pinned(
     limits: OutputLimits,
 ) -> Result<Arc<Prepared>, Error> {
     let pins = all(journal);
-    if pins.is_empty() && prepared.apps.values().all(|app| app.pinned.is_none()) {
+    let before = prepared.apps.values().filter(|app| app.pinned.is_some());
+    let names = before.map(|app| &app.app.name).chain(pins.keys());
+    let names: BTreeSet<&AppName> = names.collect();
+    if names.is_empty() {
         return Ok(prepared);
     }
-    let mut apps = BTreeMap::new();
+    let mut out = Prepared::clone(&prepared);
     let mut ended = Vec::new();
-    for (name, app) in &prepared.apps {
-        let app = commits(app);
+    for name in names {
+        let Some(app) = prepared.apps.get(name).map(commits) else {
+            continue;
+        };
         let Some(pin) = pins.get(name) else {
-            apps.insert(name.clone(), app);
+            out.set(app);
             continue;
         };
         match pin.meaning(output(&app)) {
-            Meaning::Stays => {
-                let app = exchanged(journal, &pin.to, Some(app), limits).await?;
-                apps.insert(name.clone(), app);
-            }
+            Meaning::Stays => out.set(exchanged(journal, &pin.to, Some(app), limits).await?),
             Meaning::Same => {
                 ended.push(end(name, "Git has again what it was rolled back to"));
-                apps.insert(name.clone(), app);
+                out.set(app);
             }
             Meaning::Other => {
                 ended.push(end(
                     name,
                     "it renders to something else than what was refused",
                 ));
-                apps.insert(name.clone(), app);
+                out.set(app);
             }
         }
     }
@@ -64,10 +66,7 @@ pub(crate) async fn pinned(
     if !ended.is_empty() {
         journal.append(ended).await?;
     }
-    let (commit, warnings) = (prepared.commit, prepared.warnings.clone());
-    let mut pinned = Prepared::of(commit, warnings, apps);
-    pinned.basis.clone_from(&prepared.basis);
-    Ok(Arc::new(pinned))
+    Ok(Arc::new(out))
 }
 
 /// What is known of one app without any commit: what it was rolled back to; of each other one, that it may want anything.
@@ -81,11 +80,11 @@ pub(crate) async fn alone(
         return Ok(None);
     };
     let exchanged = exchanged(journal, &pin.to, None, limits).await?;
-    let mut prepared = Prepared::of(pin.to.commit, vec![], [(app.clone(), exchanged)].into());
+    let mut prepared = Prepared::of(pin.to.commit, vec![], [exchanged]);
     let others: Vec<AppName> = journal.status(|s| s.apps.keys().cloned().collect());
     for other in others.into_iter().filter(|other| other != app) {
-        prepared.desired.insert(other.clone(), None);
-        prepared.unrendered.push(other);
+        prepared.desired.insert_mut(other.clone(), None);
+        prepared.unrendered.insert(other);
     }
     Ok(Some(prepared))
 }

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use rpds::RedBlackTreeMapSync;
 use tokio::task::JoinSet;
 use weir_core::digest::{CommitId, Digest};
 use weir_core::external::EXTERNALS_DIR;
@@ -12,7 +14,7 @@ use weir_core::lock::{self, LOCK_FILE, Lock};
 use weir_core::manifest::{App, MANIFEST_FILE, Manifest, Resolved, Warning};
 use weir_core::name::{AppName, PluginName, RepoPath};
 use weir_core::pin::Deployed;
-use weir_core::plan::{ByObject, Desired};
+use weir_core::plan::{ByObject, Desired, Wanted};
 use weir_core::receipt::{Basis, ManifestSeen};
 use weir_core::record::Made;
 use weir_core::reuse::Told;
@@ -26,15 +28,18 @@ use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
 use crate::plugins::{self, Pinned, Store};
 use crate::progress::{Line, rendering};
-use crate::renders::Renders;
+use crate::renders::{Pack, Renders};
 use crate::turns::Turns;
 
 mod canary;
+mod next;
 mod pipeline;
+mod reused;
 
 pub(crate) use canary::Canary;
-
+pub(crate) use next::{Last, prepare_next};
 use pipeline::{How, Render, calls, load_all, told};
+use reused::reused;
 
 /// What renders need of this host.
 pub(crate) struct Host {
@@ -69,20 +74,32 @@ pub(crate) enum ManifestFrom {
     Path(RepoPath),
 }
 
-/// A commit, read and rendered.
+/// The apps of a commit, by name. Two commits share those that are the same.
+pub(crate) type Apps = RedBlackTreeMapSync<AppName, PreparedApp>;
+
+/// A commit, read and rendered. Cheap to clone.
+#[derive(Clone, Default)]
 pub(crate) struct Prepared {
     /// The commit; `None` for a work tree.
     pub(crate) commit: Option<CommitId>,
     /// What the author should hear.
     pub(crate) warnings: Vec<String>,
     /// Every app of the manifest, each rendered or not.
-    pub(crate) apps: BTreeMap<AppName, PreparedApp>,
+    pub(crate) apps: Apps,
     /// What each app wants, by identity; `None` for one that could not be rendered.
     pub(crate) desired: Desired,
     /// The same by object.
     pub(crate) wants: ByObject,
     /// The apps that could not be rendered.
-    pub(crate) unrendered: Vec<AppName>,
+    pub(crate) unrendered: BTreeSet<AppName>,
+    /// The commit that was prepared before, and is shared with.
+    pub(crate) since: Option<CommitId>,
+    /// The apps that are others than at that one: in what they render to, or in their entry.
+    pub(crate) fresh: BTreeSet<AppName>,
+    /// Those of them whose render is the same.
+    pub(crate) rewritten: BTreeSet<AppName>,
+    /// How long it took from the commit to the renders, where somebody looked at a clock.
+    pub(crate) spent: Duration,
     /// What receipts say that all apps were rendered from; `None` where no commit was read.
     pub(crate) basis: Option<Arc<Basis>>,
 }
@@ -112,19 +129,94 @@ impl Prepared {
     pub(crate) fn of(
         commit: Option<CommitId>,
         warnings: Vec<String>,
-        apps: BTreeMap<AppName, PreparedApp>,
+        apps: impl IntoIterator<Item = PreparedApp>,
     ) -> Prepared {
-        let desired = desired(&apps);
-        let unrendered = desired.iter().filter(|(_, ids)| ids.is_none());
-        Prepared {
+        let mut prepared = Prepared {
             commit,
             warnings,
-            wants: ByObject::wanting(&desired),
-            unrendered: unrendered.map(|(name, _)| name.clone()).collect(),
-            desired,
-            apps,
-            basis: None,
+            ..Prepared::default()
+        };
+        for app in apps {
+            prepared.set(app);
         }
+        prepared
+    }
+
+    /// The same apps, of a commit that follows.
+    fn after(self) -> Prepared {
+        Prepared {
+            since: self.commit,
+            fresh: BTreeSet::new(),
+            rewritten: BTreeSet::new(),
+            ..self
+        }
+    }
+
+    /// An app is this one now. Costs what it wants.
+    pub(crate) fn set(&mut self, app: PreparedApp) {
+        let (name, wanted) = (app.app.name.clone(), app.wanted());
+        self.want(&name, Some(wanted));
+        self.fresh.insert(name.clone());
+        self.apps.insert_mut(name, app);
+    }
+
+    /// An app's entry is this one now, and its render stays. One that only stands elsewhere in its file is no other.
+    fn rewrite(&mut self, app: App) {
+        let Some(known) = self.apps.get(&app.name) else {
+            return;
+        };
+        let mark = known.app.mark;
+        let only_moved = known.app
+            == (App {
+                mark,
+                ..app.clone()
+            });
+        let now = PreparedApp::new(app, known.rendered.clone());
+        if only_moved {
+            self.apps.insert_mut(now.app.name.clone(), now);
+            return;
+        }
+        self.rewritten.insert(now.app.name.clone());
+        self.set(now);
+    }
+
+    /// An app is no more.
+    fn take(&mut self, name: &AppName) {
+        self.want(name, None);
+        self.fresh.remove(name);
+        self.apps.remove_mut(name);
+    }
+
+    fn want(&mut self, name: &AppName, now: Option<Option<Wanted>>) {
+        let before = self.desired.get(name).cloned().flatten();
+        let wanted = now.as_ref().and_then(Option::as_ref);
+        self.wants.wants_now(name, before.as_ref(), wanted);
+        match now {
+            Some(None) => drop(self.unrendered.insert(name.clone())),
+            Some(Some(_)) | None => drop(self.unrendered.remove(name)),
+        }
+        match now {
+            Some(now) => self.desired.insert_mut(name.clone(), now),
+            None => drop(self.desired.remove_mut(name)),
+        }
+    }
+}
+
+impl PreparedApp {
+    /// An app of a commit, as that has it.
+    pub(crate) fn new(app: App, rendered: Result<Arc<Rendered>, Error>) -> PreparedApp {
+        PreparedApp {
+            app,
+            rendered,
+            pinned: None,
+        }
+    }
+
+    /// What it wants; `None` where it could not be rendered.
+    fn wanted(&self) -> Option<Wanted> {
+        let rendered = self.rendered.as_ref().ok()?;
+        let objects = rendered.validated.objects().iter();
+        Some(Arc::new(objects.map(|o| o.id().clone()).collect()))
     }
 }
 
@@ -155,6 +247,8 @@ pub(crate) struct Described {
     pub(crate) lock: Option<Arc<Lock>>,
     /// The digest of its bytes.
     pub(crate) lock_digest: Option<Digest>,
+    /// What was asked for both.
+    reads: ReadSet,
     /// What the author should hear.
     pub(crate) warnings: Vec<Warning>,
 }
@@ -170,9 +264,10 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
         )));
     }
     let mut seen = ManifestSeen::Absent;
+    let mut view = View::new(snapshot.clone(), vec![RepoPath::root()]);
     let resolved = match from {
         ManifestFrom::Tree => {
-            let text = read_file(snapshot, MANIFEST_FILE)?.ok_or_else(|| {
+            let text = read_in(&mut view, MANIFEST_FILE)?.ok_or_else(|| {
                 Error::Usage(format!("{MANIFEST_FILE}: the repository has none: add one, or follow a single directory with --path DIR"))
             })?;
             let digest = Digest::of(&text);
@@ -200,7 +295,7 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
         }
     };
     let Resolved { manifest, warnings } = resolved.map_err(|e| Error::Usage(e.to_string()))?;
-    let lock = read_file(snapshot, LOCK_FILE)?;
+    let lock = read_in(&mut view, LOCK_FILE)?;
     let lock_digest = lock.as_ref().map(|text| Digest::of(text));
     let lock = lock
         .map(|text| Lock::parse(&text, LOCK_FILE).map_err(|e| Error::Usage(e.to_string())))
@@ -210,13 +305,31 @@ pub(crate) fn describe(snapshot: &Snapshot, from: &ManifestFrom) -> Result<Descr
         seen,
         lock: lock.map(Arc::new),
         lock_digest,
+        reads: view.into_read_set(),
         warnings,
     })
 }
 
+/// What the author of a manifest and a lock should hear.
+fn heard(described: &Described) -> Vec<String> {
+    let mut warnings: Vec<String> = described.warnings.iter().map(ToString::to_string).collect();
+    if described.lock.is_none() {
+        warnings.push(format!(
+            "there is no {LOCK_FILE}: plugins are this host's own and target facts are fixed ones; `weir lock` pins both"
+        ));
+    }
+    warnings
+}
+
 /// A file at the top of a snapshot; `None` where there is none.
 pub(crate) fn read_file(snapshot: &Snapshot, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
-    let mut view = View::new(snapshot.clone(), vec![RepoPath::root()]);
+    read_in(
+        &mut View::new(snapshot.clone(), vec![RepoPath::root()]),
+        name,
+    )
+}
+
+fn read_in(view: &mut View, name: &str) -> Result<Option<Arc<[u8]>>, Error> {
     match view.read(name) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ReadError::NotFound(_)) => Ok(None),
@@ -233,18 +346,8 @@ pub(crate) async fn prepare(
 ) -> Result<Prepared, Error> {
     let described = describe(snapshot, from)?;
     let basis = Arc::new(described.basis(host, snapshot));
-    let Described {
-        manifest,
-        lock,
-        warnings,
-        ..
-    } = described;
-    let mut warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
-    if lock.is_none() {
-        warnings.push(format!(
-            "there is no {LOCK_FILE}: plugins are this host's own and target facts are fixed ones; `weir lock` pins both"
-        ));
-    }
+    let warnings = heard(&described);
+    let Described { manifest, lock, .. } = described;
     if let Some(unknown) = only
         .iter()
         .find(|name| manifest.app(name.as_str()).is_none())
@@ -263,19 +366,21 @@ pub(crate) async fn prepare(
         .collect();
     let lock = lock.as_deref();
     let snapshot = externals::shown(host, snapshot, lock).await?;
-    let rendered = each(host, &snapshot, &manifest, lock, &apps, How::Whole).await?;
-    let apps = apps.into_iter().zip(rendered);
-    let apps = apps
-        .map(|(app, rendered)| {
-            let rendered = rendered.and_then(|r| r.map(Arc::new).ok_or_else(lost));
-            let prepared = PreparedApp {
-                app,
-                rendered,
-                pinned: None,
-            };
-            (prepared.app.name.clone(), prepared)
-        })
-        .collect();
+    let pinned = Arc::new(plugins::pin(&manifest, lock, &host.store));
+    let here = here(host, &snapshot, &manifest, &pinned, called(&apps)).await?;
+    let told = |app| told(host, &manifest, &here, lock, app);
+    let told: Vec<Option<Told>> = apps.iter().map(told).collect();
+    let given = Given {
+        manifest: &manifest,
+        lock,
+        pinned: &pinned,
+        pack: None,
+    };
+    let rendered = each(host, &snapshot, given, &apps, &told, How::Whole).await?;
+    let apps = apps.into_iter().zip(rendered).map(|(app, rendered)| {
+        let rendered = rendered.and_then(|r| r.map(Arc::new).ok_or_else(lost));
+        PreparedApp::new(app, rendered)
+    });
     let mut prepared = Prepared::of(snapshot.tree.commit(), warnings, apps);
     prepared.basis = Some(basis);
     Ok(prepared)
@@ -289,16 +394,26 @@ pub(crate) async fn ask(
     lock: &Lock,
     apps: &[App],
 ) -> Result<Vec<Result<(), Error>>, Error> {
-    let called = each(
-        host,
-        snapshot,
-        &Arc::new(manifest.clone()),
-        Some(lock),
-        apps,
-        How::RendererOnly,
-    )
-    .await?;
+    let manifest = Arc::new(manifest.clone());
+    let given = Given {
+        manifest: &manifest,
+        lock: Some(lock),
+        pinned: &Arc::new(plugins::pin(&manifest, Some(lock), &host.store)),
+        pack: None,
+    };
+    let told = vec![None; apps.len()];
+    let called = each(host, snapshot, given, apps, &told, How::RendererOnly).await?;
     Ok(called.into_iter().map(|r| r.map(drop)).collect())
+}
+
+/// What all renders of a commit have in common.
+#[derive(Clone, Copy)]
+struct Given<'a> {
+    manifest: &'a Arc<Manifest>,
+    lock: Option<&'a Lock>,
+    pinned: &'a Arc<Pinned>,
+    /// What was made before, where that was packed.
+    pack: Option<&'a Arc<Pack>>,
 }
 
 /// What an app came to; nothing where only its renderer was called.
@@ -308,19 +423,18 @@ type Come = Result<Option<Rendered>, Error>;
 async fn each(
     host: &Arc<Host>,
     snapshot: &Snapshot,
-    manifest: &Arc<Manifest>,
-    lock: Option<&Lock>,
+    given: Given<'_>,
     apps: &[App],
+    told_each: &[Option<Told>],
     how: How,
 ) -> Result<Vec<Come>, Error> {
-    let pinned = Arc::new(plugins::pin(manifest, lock, &host.store));
-    let mut told_each: Vec<Option<Told>> = vec![None; apps.len()];
-    if how == How::Whole {
-        let here = here(host, snapshot, manifest, &pinned, apps).await?;
-        let each = told_each.iter_mut().zip(apps);
-        each.for_each(|(slot, app)| *slot = told(host, manifest, &here, lock, app));
-    }
-    let mut results = reused(host, snapshot, &told_each, apps).await?;
+    let Given {
+        manifest,
+        lock,
+        pinned,
+        pack,
+    } = given;
+    let mut results = reused(host, snapshot, told_each, apps, pack.cloned()).await?;
     let missing = results
         .iter()
         .zip(apps)
@@ -331,7 +445,7 @@ async fn each(
         "{before} of {} apps were rendered before, from the same",
         apps.len()
     );
-    let ready = load_all(host, snapshot, manifest, &pinned, &missing, how).await?;
+    let ready = load_all(host, snapshot, manifest, pinned, &missing, how).await?;
     let turns = host.turns.own();
     let mut tasks = JoinSet::new();
     for (n, app) in apps.iter().enumerate() {
@@ -379,18 +493,21 @@ async fn each(
     Ok(each.map(|r| r.unwrap_or_else(|| Err(lost()))).collect())
 }
 
-/// The digests of these apps' plugins that this host could load.
+/// The plugins that these apps call.
+fn called(apps: &[App]) -> BTreeSet<PluginName> {
+    let called = apps.iter().flat_map(calls);
+    let called: BTreeSet<&PluginName> = called.map(|(_, call)| &call.plugin).collect();
+    called.into_iter().cloned().collect()
+}
+
+/// The digests of these plugins that this host could load.
 async fn here(
     host: &Arc<Host>,
     snapshot: &Snapshot,
     manifest: &Arc<Manifest>,
     pinned: &Arc<Pinned>,
-    apps: &[App],
+    called: BTreeSet<PluginName>,
 ) -> Result<BTreeMap<PluginName, Digest>, Error> {
-    let called: BTreeSet<PluginName> = apps
-        .iter()
-        .flat_map(|app| calls(app).map(|(_, call)| call.plugin.clone()))
-        .collect();
     let (host, snapshot) = (host.clone(), snapshot.clone());
     let (manifest, pinned) = (manifest.clone(), pinned.clone());
     blocking("render", move || {
@@ -404,49 +521,6 @@ async fn here(
     .await
 }
 
-/// What each app comes to that was made before from the same inputs; `None` where it has to be made.
-async fn reused(
-    host: &Arc<Host>,
-    snapshot: &Snapshot,
-    told: &[Option<Told>],
-    apps: &[App],
-) -> Result<Vec<Option<Come>>, Error> {
-    let looks: Vec<(Option<Told>, Vec<RepoPath>)> = told
-        .iter()
-        .zip(apps)
-        .map(|(told, app)| (*told, app.roots.clone()))
-        .collect();
-    let (host, snapshot) = (host.clone(), snapshot.clone());
-    blocking("render", move || {
-        let find = |(told, roots): (Option<Told>, Vec<RepoPath>)| {
-            let told = told?;
-            let view = View::new(snapshot.clone(), roots);
-            let (validated, kept) = host.renders.find(told.key, &view, host.output)?;
-            Some(Ok(Some(Rendered {
-                validated,
-                plugins: kept.plugins,
-                made: Some(host.renders.made(told.inputs, &kept.reads)),
-                reads: Arc::new(kept.reads),
-                reused: true,
-                micros: BTreeMap::new(),
-            })))
-        };
-        Ok(looks.into_iter().map(find).collect())
-    })
-    .await
-}
-
 fn lost() -> Error {
     Error::host("render", "a render task ended without a result")
-}
-
-fn desired(apps: &BTreeMap<AppName, PreparedApp>) -> Desired {
-    let ids = |r: &Arc<Rendered>| {
-        let objects = r.validated.objects().iter();
-        objects.map(|o| o.id().clone()).collect()
-    };
-    let wanted = |app: &PreparedApp| app.rendered.as_ref().ok().map(ids);
-    apps.iter()
-        .map(|(name, app)| (name.clone(), wanted(app)))
-        .collect()
 }

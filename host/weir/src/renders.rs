@@ -15,12 +15,16 @@ use weir_sandbox::Sandbox;
 
 use crate::config::Places;
 use crate::error::Error;
+use crate::prepare::Rendered;
 
 /// What all kept renders may take on the disk, in bytes.
 const CAP: u64 = 1 << 30;
 /// How many renders of one key are kept, each of another tree: the sides of a comparison, branches that are worked on.
 const SLOTS: u8 = 4;
 const SUFFIX: &str = ".render";
+
+mod pack;
+pub(crate) use pack::{PART, Pack, WORTH};
 
 /// The kept renders of this host.
 pub(crate) struct Renders {
@@ -67,13 +71,60 @@ impl Renders {
         }
     }
 
+    /// The renders of a repository's commit that were packed together; `None` where there are none, or they are in doubt.
+    pub(crate) fn packed(&self, repository: &str) -> Option<Pack> {
+        let files = self.files.as_ref()?;
+        let name = self.pack_of(repository);
+        match files.get(&name) {
+            Looked::Hit(entry) => Pack::read(entry),
+            Looked::Miss => None,
+            Looked::Doubtful(why) => {
+                tracing::warn!("the kept renders of {repository} are not used together: {why}");
+                files.drop_entry(&name);
+                None
+            }
+        }
+    }
+
+    /// Packs the renders of a repository's commit. That they cannot be kept stops nothing.
+    pub(crate) fn pack(&self, repository: &str, renders: Vec<(Digest, Arc<Rendered>)>) {
+        let Some(files) = &self.files else {
+            return;
+        };
+        let entry = |(key, r): (Digest, Arc<Rendered>)| {
+            Some((key, Kept::entry(&r.reads, &r.plugins, &r.validated)?))
+        };
+        let bytes = Pack::of(renders.into_iter().filter_map(entry));
+        if let Err(e) = files.put(&self.pack_of(repository), &bytes) {
+            tracing::warn!("the renders of {repository} could not be kept together: {e}");
+        }
+    }
+
+    fn pack_of(&self, repository: &str) -> String {
+        let mut name = Digest::builder();
+        name.part(b"pack")
+            .part(self.engine.as_bytes())
+            .part(repository.as_bytes());
+        name.finish().hex()
+    }
+
     /// The render of a key that would come out the same in this view. What is damaged or of another form is none.
     pub(crate) fn find(
         &self,
         key: Digest,
         view: &View,
         limits: OutputLimits,
+        pack: Option<&Pack>,
     ) -> Option<(Validated, Kept)> {
+        let packed = pack.and_then(|pack| {
+            let (kept, objects) = Kept::read(pack.get(key)?)?;
+            let holds = kept.holds(view);
+            let validated = kept.clone().admit(objects, limits).filter(|_| holds)?;
+            Some((validated, kept))
+        });
+        if packed.is_some() {
+            return packed;
+        }
         let files = self.files.as_ref()?;
         (0..SLOTS).find_map(|slot| {
             let name = name(key, slot);

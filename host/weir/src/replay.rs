@@ -95,8 +95,8 @@ impl Replay {
         from: &ManifestFrom,
     ) -> Result<Option<Difference>, Error> {
         let said = &self.receipt.inputs;
-        if snapshot.tree.root() != Some(said.tree) {
-            let found = snapshot.tree.root().map(|id| id.to_string());
+        if snapshot.tree.id() != Some(said.tree) {
+            let found = snapshot.tree.id().map(|id| id.to_string());
             let found = found.unwrap_or_else(|| "none".to_owned());
             let tree = said.tree.to_string();
             return Ok(Some(Difference::new(
@@ -122,11 +122,11 @@ impl Replay {
             return Ok(Some(difference));
         }
         let name = said.app.name.clone();
-        let mut prepared = prepare(&host, snapshot, from, std::slice::from_ref(&name)).await?;
-        let app = prepared.apps.remove(&name);
+        let prepared = prepare(&host, snapshot, from, std::slice::from_ref(&name)).await?;
+        let app = prepared.apps.get(&name);
         let app =
             app.ok_or_else(|| Error::host("verify", format!("app {name} was not rendered")))?;
-        let rendered = app.rendered?;
+        let rendered = app.rendered.clone()?;
         let output = rendered.validated.output();
         let repository = self.receipt.repository.clone();
         let again = basis.receipt(repository, inputs, &rendered.reads, output);

@@ -80,6 +80,8 @@ pub(crate) struct Report {
     pub(crate) micros: BTreeMap<String, u64>,
     /// Whether anything was said to the ledger: a check that found nothing new says nothing.
     pub(crate) is_news: bool,
+    /// Whether nothing is left to do, whatever other apps come to: a commit that changes nothing of it may pass it by.
+    pub(crate) rests: bool,
 }
 
 /// What one run gathers on its way.
@@ -168,7 +170,7 @@ impl Syncer {
             let (none, pending) = (Counts::default(), State::Pending);
             return Ok(run.report(vec![], none, pending, None, Retry::Backoff, false));
         }
-        match prepared.apps.get(app) {
+        let report = match prepared.apps.get(app) {
             Some(PreparedApp {
                 app,
                 rendered: Ok(rendered),
@@ -178,7 +180,11 @@ impl Syncer {
                 rendered: Err(e), ..
             }) => self.fail(run, e).await,
             None => self.remove(run, prepared).await,
-        }
+        };
+        report.map(|report| Report {
+            rests: self.rests(prepared, &report),
+            ..report
+        })
     }
 
     /// Whether the app was rolled back, or resumed, after what is prepared here was.
@@ -191,7 +197,7 @@ impl Syncer {
 
     /// Whether what an app wants is what another one, as an older commit has it, may still write or delete.
     fn meets(&self, prepared: &Prepared, app: &AppName, older: &Prepared, other: &AppName) -> bool {
-        let wanted = prepared.desired.get(app).and_then(Option::as_ref);
+        let wanted = prepared.desired.get(app).and_then(Option::as_deref);
         self.journal.status(|s| {
             let here = lands_there(s, prepared, app, other) || lands_there(s, older, app, other);
             let held = s.apps.get(other).map(|a| &a.inventory);
@@ -477,6 +483,7 @@ impl Run<'_> {
             retry,
             micros: self.micros.clone(),
             is_news,
+            rests: false,
         }
     }
 }

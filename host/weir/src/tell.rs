@@ -1,9 +1,10 @@
 //! What people hear: one line for each thing that is news, numbers for the API.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use weir_api::{FetchResult, Metrics, RenderResult, SyncResult};
+use weir_core::digest::CommitId;
 use weir_core::health::{Health, Summary};
 use weir_core::name::AppName;
 use weir_core::record::{CommitRecord, Movement};
@@ -33,7 +34,15 @@ pub(crate) struct Teller {
     fetch_problem: Option<String>,
     prepare_problem: Option<String>,
     moved: bool,
+    /// What is shown is older than what is known.
+    owed: bool,
+    /// When it may be shown anew.
+    next: Instant,
 }
+
+/// Of this many parts of the time one may be spent on showing how things stand: with very many apps each view costs
+/// milliseconds, and each run that ends is news.
+const SHARE: u32 = 20;
 
 impl Teller {
     /// A teller that publishes here too.
@@ -44,6 +53,28 @@ impl Teller {
             fetch_problem: None,
             prepare_problem: None,
             moved: false,
+            owed: false,
+            next: Instant::now(),
+        }
+    }
+
+    /// How long until what is known may be shown, where that is owed.
+    pub(crate) fn owes_in(&self) -> Option<Duration> {
+        self.owed
+            .then(|| self.next.saturating_duration_since(Instant::now()))
+    }
+
+    /// Shows how things stand, where that is owed and its time has come.
+    pub(crate) fn pay(&mut self, journal: Option<&Journal>) {
+        if self.owed {
+            self.publish(journal);
+        }
+    }
+
+    /// Shows how things stand, where that is owed.
+    pub(crate) fn pay_now(&mut self, journal: Option<&Journal>) {
+        if self.owed {
+            self.show(journal);
         }
     }
 
@@ -89,10 +120,14 @@ impl Teller {
         for warning in &prepared.warnings {
             tracing::warn!("{warning}");
         }
-        let notes = prepared
-            .apps
-            .values()
-            .flat_map(|a| a.rendered.iter().map(move |r| (&a.app.name, r)));
+        // What is as it was at the commit before was said then.
+        let fresh = || {
+            prepared
+                .fresh
+                .difference(&prepared.rewritten)
+                .filter_map(|name| prepared.apps.get(name))
+        };
+        let notes = fresh().flat_map(|a| a.rendered.iter().map(move |r| (&a.app.name, r)));
         let notes: Vec<_> = notes
             .flat_map(|(app, r)| r.validated.notes().iter().map(move |n| (app, n)))
             .collect();
@@ -105,11 +140,15 @@ impl Teller {
                 notes.len() - SHOWN_NOTES
             );
         }
-        for app in prepared
-            .apps
-            .values()
-            .filter_map(|a| a.rendered.as_ref().ok())
-        {
+        let seconds = prepared.spent.as_secs_f64();
+        self.metrics.stage("prepare", seconds);
+        tracing::debug!(
+            seconds,
+            "{} of {} apps are not as at the commit before",
+            prepared.fresh.len(),
+            prepared.apps.size()
+        );
+        for app in fresh().filter_map(|a| a.rendered.as_ref().ok()) {
             self.stages(RENDER_STAGES, &app.micros);
             let result = match app.reused {
                 true => RenderResult::Reused,
@@ -117,6 +156,13 @@ impl Teller {
             };
             self.metrics.rendered(self.publisher.repository(), result);
         }
+    }
+
+    /// A commit changed nothing of so many apps.
+    pub(crate) fn carried(&mut self, count: usize, to: CommitId, journal: &Journal) {
+        let commit = to.short();
+        tracing::info!(%commit, "{count} apps are at {commit} as they were: it changes nothing of them");
+        self.publish(Some(journal));
     }
 
     /// A commit could not be read: nothing changes.
@@ -163,7 +209,7 @@ impl Teller {
     }
 
     /// The health of some apps is another.
-    pub(crate) fn assessed(&self, journal: Option<&Journal>) {
+    pub(crate) fn assessed(&mut self, journal: Option<&Journal>) {
         self.publish(journal);
     }
 
@@ -183,13 +229,24 @@ impl Teller {
         self.publisher.publish(journal, problem);
     }
 
-    fn publish(&self, journal: Option<&Journal>) {
+    fn publish(&mut self, journal: Option<&Journal>) {
+        self.owed = true;
+        if self.next <= Instant::now() {
+            self.show(journal);
+        }
+    }
+
+    fn show(&mut self, journal: Option<&Journal>) {
+        let begun = Instant::now();
+        self.owed = false;
         self.publisher.publish(
             journal,
             self.fetch_problem
                 .as_deref()
                 .or(self.prepare_problem.as_deref()),
         );
+        let ended = Instant::now();
+        self.next = ended + (ended - begun) * SHARE;
     }
 }
 

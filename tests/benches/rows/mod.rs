@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
+mod apps;
 mod dir;
 mod impact;
 mod kube;
@@ -37,6 +38,9 @@ pub(crate) struct Size {
     pub(crate) owned: usize,
     /// Apps of a small chart each, of which the plugin changes.
     pub(crate) charts: usize,
+    /// Apps of the repositories with many, and of the one that they are held against.
+    pub(crate) apps: [usize; 2],
+    pub(crate) few_apps: usize,
     /// Pairs of runs inside this process.
     pub(crate) rounds: usize,
     /// Pairs of runs of processes.
@@ -50,6 +54,8 @@ impl Size {
         many: 5000,
         owned: 10_000,
         charts: 400,
+        apps: [1000, 10_000],
+        few_apps: 100,
         rounds: 21,
         processes: 11,
     };
@@ -59,6 +65,8 @@ impl Size {
         many: 30,
         owned: 40,
         charts: 3,
+        apps: [20, 40],
+        few_apps: 10,
         rounds: 1,
         processes: 1,
     };
@@ -75,6 +83,7 @@ const GROUPS: &[Group] = &[
     ("render", render::rows),
     ("impact", impact::rows),
     ("dir", dir::rows),
+    ("apps", apps::rows),
     ("kube", kube::rows),
     ("ledger", ledger::rows),
 ];

@@ -25,7 +25,36 @@ pub(super) struct Serve {
 
 impl Serve {
     /// Starts it with no polls of its own.
-    pub(super) fn start(weir: &Weir, mut arguments: Vec<String>) -> Result<Serve> {
+    pub(super) fn start(weir: &Weir, arguments: Vec<String>) -> Result<Serve> {
+        let (mut process, address) = Serve::begin(weir, arguments)?;
+        process.wait_for_text("synced to", PATIENCE)?;
+        Ok(Serve { process, address })
+    }
+
+    /// Starts it with no polls of its own, and waits until so many apps were looked at, with or without a change.
+    pub(super) fn start_with(weir: &Weir, arguments: Vec<String>, apps: usize) -> Result<Serve> {
+        let (process, address) = Serve::begin(weir, arguments)?;
+        let serve = Serve { process, address };
+        let (started, mut seen) = (Instant::now(), 0.0);
+        // Very many apps take their time: patience is for the next of them.
+        let mut last = started;
+        while last.elapsed() < PATIENCE {
+            std::thread::sleep(SELDOM);
+            let now = serve.syncs("changed")? + serve.syncs("unchanged")?;
+            if now >= apps as f64 {
+                return Ok(serve);
+            }
+            if now > seen {
+                (seen, last) = (now, Instant::now());
+            }
+        }
+        bail!(
+            "only {seen} of {apps} apps were looked at: {}",
+            serve.process.transcript()
+        )
+    }
+
+    fn begin(weir: &Weir, mut arguments: Vec<String>) -> Result<(Serving, String)> {
         arguments.extend(["--interval", "1h", "--listen", "127.0.0.1:0"].map(str::to_owned));
         let mut process = weir.start(arguments)?;
         let line = process.wait_for_text("/api/v1/apps", PATIENCE)?;
@@ -34,8 +63,7 @@ impl Serve {
             .and_then(|(_, rest)| rest.split_once("/api"))
             .map(|(address, _)| address.to_owned());
         let address = address.with_context(|| format!("no address in: {line}"))?;
-        process.wait_for_text("synced to", PATIENCE)?;
-        Ok(Serve { process, address })
+        Ok((process, address))
     }
 
     /// Asks for a look at the repository and waits until the app was looked at, and was as it should be.

@@ -7,15 +7,19 @@ use serde_json::{Map, Value};
 use super::order::{Waiting, order};
 use super::place::{Errors, Place, nearest, quote};
 use super::raw::{RawCall, RawManifest};
-use super::{Manifest, ManifestErrors, PluginSource, PluginSpec, Resolved, Warning};
+use super::{App, Manifest, ManifestErrors, PluginSource, PluginSpec, Resolved, Warning};
 use crate::external::{MAX_EXTERNALS, Reference};
 use crate::grant::LimitsPatch;
 use crate::name::{Namespace, PluginName, RepoPath, TargetName};
-use crate::tree::{Entry, Tree};
+use crate::tree::{Change, Entry, There, Tree};
 use crate::yaml::{Mark, Node};
 
 /// The renderers that need no declaration, each bundled under its own name.
 const IMPLIED: [&str; 3] = ["helm", "kustomize", "yaml"];
+/// The file that makes a directory a Helm chart.
+const CHART: &str = "Chart.yaml";
+/// The files that make one a Kustomization.
+const KUSTOMIZATIONS: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 /// How many globs one manifest may have: each one walks the tree.
 const MAX_GLOBS: usize = 200;
 /// How many calls one list may have.
@@ -111,15 +115,35 @@ pub(super) fn resolve(
     resolver.finish()
 }
 
+/// Whether a change may make another thing of a manifest that is the same text: it asks for directories, for the files
+/// that say what renders an app, and for what it names.
+pub fn may_differ(manifest: &Manifest, change: &Change) -> bool {
+    let there = (change.before, change.after);
+    if there == (There::File, There::File) {
+        return false;
+    }
+    let plain = |there| matches!(there, There::Nothing | There::File);
+    let name = change.path.name().unwrap_or_default();
+    let tells = name == CHART || KUSTOMIZATIONS.contains(&name);
+    let by_plugin =
+        |source: &PluginSource| matches!(source, PluginSource::File(path) if *path == change.path);
+    let named = || {
+        let plugins = manifest
+            .plugins
+            .values()
+            .any(|spec| by_plugin(&spec.source));
+        let is_named = |app: &App| app.path == change.path || app.roots.contains(&change.path);
+        plugins || manifest.apps.iter().any(is_named)
+    };
+    !plain(there.0) || !plain(there.1) || tells || named()
+}
+
 /// What renders a path when no one says it.
 pub(super) fn renderer_of(tree: &Tree, path: &RepoPath) -> PluginName {
     let has = |name: &str| path.join(name).is_ok_and(|file| tree.get(&file).is_some());
-    let name = if has("Chart.yaml") {
+    let name = if has(CHART) {
         "helm"
-    } else if ["kustomization.yaml", "kustomization.yml", "Kustomization"]
-        .into_iter()
-        .any(has)
-    {
+    } else if KUSTOMIZATIONS.into_iter().any(has) {
         "kustomize"
     } else {
         "yaml"

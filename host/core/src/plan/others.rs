@@ -1,6 +1,11 @@
 //! What other apps of the repository have to do with an app's objects: looked up by object, so that many apps cost each other nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+#[cfg(test)]
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use rpds::RedBlackTreeMapSync;
 
 use super::{Held, Others};
 use crate::decision::{Choice, Decision};
@@ -11,22 +16,37 @@ use crate::record::{Event, Record};
 use crate::status::Status;
 
 /// What each app wants at a commit, by identity; `None` for one that could not be rendered, which wants all that it has.
-pub type Desired = BTreeMap<AppName, Option<BTreeSet<ResourceId>>>;
+/// Cheap to clone: two commits share what is the same.
+pub type Desired = RedBlackTreeMapSync<AppName, Option<Wanted>>;
+/// What one app wants.
+pub type Wanted = Arc<BTreeSet<ResourceId>>;
 
-/// The apps that have to do with each object, by name.
+/// The apps that have to do with each object, by name. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ByObject(BTreeMap<ResourceId, Vec<AppName>>);
+pub struct ByObject(RedBlackTreeMapSync<ResourceId, Vec<AppName>>);
 
 impl ByObject {
     /// The apps that want each object.
     pub fn wanting(desired: &Desired) -> ByObject {
         let mut all = ByObject::default();
         for (app, ids) in desired {
-            for id in ids.iter().flatten() {
+            for id in ids.iter().flat_map(|ids| ids.iter()) {
                 all.set(id, app, true);
             }
         }
         all
+    }
+
+    /// An app wants something else than before. Costs what it wants.
+    pub fn wants_now(&mut self, app: &AppName, before: Option<&Wanted>, now: Option<&Wanted>) {
+        let ids = |wanted: Option<&'_ Wanted>| wanted.cloned().unwrap_or_default();
+        let (before, now) = (ids(before), ids(now));
+        for id in before.difference(&now) {
+            self.set(id, app, false);
+        }
+        for id in now.difference(&before) {
+            self.set(id, app, true);
+        }
     }
 
     /// The apps that hold each object.
@@ -42,7 +62,7 @@ impl ByObject {
 
     /// The apps of one object.
     pub fn of(&self, id: &ResourceId) -> &[AppName] {
-        self.0.get(id).map_or(&[], |apps| apps)
+        self.0.get(id).map_or(&[], |apps| apps.as_slice())
     }
 
     /// Folds a record into the status that this is [`ByObject::holding`] of, and into this. Costs what the record is long.
@@ -94,7 +114,8 @@ impl ByObject {
             | Event::Held { .. }
             | Event::Decided(_)
             | Event::Trimmed(_)
-            | Event::Settled(_) => {}
+            | Event::Settled(_)
+            | Event::Carried(_) => {}
         }
     }
 
@@ -105,16 +126,19 @@ impl ByObject {
     }
 
     fn set(&mut self, id: &ResourceId, app: &AppName, has: bool) {
-        if has {
-            let apps = self.0.entry(id.clone()).or_default();
-            if let Err(at) = apps.binary_search(app) {
-                apps.insert(at, app.clone());
-            }
-        } else if let Some(apps) = self.0.get_mut(id) {
-            apps.retain(|a| a != app);
-            if apps.is_empty() {
-                self.0.remove(id);
-            }
+        let known = self.0.get(id);
+        match (known.map(|apps| apps.binary_search(app)), has) {
+            (Some(Ok(_)), true) | (Some(Err(_)) | None, false) => return,
+            _ => {}
+        }
+        let mut apps = known.cloned().unwrap_or_default();
+        match apps.binary_search(app) {
+            Ok(at) => drop(apps.remove(at)),
+            Err(at) => apps.insert(at, app.clone()),
+        }
+        match apps.is_empty() {
+            true => drop(self.0.remove_mut(id)),
+            false => self.0.insert_mut(id.clone(), apps),
         }
     }
 }
@@ -131,7 +155,7 @@ pub struct Neighbours<'a> {
     /// [`ByObject::wanting`] of it.
     pub wants: &'a ByObject,
     /// Those that could not be rendered.
-    pub unrendered: &'a [AppName],
+    pub unrendered: &'a BTreeSet<AppName>,
 }
 
 impl Neighbours<'_> {
@@ -176,7 +200,7 @@ impl Neighbours<'_> {
 }
 
 /// Whether an app wants an object that it has. One that is not at this commit wants nothing.
-fn still_wants(wanted: Option<&Option<BTreeSet<ResourceId>>>, id: &ResourceId) -> bool {
+fn still_wants(wanted: Option<&Option<Wanted>>, id: &ResourceId) -> bool {
     match wanted {
         Some(Some(ids)) => ids.contains(id),
         Some(None) => true,
@@ -209,7 +233,7 @@ impl Others {
             }
         }
         for (other, ids) in desired.iter().filter(|(name, _)| *name != app) {
-            for id in ids.iter().flatten() {
+            for id in ids.iter().flat_map(|ids| ids.iter()) {
                 others.wants.insert(id.clone(), other.clone());
             }
         }

@@ -8,7 +8,7 @@ use super::*;
 use crate::fields::MaskKey;
 use crate::grant::{Fuel, Limits};
 use crate::object::{Object, Origin};
-use crate::tree::{Entry, MemoryBlobs, Snapshot, Tree, TreeLimits, View};
+use crate::tree::{Dir, Entry, MemoryBlobs, Snapshot, Tree, TreeLimits, View};
 use crate::validate::{OutputLimits, Validated, admit};
 
 fn digest(text: &str) -> Digest {
@@ -36,12 +36,11 @@ fn tree(files: &[(&str, &str)]) -> Snapshot {
             },
         );
     }
+    let plain = Tree::new(None, entries).unwrap();
+    let root = plain.root();
+    let root = Dir::new(Some(commit(8)), root.items().to_vec(), root.size());
     Snapshot {
-        tree: Arc::new(
-            Tree::new(Some(commit(9)), entries)
-                .unwrap()
-                .rooted(commit(8)),
-        ),
+        tree: Arc::new(Tree::of(Some(commit(9)), Arc::new(root))),
         blobs: Arc::new(blobs),
         limits: TreeLimits::HOST,
         externals: crate::tree::Externals::default(),
@@ -54,7 +53,7 @@ const MANIFEST: &str = "version: 1\nplugins: { metadata: { source: 'bundled:meta
 fn basis(snapshot: &Snapshot, lock: Option<Lock>) -> Basis {
     let manifest = Manifest::parse(MANIFEST.as_bytes(), "weir.yaml", &snapshot.tree);
     Basis {
-        tree: snapshot.tree.root(),
+        tree: snapshot.tree.id(),
         manifest: Arc::new(manifest.unwrap().manifest),
         seen: ManifestSeen::Repository {
             digest: digest(MANIFEST),

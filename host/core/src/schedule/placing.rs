@@ -1,5 +1,7 @@
 //! Where an app waits after something of it changed, and who may begin when another one is done.
 
+use std::collections::BTreeSet;
+
 use super::{AppWork, Schedule};
 use crate::name::AppName;
 
@@ -25,12 +27,19 @@ impl Schedule {
         }
     }
 
-    /// An app is done: those that wait for it are looked at again.
+    /// An app is done: those that wait for it are looked at again. What was carried is done when all before it is.
     pub(super) fn followers_may_begin(&mut self, name: &AppName) {
-        let followers = self.followers.get(name).cloned().unwrap_or_default();
-        for follower in &followers {
-            if self.waits.is_behind(follower) {
-                self.place(follower);
+        let (mut done, mut seen) = (vec![name.clone()], BTreeSet::new());
+        while let Some(name) = done.pop() {
+            let followers = self.followers.get(&name).cloned().unwrap_or_default();
+            for follower in followers {
+                if self.waits.is_behind(&follower) {
+                    self.place(&follower);
+                }
+                let carried = self.apps.get(&follower).is_some_and(|app| app.carried);
+                if carried && seen.insert(follower.clone()) {
+                    done.push(follower);
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! From synced to healthy: which apps are waited for, how long, and who may go on.
 
+use std::collections::BTreeSet;
+
 use super::{Command, Now, Schedule};
 use crate::digest::CommitId;
 use crate::name::AppName;
@@ -72,9 +74,20 @@ impl Schedule {
         }
     }
 
-    /// Whether what comes after this app may begin.
+    /// Whether what comes after this app may begin. One that was carried did not wait for those before it: whoever comes
+    /// after it does.
     pub(super) fn is_settled(&self, app: &AppName, commit: CommitId) -> bool {
-        let known = self.apps.get(app);
-        known.is_some_and(|a| a.synced == Some(commit) && a.settle == Settle::Ready)
+        let (mut look, mut seen) = (vec![app], BTreeSet::new());
+        while let Some(name) = look.pop() {
+            let known = self.apps.get(name);
+            let Some(app) = known.filter(|a| a.synced == Some(commit) && a.settle == Settle::Ready)
+            else {
+                return false;
+            };
+            if app.carried && seen.insert(name) {
+                look.extend(&app.after);
+            }
+        }
+        true
     }
 }

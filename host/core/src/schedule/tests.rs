@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod carried;
 mod many;
 mod settle;
 
@@ -25,6 +26,7 @@ fn node(name: &str, after: &[&str]) -> Node {
         behind: Vec::new(),
         settle: None,
         lane: lane("a"),
+        same: false,
     }
 }
 fn lane(place: &str) -> Lane {

@@ -1,8 +1,13 @@
 //! What the fold makes of records that come in an order that nobody planned.
 
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
 use super::*;
 use crate::object::ResourceId;
 use crate::plan::Counts;
+use crate::record::{Carried, Which};
 use crate::stake::Outcome;
 
 fn app(name: &str) -> AppName {
@@ -78,4 +83,75 @@ fn what_another_app_took_during_a_run_is_not_held_again_when_that_run_ends() {
         assert_eq!(holders.count(), 1, "{record:?}");
     }
     assert!(status.apps[&app("giver")].inventory.is_empty());
+}
+
+const APPS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+fn commit(n: u8) -> CommitId {
+    CommitId::from_bytes([n; 20])
+}
+
+/// An app that stands somehow at one of two commits.
+fn stands() -> impl Strategy<Value = AppStatus> {
+    let state = prop::sample::select(vec![
+        State::Synced,
+        State::Failed,
+        State::Held,
+        State::Pending,
+        State::Drifted,
+        State::Pinned,
+    ]);
+    let state = prop_oneof![3 => Just(State::Synced), 1 => state];
+    let problem = Problem {
+        stage: "apply".to_owned(),
+        fault: crate::fault::Fault::Target,
+        message: "x".to_owned(),
+    };
+    let problem = prop::option::weighted(0.2, Just(problem));
+    let at = prop::option::weighted(0.9, (1_u8..3).prop_map(commit));
+    (state, problem, at).prop_map(|(state, problem, commit)| AppStatus {
+        state,
+        problem,
+        commit,
+        ..AppStatus::default()
+    })
+}
+
+proptest! {
+    #[test]
+    fn who_is_carried_is_at_the_new_commit_and_nobody_else_is(
+        apps in prop::collection::vec(stands(), APPS.len()),
+        carried in prop::collection::vec(any::<bool>(), APPS.len()),
+    ) {
+        let apps: BTreeMap<AppName, AppStatus> = APPS.iter().map(|n| app(n)).zip(apps).collect();
+        let before = Status { apps, ..Status::default() };
+        // Only those who stand well are carried.
+        let stands = before.apps.iter().zip(&carried);
+        let carried: BTreeSet<AppName> = stands
+            .filter(|((_, a), is)| **is && a.stands_at(Some(commit(1)))).map(|((name, _), _)| name.clone()).collect();
+        let others: BTreeSet<AppName> = before.apps.keys().filter(|n| !carried.contains(*n)).cloned().collect();
+        let Some(record) = Carried::of(commit(1), commit(9), carried.clone(), others) else {
+            prop_assert!(carried.is_empty());
+            return Ok(());
+        };
+        let list = match &record.apps { Which::But(list) | Which::Only(list) => list.len() };
+        prop_assert!(list <= APPS.len() / 2 + 1, "the longer list: {record:?}");
+        let record = Record { app: None, event: Event::Carried(record) };
+        let text = serde_json::to_string(&record).unwrap();
+        prop_assert_eq!(&serde_json::from_str::<Record>(&text).unwrap(), &record);
+        let mut after = before.clone();
+        // Told twice, as after a retry, it is the same.
+        after.fold(1, 7, &record);
+        let once = after.clone();
+        after.fold(2, 8, &record);
+        prop_assert_eq!(&after, &once);
+        for (name, app) in &after.apps {
+            let expected = match carried.contains(name) {
+                true => Some(commit(9)),
+                false => before.apps[name].commit,
+            };
+            prop_assert_eq!(app.commit, expected, "{}", name);
+            prop_assert_eq!(&AppStatus { commit: None, ..app.clone() }, &AppStatus { commit: None, ..before.apps[name].clone() });
+        }
+    }
 }

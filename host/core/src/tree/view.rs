@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::reads::{Answer, Question, ReadSet};
-use super::{BlobError, Blobs, Entry, Snapshot, Tree, Unavailable};
+use super::watch::{Trail, Watch, straight_down};
+use super::{BlobError, Blobs, Entry, Snapshot, Unavailable};
 use crate::digest::{BlobId, Digest};
 use crate::external::EXTERNALS_DIR;
 use crate::fault::{Blame, Fault, Retry};
@@ -218,6 +219,37 @@ impl View {
         }
     }
 
+    /// What the answers of a read set depend on, as far as they are given here; `None` where one of them would end a call.
+    pub fn watches(&self, reads: &ReadSet) -> Option<BTreeSet<Watch>> {
+        let mut all = BTreeSet::new();
+        for (question, path, _) in reads.iter() {
+            let mut trail = Trail(Some(Vec::new()));
+            let place = match self.place(path) {
+                Ok(Some(place)) if place.base.is_none() && path.as_str() != EXTERNALS_DIR => place,
+                _ => {
+                    all.insert(Watch::Externals);
+                    continue;
+                }
+            };
+            match (place.find(&place.path, &mut trail).ok()?, question) {
+                (Some(Found::Directory(real)), Question::List) => {
+                    place.list(&real, &mut trail).ok()?;
+                }
+                // That it is no directory is all that was told.
+                (Some(Found::Entry(real, _)), Question::List) => {
+                    let Trail(Some(watches)) = &mut trail else {
+                        continue;
+                    };
+                    watches.pop();
+                    watches.push(Watch::Kind(real));
+                }
+                (Some(Found::Directory(_) | Found::Entry(..)) | None, _) => {}
+            }
+            all.extend(trail.0.into_iter().flatten());
+        }
+        Some(all)
+    }
+
     /// Keeps a question with its answer, which may be that there is nothing.
     ///
     /// # Errors
@@ -240,7 +272,7 @@ impl View {
     fn file(&self, asked: &RepoPath) -> Result<File, ReadError> {
         let absent = || ReadError::NotFound(asked.clone());
         let place = self.place(asked)?.ok_or_else(absent)?;
-        let (real, id, size) = match place.find(&place.path)? {
+        let (real, id, size) = match place.find(&place.path, &mut Trail::none())? {
             Some(Found::Entry(real, Entry::File { id, size, .. })) => {
                 (place.shown(&real), *id, *size)
             }
@@ -271,12 +303,12 @@ impl View {
             };
         }
         let place = self.place(asked)?.ok_or_else(absent)?;
-        let real = match place.find(&place.path)? {
+        let real = match place.find(&place.path, &mut Trail::none())? {
             Some(Found::Directory(real)) => real,
             Some(Found::Entry(..)) => return Err(ReadError::NotADirectory(asked.clone())),
             None => return Err(absent()),
         };
-        place.list(&real)
+        place.list(&real, &mut Trail::none())
     }
 
     /// Where to look for a path; `None` for an external that is not shown.
@@ -316,18 +348,24 @@ impl<'a> Place<'a> {
     }
 
     /// The entries of a directory, sorted by name.
-    fn list(&self, real: &RepoPath) -> Result<Vec<DirEntry>, ReadError> {
-        let tree: &Tree = &self.snapshot.tree;
-        let below = tree.below(real);
-        let names: BTreeSet<String> = below
-            .filter_map(|(path, _)| path.below(real)?.split('/').next().map(str::to_owned))
+    fn list(&self, real: &RepoPath, trail: &mut Trail) -> Result<Vec<DirEntry>, ReadError> {
+        trail.see(|| Watch::Items(real.clone()));
+        let dir = self.snapshot.tree.dir(real);
+        let names: BTreeSet<&str> = dir
+            .into_iter()
+            .flat_map(|dir| dir.items().iter().filter_map(|(path, _)| path.name()))
             .collect();
         let mut out = Vec::with_capacity(names.len());
         for name in names {
             let path = real
-                .join(&name)
-                .map_err(|_| ReadError::InvalidPath(name.clone()))?;
-            let found = self.find(&path)?;
+                .join(name)
+                .map_err(|_| ReadError::InvalidPath(name.to_owned()))?;
+            // Only a link leads elsewhere: all else is an item of this directory.
+            let is_link = matches!(self.snapshot.tree.get(&path), Some(Entry::Symlink { .. }));
+            let found = match is_link {
+                true => self.find(&path, trail)?,
+                false => self.find(&path, &mut Trail::none())?,
+            };
             let (file, size, executable) = match found {
                 Some(Found::Entry(
                     _,
@@ -341,7 +379,7 @@ impl<'a> Place<'a> {
                 Some(Found::Entry(..)) | None => continue,
             };
             out.push(DirEntry {
-                name,
+                name: name.to_owned(),
                 file,
                 size,
                 executable,
@@ -352,7 +390,7 @@ impl<'a> Place<'a> {
 
     /// Follows links part by part, inside the tree only. What lies outside the roots is not there, except
     /// that a directory above a root leads to it. A submodule inside the roots is an error.
-    fn find(&self, asked: &RepoPath) -> Result<Option<Found<'a>>, ReadError> {
+    fn find(&self, asked: &RepoPath, trail: &mut Trail) -> Result<Option<Found<'a>>, ReadError> {
         let tree = &self.snapshot.tree;
         let mut links = 0;
         let mut rest: Vec<String> = asked.parts().rev().map(str::to_owned).collect();
@@ -370,6 +408,7 @@ impl<'a> Place<'a> {
             };
             match tree.get(&next) {
                 Some(Entry::Symlink { target, .. }) => {
+                    trail.see(|| Watch::Content(next.clone()));
                     links += 1;
                     if links > MAX_LINKS || target.starts_with('/') {
                         return Ok(None);
@@ -387,14 +426,31 @@ impl<'a> Place<'a> {
                     return Err(ReadError::Submodule(self.shown(&next)));
                 }
                 Some(entry) if rest.is_empty() => {
+                    trail.see(|| self.content(next.clone()));
                     return Ok(self.allows(&next).then_some(Found::Entry(next, entry)));
                 }
                 None if tree.is_dir(&next) => at = next,
-                Some(_) | None => return Ok(None),
+                Some(_) | None => {
+                    trail.see(|| match straight_down(&next, &rest) {
+                        Some(end) => self.content(end),
+                        None => Watch::Content(next),
+                    });
+                    return Ok(None);
+                }
             }
         }
+        trail.see(|| Watch::Kind(at.clone()));
         let leads_to_root = self.roots.iter().any(|root| root.is_within(&at));
         Ok((self.allows(&at) || leads_to_root).then_some(Found::Directory(at)))
+    }
+
+    /// What matters of what lies at the end of a path: outside the roots it is not seen, whatever it is, but for a link.
+    fn content(&self, path: RepoPath) -> Watch {
+        let leads_to_root = || self.roots.iter().any(|root| root.is_within(&path));
+        match self.allows(&path) || leads_to_root() {
+            true => Watch::Content(path),
+            false => Watch::Link(path),
+        }
     }
 
     fn allows(&self, path: &RepoPath) -> bool {

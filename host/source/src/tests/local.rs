@@ -80,6 +80,45 @@ fn a_snapshot_has_what_git_lists() {
 }
 
 #[test]
+fn a_tree_that_shares_with_an_earlier_one_is_what_a_whole_walk_finds() {
+    let repo = varied();
+    let source = repo.source();
+    let mut before = source.snapshot(repo.head()).unwrap();
+    type Step = fn(&std::path::Path);
+    let steps: [Step; 8] = [
+        |at| std::fs::write(at.join("d/e/f/g"), "other").unwrap(),
+        |at| std::fs::write(at.join("d/e/f-new"), "n").unwrap(),
+        |at| std::fs::remove_dir_all(at.join("d/e")).unwrap(),
+        |at| std::fs::write(at.join("d/e"), "a file now").unwrap(),
+        |at| {
+            std::fs::remove_file(at.join("a")).unwrap();
+            std::fs::create_dir_all(at.join("a/b")).unwrap();
+            std::fs::write(at.join("a/b/c"), "a directory now").unwrap();
+        },
+        |at| std::fs::set_permissions(at.join("run"), PermissionsExt::from_mode(0o644)).unwrap(),
+        |at| {
+            std::fs::remove_file(at.join("d/link")).unwrap();
+            std::os::unix::fs::symlink("../run", at.join("d/link")).unwrap();
+        },
+        |at| std::fs::write(at.join("zzz"), "last").unwrap(),
+    ];
+    for (n, step) in steps.into_iter().enumerate() {
+        step(repo.path());
+        let head = repo.commit(&[]);
+        let whole = source.snapshot(head).unwrap().tree;
+        let shared = source.snapshot_after(Some(&before.tree), head).unwrap();
+        assert_eq!(shared.tree, whole, "step {n}");
+        assert_eq!(shared.tree.root().size(), whole.root().size(), "step {n}");
+        assert!(!before.tree.changes(&whole).is_empty(), "step {n}");
+        assert_eq!(
+            before.tree.changes(&shared.tree),
+            before.tree.changes(&whole)
+        );
+        before = shared;
+    }
+}
+
+#[test]
 fn blobs_are_read_by_many_threads_at_once() {
     let files: Vec<_> = (0..50)
         .map(|i| (format!("f{i}"), format!("content {i}")))

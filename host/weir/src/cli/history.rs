@@ -110,6 +110,11 @@ fn row(entry: &Entry) -> Vec<String> {
             ),
         ),
         Event::Removed => ("removed", None, String::new()),
+        Event::Carried(c) => (
+            "carried",
+            Some(c.to),
+            format!("{} apps unchanged since {}", c.count, c.from.short()),
+        ),
     };
     let commit = commit.map(|c| c.short()).unwrap_or_default();
     vec![

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use weir_core::digest::CommitId;
 use weir_core::grant::Millis;
@@ -16,7 +17,7 @@ use super::Follow;
 use crate::config::Bound;
 use crate::error::Error;
 use crate::open::Opened;
-use crate::prepare::{Prepared, prepare};
+use crate::prepare::{Prepared, prepare_next};
 use crate::progress::{Line, fetching};
 use crate::sync::Syncer;
 
@@ -56,13 +57,20 @@ impl Follow {
         opened: &Opened,
         commit: CommitId,
     ) -> Result<Prepared, Error> {
-        let source = opened.source.clone();
-        let snapshot = tokio::task::spawn_blocking(move || source.snapshot(commit)).await;
+        let begun = Instant::now();
+        let name = self.opening.settings().reach.name.as_str();
+        let mut last = opened.last.lock().await;
+        let (source, before) = (opened.source.clone(), last.tree());
+        let snapshot = move || source.snapshot_after(before.as_deref(), commit);
+        let snapshot = tokio::task::spawn_blocking(snapshot).await;
         let snapshot = snapshot
             .map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;
         let snapshot = snapshot.map_err(|e| Error::stage("snapshot", &e))?;
-        let mut prepared = prepare(&self.host, &snapshot, &opened.from, &[]).await?;
+        let mut prepared =
+            prepare_next(&self.host, &snapshot, &opened.from, name, &mut last).await?;
+        drop(last);
         say_unbound(&opened.syncer, &mut prepared)?;
+        prepared.spent = begun.elapsed();
         Ok(prepared)
     }
 }
@@ -81,10 +89,10 @@ fn say_unbound(syncer: &Syncer, prepared: &mut Prepared) -> Result<(), Error> {
     let text = format!(
         "{} of {} apps land in targets that this host does not bind, and are left to others: {}. Bind one with --target NAME=dir:PATH",
         unbound.len(),
-        prepared.apps.len(),
+        prepared.apps.size(),
         unbound.join(", ")
     );
-    if unbound.len() == prepared.apps.len() {
+    if unbound.len() == prepared.apps.size() {
         return Err(Error::Usage(text));
     }
     prepared.warnings.push(text);
@@ -100,11 +108,13 @@ pub(super) fn within(app: &App, waited: bool) -> Option<Millis> {
 }
 
 /// The apps that this host syncs, and those that the ledger knows and the manifest no longer has. The
-/// latter go last: what moves from them to another app is taken first. `places` is where each target is.
+/// latter go last: what moves from them to another app is taken first. `places` is where each target is; `same` says of
+/// which apps nothing is another than at the commit before, and nothing is left to do.
 pub(super) fn nodes(
     syncer: &Syncer,
     prepared: &Prepared,
     places: &BTreeMap<TargetName, Bound>,
+    same: impl Fn(&AppName) -> bool,
 ) -> Vec<Node> {
     let bound = |name: &AppName| {
         prepared
@@ -142,6 +152,7 @@ pub(super) fn nodes(
             behind: Vec::new(),
             settle: within(&app.app, waited.contains(name)).map(|within| within.0),
             lane: lane(&app.app.target, namespace.map_or("", |n| n.as_str())),
+            same: same(name),
         });
     }
     syncer.journal().status(|s| {
@@ -164,6 +175,7 @@ pub(super) fn nodes(
                 behind: behind.into_iter().cloned().collect(),
                 settle: None,
                 lane: lane(&target, ""),
+                same: false,
             });
         }
     });

@@ -13,6 +13,7 @@ use weir_core::status::AppStatus;
 use super::{Report, Syncer};
 use crate::error::Error;
 use crate::landing::Landing;
+use crate::prepare::Prepared;
 
 impl Report {
     /// Whether an object was written or deleted.
@@ -27,6 +28,23 @@ impl Report {
 }
 
 impl Syncer {
+    /// Whether an app stands well at the commit of this run, and holds nothing that it does not want.
+    pub(super) fn rests(&self, prepared: &Prepared, report: &Report) -> bool {
+        let wanted = prepared.desired.get(&report.app);
+        let Some(wanted) = wanted.and_then(Option::as_deref) else {
+            return false;
+        };
+        self.journal.status(|s| {
+            let known = s.apps.get(&report.app);
+            known.is_some_and(|a| {
+                let mut held = a.inventory.iter();
+                report.problem.is_none()
+                    && a.stands_at(report.commit)
+                    && held.all(|(id, _)| wanted.contains(id))
+            })
+        })
+    }
+
     /// Whether what an app has can be healthy or not: in a cluster it can, in a directory it is there, and that is all.
     pub(crate) fn has_health(&self, app: &AppName) -> bool {
         self.journal.status(|s| {

@@ -77,20 +77,10 @@ impl Drop for Begun<'_> {
 
 #[cfg(test)]
 mod tests {
-    use weir_core::plan::ByObject;
-
     use super::*;
 
     fn commit() -> Arc<Prepared> {
-        Arc::new(Prepared {
-            commit: None,
-            warnings: Vec::new(),
-            apps: BTreeMap::new(),
-            desired: BTreeMap::new(),
-            wants: ByObject::default(),
-            unrendered: Vec::new(),
-            basis: None,
-        })
+        Arc::new(Prepared::default())
     }
 
     fn app(name: &str) -> AppName {

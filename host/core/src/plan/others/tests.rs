@@ -86,7 +86,7 @@ fn desired() -> impl Strategy<Value = Desired> {
     let wants = prop::option::weighted(0.8, prop::option::weighted(0.8, ids));
     prop::collection::vec(wants, APPS.len()).prop_map(|all| {
         let all = all.into_iter().enumerate();
-        all.filter_map(|(n, wants)| Some((app(n), wants?)))
+        all.filter_map(|(n, wants)| Some((app(n), wants?.map(Arc::new))))
             .collect()
     })
 }
@@ -112,10 +112,10 @@ proptest! {
             .filter(|(name, _)| here(name))
             .map(|(name, app)| (name.clone(), &app.inventory))
             .collect();
-        let mut wanted_here = desired.clone();
-        wanted_here.retain(|name, _| here(name));
+        let wanted_here = desired.iter().filter(|(name, _)| here(name));
+        let wanted_here: Desired = wanted_here.map(|(name, ids)| (name.clone(), ids.clone())).collect();
         let wants = ByObject::wanting(&desired);
-        let unrendered: Vec<AppName> = desired.iter().filter(|(_, ids)| ids.is_none()).map(|(name, _)| name.clone()).collect();
+        let unrendered: BTreeSet<AppName> = desired.iter().filter(|(_, ids)| ids.is_none()).map(|(name, _)| name.clone()).collect();
         let neighbours = Neighbours { status: &status, holders: &holders, desired: &desired, wants: &wants, unrendered: &unrendered };
         let all: Vec<ResourceId> = (0..OBJECTS).map(id).collect();
         for n in 0..APPS.len() {
@@ -123,6 +123,18 @@ proptest! {
             let found = neighbours.others(&app(n), &all, here);
             prop_assert_eq!(format!("{:?}", plain), format!("{:?}", found));
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_told_of_one_app_is_what_all_of_them_come_to(before in desired(), after in desired()) {
+        let mut wants = ByObject::wanting(&before);
+        for n in 0..APPS.len() {
+            let of = |all: &Desired| all.get(&app(n)).cloned().flatten();
+            wants.wants_now(&app(n), of(&before).as_ref(), of(&after).as_ref());
+        }
+        prop_assert_eq!(wants, ByObject::wanting(&after));
     }
 }
 
@@ -141,13 +153,13 @@ fn only_the_objects_that_are_asked_for_are_looked_up() {
             },
         );
     }
-    let (desired, wants) = (Desired::new(), ByObject::default());
+    let (desired, wants) = (Desired::default(), ByObject::default());
     let neighbours = Neighbours {
         status: &status,
         holders: &holders,
         desired: &desired,
         wants: &wants,
-        unrendered: &[],
+        unrendered: &BTreeSet::new(),
     };
     let others = neighbours.others(&app(0), &[id(0), id(2)], |_| true);
     assert_eq!(others.holds.keys().collect::<Vec<_>>(), [&id(2)]);

@@ -215,11 +215,15 @@ impl World {
                 .get(&app(n))
                 .map_or(&empty, |a| &a.inventory)
         };
-        let ids = |n| Some(self.desired(n).iter().map(|o| o.id().clone()).collect());
+        let ids = |n| {
+            Some(std::sync::Arc::new(
+                self.desired(n).iter().map(|o| o.id().clone()).collect(),
+            ))
+        };
         let others = Others::of(
             &app(n),
             &[(app(0), inventory(0)), (app(1), inventory(1))].into(),
-            &[(app(0), ids(0)), (app(1), ids(1))].into(),
+            &[(app(0), ids(0)), (app(1), ids(1))].into_iter().collect(),
         );
         plan(
             &self.desired(n),

@@ -143,7 +143,9 @@ impl World {
         Others::of(
             &app(),
             &[(other.clone(), &inventory)].into(),
-            &[(other, Some(wants))].into(),
+            &[(other, Some(std::sync::Arc::new(wants)))]
+                .into_iter()
+                .collect(),
         )
     }
 

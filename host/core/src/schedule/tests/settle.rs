@@ -185,7 +185,7 @@ impl Told {
                     prop_assert!(self.synced.contains(name), "{name} is not synced");
                     prop_assert!(self.nodes.iter().any(|n| n.after.contains(name)));
                 }
-                Command::Fetch | Command::Prepare(_) | Command::Stopped => {}
+                Command::Fetch | Command::Prepare(_) | Command::Carry(_) | Command::Stopped => {}
             }
         }
         Ok(())
