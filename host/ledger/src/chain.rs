@@ -16,7 +16,7 @@ use crate::{LedgerId, Seq};
 /// How many batches are read ahead.
 const READ_AHEAD: usize = 16;
 /// How often one looks again at a chain of which something is being removed meanwhile.
-pub(crate) const STEADY_TRIES: usize = 3;
+pub(crate) const STEADY_TRIES: usize = 10;
 
 /// Records that became durable together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -134,11 +134,17 @@ impl Chain {
         before: &[u64],
         tries: &mut usize,
     ) -> Result<bool, LedgerError> {
-        if !matches!(error, LedgerError::Damaged { .. }) || *tries == 0 {
+        let LedgerError::Damaged { seq, .. } = error else {
+            return Ok(false);
+        };
+        if *tries == 0 {
             return Ok(false);
         }
         *tries -= 1;
-        Ok(self.anchors().await? != before)
+        let now = self.anchors().await?;
+        // What an anchor stands for is on its way out.
+        let goes = |seq: &u64| now.last().is_some_and(|anchor| seq <= anchor);
+        Ok(now != before || seq.as_ref().is_some_and(goes))
     }
 
     /// Where the chain stands after batch `last`, going on from `tail`.

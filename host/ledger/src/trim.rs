@@ -101,6 +101,12 @@ impl Ledger {
         }
         let through = tail.seq;
         if let (true, Some(batch)) = (through > span.anchor, tail.digest) {
+            // An anchor that nothing depends on yet may be one that no record vouches for: whoever wrote it was killed.
+            for seq in chain.anchors().await? {
+                if seq > span.anchor && seq != through {
+                    chain.store.remove(&chain.anchor_name(seq)).await?;
+                }
+            }
             let trim = Trim {
                 through,
                 batch,
