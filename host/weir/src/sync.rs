@@ -24,7 +24,7 @@ use crate::error::Error;
 use crate::journal::{Journal, now};
 use crate::landing::Landing;
 use crate::notary::Notary;
-use crate::prepare::{Prepared, PreparedApp, Rendered, RolledBack};
+use crate::prepare::{Prepared, PreparedApp, Rendered};
 
 mod allowed;
 mod change;
@@ -184,14 +184,6 @@ impl Syncer {
         report.map(|report| Report {
             rests: self.rests(prepared, &report),
             ..report
-        })
-    }
-
-    /// Whether the app was rolled back, or resumed, after what is prepared here was.
-    fn is_decided_otherwise(&self, app: &AppName, pinned: Option<&RolledBack>) -> bool {
-        self.journal.status(|s| {
-            let pin = s.apps.get(app).and_then(|a| a.pin.as_ref());
-            pin.map(|pin| &pin.to) != pinned.map(|pinned| &pinned.to)
         })
     }
 

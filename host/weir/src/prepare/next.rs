@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use weir_core::digest::Digest;
-use weir_core::manifest::{App, may_differ};
+use weir_core::manifest::{App, Manifest, may_differ};
 use weir_core::name::{AppName, PluginName, RepoPath};
 use weir_core::reuse::Told;
 use weir_core::routing::Routes;
@@ -72,6 +72,27 @@ struct Work {
     gone: Vec<AppName>,
 }
 
+impl Work {
+    /// Every app of a manifest.
+    fn all(manifest: &Manifest) -> Work {
+        Work {
+            render: manifest.apps.clone(),
+            entries: Vec::new(),
+            gone: Vec::new(),
+        }
+    }
+}
+
+/// What a commit begins with: what the one before came to, who read what there, and how many renders are not packed.
+fn begun(before: Option<Known>, is_packed: bool) -> (Prepared, Index, usize) {
+    match before {
+        Some(known) => (known.prepared.after(), known.index, known.unpacked),
+        // What was found packed is packed; what was not may be all of them.
+        None if is_packed => (Prepared::default(), Index::default(), 0),
+        None => (Prepared::default(), Index::default(), usize::MAX / 2),
+    }
+}
+
 /// Reads a commit, and renders what may be another than at the one before.
 pub(crate) async fn prepare_next(
     host: &Arc<Host>,
@@ -109,11 +130,7 @@ pub(crate) async fn prepare_next(
     let work = match (known, as_before.is_some()) {
         (Some(known), true) => known.touched(&snapshot, &changes),
         (Some(known), false) => known.compared(&snapshot, &changes, &described, &told),
-        (None, _) => Work {
-            render: manifest.apps.clone(),
-            entries: Vec::new(),
-            gone: Vec::new(),
-        },
+        (None, _) => Work::all(manifest),
     };
     let told_each: Vec<Option<Told>> = work
         .render
@@ -133,12 +150,7 @@ pub(crate) async fn prepare_next(
     let made = each(host, &snapshot, given, &work.render, &told_each, How::Whole).await?;
     let is_packed = pack.is_some();
     let before = last.0.take();
-    let (mut prepared, index, unpacked) = match before {
-        Some(known) => (known.prepared.after(), known.index, known.unpacked),
-        // What was found packed is packed; what was not may be all of them.
-        None if is_packed => (Prepared::default(), Index::default(), 0),
-        None => (Prepared::default(), Index::default(), usize::MAX / 2),
-    };
+    let (mut prepared, index, unpacked) = begun(before, is_packed);
     prepared.commit = snapshot.tree.commit();
     prepared.warnings = heard(&described);
     prepared.basis = Some(Arc::new(described.basis(host, &snapshot)));

@@ -5,13 +5,14 @@ use weir_core::fault::{Fault, Retry};
 use weir_core::guard::Hold;
 use weir_core::kept::{self, Changed, KeptOutput};
 use weir_core::manifest::App;
+use weir_core::name::AppName;
 use weir_core::remade::{Remade, remade};
 use weir_core::stake::Outcome;
 
 use super::{Run, Syncer};
 use crate::crash::crash_point;
 use crate::error::Error;
-use crate::prepare::{Prepared, Rendered};
+use crate::prepare::{Prepared, Rendered, RolledBack};
 
 impl Syncer {
     /// Keeps an output's bytes before the first change, so that each record names bytes that are there. What was kept at
@@ -79,6 +80,14 @@ impl Syncer {
                 Vec::new()
             }
         }
+    }
+
+    /// Whether the app was rolled back, or resumed, after what is prepared here was.
+    pub(super) fn is_decided_otherwise(&self, app: &AppName, pinned: Option<&RolledBack>) -> bool {
+        self.journal.status(|s| {
+            let pin = s.apps.get(app).and_then(|a| a.pin.as_ref());
+            pin.map(|pin| &pin.to) != pinned.map(|pinned| &pinned.to)
+        })
     }
 
     /// Other bytes from the same inputs: what waits for a person, or whose fault it is.
