@@ -238,6 +238,40 @@ fn a_rollback_needs_no_git_no_plugin_and_no_cache() {
 }
 
 #[test]
+fn a_rollback_needs_no_commit_that_can_be_read() {
+    let mut scene = Scene::new();
+    scene.push("weir.yaml", "version: 1\napps: broken\n");
+    scene.rollback("web", "previous").success().unwrap();
+    let said = scene.sync();
+    assert_ne!(said.code, Some(0), "{}", said.stderr);
+    assert_eq!(scene.web(), "two", "{}", said.stderr);
+    assert_eq!(scene.app()["state"], "pinned");
+    // With a manifest again nothing changes by that.
+    scene.push("weir.yaml", MANIFEST);
+    scene.sync().code(4).unwrap();
+    assert_eq!(scene.web(), "two");
+}
+
+#[test]
+fn an_app_that_leaves_the_manifest_is_pinned_no_more() {
+    let mut scene = Scene::new();
+    scene.rollback("web", "previous").success().unwrap();
+    scene.sync().code(4).unwrap();
+    let lines = MANIFEST.lines().filter(|line| !line.contains("name: web"));
+    scene.push("weir.yaml", &lines.collect::<Vec<_>>().join("\n"));
+    let said = scene.sync().code(4).unwrap().stderr;
+    assert!(
+        said.contains("it left the manifest and still has 1 objects"),
+        "{said}"
+    );
+    assert_eq!(scene.web(), "two", "nothing of it goes without a person");
+    // Git is away: what left is not brought anywhere.
+    scene.server.down().unwrap();
+    scene.sync().code(1).unwrap();
+    assert_eq!(scene.app()["state"], "held");
+}
+
+#[test]
 fn what_was_half_applied_can_be_left_behind() {
     let mut scene = Scene::new();
     scene.push("web/map.yaml", &map("web", "worse"));

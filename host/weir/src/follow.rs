@@ -407,6 +407,8 @@ impl Loop<'_> {
                 self.teller.not_prepared(&e, journal);
                 let retry = e.retry();
                 self.ended.problem = Some(e);
+                // A rollback needs no commit.
+                self.go_back_alone().await;
                 Err(retry)
             }
         }

@@ -197,7 +197,7 @@ pub(crate) async fn decide(
 ) -> Result<Result<(), Undecided>, Error> {
     let app = &asked.app;
     if let Ask::RollBack(to) = &asked.ask {
-        pins::check(journal, to, OutputLimits::HOST).await?;
+        pins::check(journal, app, to, OutputLimits::HOST).await?;
     }
     let decided = |status: &Status| decision::decide(status, app, &asked.ask, rendered);
     let choice = match journal.status(decided) {

@@ -37,6 +37,7 @@ pub(crate) async fn pinned(
     let mut ended = Vec::new();
     for name in names {
         let Some(app) = prepared.apps.get(name).map(commits) else {
+            ended.push(end(name, "it left the manifest"));
             continue;
         };
         let Some(pin) = pins.get(name) else {
@@ -44,7 +45,7 @@ pub(crate) async fn pinned(
             continue;
         };
         match pin.meaning(output(&app)) {
-            Meaning::Stays => out.set(exchanged(journal, &pin.to, Some(app), limits).await?),
+            Meaning::Stays => out.set(exchanged(journal, name, &pin.to, Some(app), limits).await?),
             Meaning::Same => {
                 ended.push(end(name, "Git has again what it was rolled back to"));
                 out.set(app);
@@ -79,7 +80,7 @@ pub(crate) async fn alone(
     let Some(pin) = all(journal).remove(app) else {
         return Ok(None);
     };
-    let exchanged = exchanged(journal, &pin.to, None, limits).await?;
+    let exchanged = exchanged(journal, app, &pin.to, None, limits).await?;
     let mut prepared = Prepared::of(pin.to.commit, vec![], [exchanged]);
     let others: Vec<AppName> = journal.status(|s| s.apps.keys().cloned().collect());
     for other in others.into_iter().filter(|other| other != app) {
@@ -127,14 +128,15 @@ fn all(journal: &Journal) -> BTreeMap<AppName, Pin> {
 /// The app at what it was rolled back to. What cannot be had of that is the app's error: nothing else is applied for it.
 async fn exchanged(
     journal: &Journal,
+    app: &AppName,
     to: &Deployed,
     commits: Option<PreparedApp>,
     limits: OutputLimits,
 ) -> Result<PreparedApp, Error> {
     let bytes = journal.bytes(to.bytes).await;
-    let wanted = to.output;
+    let (name, wanted) = (app.clone(), to.output);
     let read = blocking("record", move || {
-        Ok(bytes.and_then(|b| read(&b, wanted, limits)))
+        Ok(bytes.and_then(|b| read(&b, &name, wanted, limits)))
     })
     .await?;
     let commits = commits.map(Arc::new);
@@ -164,6 +166,7 @@ async fn exchanged(
 
 fn read(
     bytes: &[u8],
+    app: &AppName,
     wanted: Digest,
     limits: OutputLimits,
 ) -> Result<(weir_core::manifest::App, Rendered), Error> {
@@ -176,6 +179,10 @@ fn read(
         )
     };
     let kept = KeptOutput::read(bytes).map_err(|e| wrong(e.to_string()))?;
+    if kept.beside.app.name != *app {
+        let whose = &kept.beside.app.name;
+        return Err(wrong(format!("it is app {whose}'s")));
+    }
     let validated = kept.admit(limits).map_err(|e| wrong(e.to_string()))?;
     if validated.output() != wanted {
         let found = validated.output();
@@ -200,11 +207,16 @@ fn read(
 /// Why not.
 pub(crate) async fn check(
     journal: &Journal,
+    app: &AppName,
     to: &Deployed,
     limits: OutputLimits,
 ) -> Result<(), Error> {
     let (bytes, wanted) = (journal.bytes(to.bytes).await?, to.output);
-    blocking("record", move || read(&bytes, wanted, limits).map(drop)).await
+    let app = app.clone();
+    blocking("record", move || {
+        read(&bytes, &app, wanted, limits).map(drop)
+    })
+    .await
 }
 
 fn end(app: &AppName, why: &str) -> Record {

@@ -189,6 +189,10 @@ impl Syncer {
 
     /// Whether what an app wants is what another one, as an older commit has it, may still write or delete.
     fn meets(&self, prepared: &Prepared, app: &AppName, older: &Prepared, other: &AppName) -> bool {
+        // A run without Git is none of the schedule's, which keeps runs of one app apart.
+        if app == other {
+            return true;
+        }
         let wanted = prepared.desired.get(app).and_then(Option::as_deref);
         self.journal.status(|s| {
             let here = lands_there(s, prepared, app, other) || lands_there(s, older, app, other);

@@ -1,5 +1,6 @@
 //! `weir rollback` and `weir resume`: an app goes back to what a record says and stays there, until it follows Git again.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use weir_core::decision::Ask;
@@ -132,6 +133,16 @@ pub(super) async fn resume(global: &GlobalArgs, args: &ResumeArgs) -> Result<Don
     .await
 }
 
+/// What the app is, or was to be: the output that a hold waits with; of a pinned app what is there and what was refused;
+/// otherwise what was tried last.
+fn newest(known: &AppStatus) -> BTreeSet<Digest> {
+    match (&known.hold, &known.pin) {
+        (Some(hold), _) => BTreeSet::from([hold.output]),
+        (None, Some(pin)) => pin.refused.iter().copied().chain(known.output).collect(),
+        (None, None) => known.tried.or(known.output).into_iter().collect(),
+    }
+}
+
 /// The record that is meant, among those of the app that were wholly synced and whose bytes are kept.
 async fn found(
     reader: &Reader,
@@ -155,11 +166,11 @@ async fn found(
             _ => None,
         });
     let usable: Vec<Deployed> = usable.collect();
-    let tried = known.tried.or(known.output);
+    let now = newest(known);
     let mut all = usable.iter();
     let one = match args.to {
         To::Seq(seq) => all.find(|d| d.seq == seq),
-        To::Previous | To::LastHealthy => all.find(|d| Some(d.output) != tried),
+        To::Previous | To::LastHealthy => all.find(|d| !now.contains(&d.output)),
     };
     one.cloned().ok_or_else(|| {
         let names: Vec<String> = usable

@@ -128,8 +128,14 @@ pub(super) async fn trace(global: &GlobalArgs, args: &TraceArgs) -> Result<Done,
     for repository in apps::repositories(&reader, args.repository.as_ref()).await? {
         let status = reader.load(&repository).await;
         let status = status.map_err(|e| Error::stage("record", &e))?;
-        for (app, id) in held(&status, args, &mut near) {
-            found.push(one(&reader, &repository, &status, app, id).await?);
+        let held = held(&status, args, &mut near);
+        if held.is_empty() {
+            continue;
+        }
+        let entries = reader.history(&repository, None, LOOKED_THROUGH).await;
+        let entries = entries.map_err(|e| Error::stage("record", &e))?;
+        for (app, id) in held {
+            found.push(one(&reader, &repository, &status, &entries, (app, id)).await);
         }
     }
     if found.is_empty() {
@@ -205,27 +211,29 @@ async fn one(
     reader: &Reader,
     repository: &RepositoryName,
     status: &Status,
-    app: &AppName,
-    id: &ResourceId,
-) -> Result<Trace, Error> {
-    let entries = reader.history(repository, None, LOOKED_THROUGH).await;
-    let entries = entries.map_err(|e| Error::stage("record", &e))?;
+    entries: &[Entry],
+    (app, id): (&AppName, &ResourceId),
+) -> Trace {
+    let known = status.apps.get(app);
+    // One identity in two targets is two objects.
+    let there = known.and_then(|known| known.target.as_ref());
     let wrote = entries.iter().find_map(|entry| match &entry.record.event {
-        Event::Synced(sync) if how(sync, id).is_some() => Some((entry, sync)),
+        Event::Synced(sync) if Some(&sync.target) == there && how(sync, id).is_some() => {
+            Some((entry, sync))
+        }
         _ => None,
     });
-    let known = status.apps.get(app);
-    Ok(Trace {
+    Trace {
         repository: repository.clone(),
         app: app.clone(),
         object: id.clone(),
         state: known.map_or("gone", |known| known.standing().0.as_str()),
         confirmed_at: known.and_then(|known| known.commit),
         written: match wrote {
-            Some((entry, sync)) => Some(written(reader, &entries, entry, sync, id).await),
+            Some((entry, sync)) => Some(written(reader, entries, entry, sync, id).await),
             None => None,
         },
-    })
+    }
 }
 
 /// What a sync did to an object, where it did something.

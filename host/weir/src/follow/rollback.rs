@@ -68,7 +68,7 @@ impl Loop<'_> {
             tracing::warn!(%app, "on-failure: rollback: the ledger has nothing of it that was healthy before, and it stays as it is");
             return None;
         };
-        if let Err(e) = pins::check(&journal, &pin.to, self.follow.host.output).await {
+        if let Err(e) = pins::check(&journal, app, &pin.to, self.follow.host.output).await {
             self.could_not(app, e);
             return None;
         }
