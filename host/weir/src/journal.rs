@@ -146,8 +146,8 @@ impl Journal {
     }
 
     /// Keeps an output's bytes in the ledger, durably: the blob's digest.
-    pub(crate) async fn keep_bytes(&self, bytes: Vec<u8>) -> Result<Digest, Error> {
-        let kept = self.ledger.put_blob(bytes.into()).await;
+    pub(crate) async fn keep_bytes(&self, bytes: Bytes) -> Result<Digest, Error> {
+        let kept = self.ledger.put_blob(bytes).await;
         kept.map_err(|e| Error::stage("record", &e))
     }
 

@@ -201,7 +201,8 @@ fn read(
     Ok((kept.beside.app, rendered))
 }
 
-/// Whether a rollback to this could be done: its bytes are there and whole.
+/// Whether a rollback to this could be done: its bytes are there and whole. They are kept anew, so that a removal of old
+/// records that is under way leaves them.
 ///
 /// # Errors
 /// Why not.
@@ -212,11 +213,10 @@ pub(crate) async fn check(
     limits: OutputLimits,
 ) -> Result<(), Error> {
     let (bytes, wanted) = (journal.bytes(to.bytes).await?, to.output);
-    let app = app.clone();
-    blocking("record", move || {
-        read(&bytes, &app, wanted, limits).map(drop)
-    })
-    .await
+    let (app, again) = (app.clone(), bytes.clone());
+    let look = move || read(&bytes, &app, wanted, limits).map(drop);
+    blocking("record", look).await?;
+    journal.keep_bytes(again).await.map(drop)
 }
 
 fn end(app: &AppName, why: &str) -> Record {

@@ -165,10 +165,8 @@ impl Syncer {
             micros: BTreeMap::new(),
             lap: Instant::now(),
         };
-        if prepared.apps.contains_key(app) && self.is_decided_otherwise(app, pinned) {
-            // It waited for its turn meanwhile: the run that the decision asks for does it.
-            let (none, pending) = (Counts::default(), State::Pending);
-            return Ok(run.report(vec![], none, pending, None, Retry::Backoff, false));
+        if self.is_decided_otherwise(prepared, app) {
+            return Ok(run.not_now());
         }
         let report = match prepared.apps.get(app) {
             Some(PreparedApp {
@@ -253,25 +251,16 @@ impl Syncer {
             Ok(bytes) => bytes,
             Err(e) => return self.fail(run, &e).await,
         };
+        // Looking and planning take a while: nothing is begun that was decided otherwise by now.
+        if self.is_decided_otherwise(prepared, run.app) {
+            return Ok(run.not_now());
+        }
         let (kept, drifted) = (plan.kept().to_vec(), plan.drifted().to_vec());
         let (heals, well) = (plan.heals().clone(), run.well(&plan));
-        let (applied, stopped) = if due {
-            let all = self.change_around_hooks(&mut run, target_name, &target, plan, output);
-            // On the heap: it is large, and most runs have no hooks.
-            match Box::pin(all).await? {
-                Ok((applied, stopped)) => (healed(applied, &heals), stopped),
-                Err(e) => return self.fail(run, &e).await,
-            }
-        } else if plan.is_empty() {
-            (Vec::new(), None)
-        } else {
-            match self
-                .change(&mut run, target_name, &target, plan, output)
-                .await?
-            {
-                Ok(applied) => (healed(applied.outcomes, &heals), None),
-                Err(e) => return self.fail(run, &e).await,
-            }
+        let all = self.change_as_due(&mut run, target_name, &target, (plan, due), output);
+        let (applied, stopped) = match all.await? {
+            Ok((applied, stopped)) => (healed(applied, &heals), stopped),
+            Err(e) => return self.fail(run, &e).await,
         };
         counts = recount(counts, &applied);
         let failure = failed(run.app, &applied).or(stopped);

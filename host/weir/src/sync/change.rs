@@ -8,6 +8,7 @@ use weir_core::name::TargetName;
 use weir_core::plan::Plan;
 use weir_core::stake::{Applied, Staked, stake};
 
+use super::hooks::Around;
 use super::outcome::step_of;
 use super::{Run, Syncer};
 use crate::crash::crash_point;
@@ -30,6 +31,27 @@ impl Syncer {
         let applied = self.applied(run, target, staked).await;
         run.done("apply");
         Ok(applied)
+    }
+
+    /// All of a plan, with hooks between where some are due.
+    pub(super) async fn change_as_due(
+        &self,
+        run: &mut Run<'_>,
+        target_name: &TargetName,
+        target: &Target,
+        (plan, due): (Plan, bool),
+        output: Digest,
+    ) -> Result<Result<Around, Error>, Error> {
+        if due {
+            let all = self.change_around_hooks(run, target_name, target, plan, output);
+            // On the heap: it is large, and most runs have no hooks.
+            return Box::pin(all).await;
+        }
+        if plan.is_empty() {
+            return Ok(Ok((Vec::new(), None)));
+        }
+        let applied = self.change(run, target_name, target, plan, output).await?;
+        Ok(applied.map(|applied| (applied.outcomes, None)))
     }
 
     /// A plan that the ledger knows of.

@@ -6,13 +6,15 @@ use weir_core::guard::Hold;
 use weir_core::kept::{self, Changed, KeptOutput};
 use weir_core::manifest::App;
 use weir_core::name::AppName;
+use weir_core::plan::Counts;
 use weir_core::remade::{Remade, remade};
 use weir_core::stake::Outcome;
+use weir_core::status::State;
 
-use super::{Run, Syncer};
+use super::{Report, Run, Syncer};
 use crate::crash::crash_point;
 use crate::error::Error;
-use crate::prepare::{Prepared, Rendered, RolledBack};
+use crate::prepare::{Prepared, Rendered};
 
 impl Syncer {
     /// Keeps an output's bytes before the first change, so that each record names bytes that are there. What was kept at
@@ -46,7 +48,7 @@ impl Syncer {
         let (plugins, validated) = (&rendered.plugins, &rendered.validated);
         let bytes = kept::keep(run.commit, app, plugins, validated, receipt);
         let bytes = bytes.map_err(|e| Error::host("record", e.to_string()))?;
-        let kept = self.journal.keep_bytes(bytes).await?;
+        let kept = self.journal.keep_bytes(bytes.into()).await?;
         crash_point("output-kept");
         Ok(Ok(kept))
     }
@@ -83,10 +85,14 @@ impl Syncer {
     }
 
     /// Whether the app was rolled back, or resumed, after what is prepared here was.
-    pub(super) fn is_decided_otherwise(&self, app: &AppName, pinned: Option<&RolledBack>) -> bool {
+    pub(super) fn is_decided_otherwise(&self, prepared: &Prepared, app: &AppName) -> bool {
+        let Some(known) = prepared.apps.get(app) else {
+            return false;
+        };
+        let here = known.pinned.as_ref().map(|pinned| &pinned.to);
         self.journal.status(|s| {
             let pin = s.apps.get(app).and_then(|a| a.pin.as_ref());
-            pin.map(|pin| &pin.to) != pinned.map(|pinned| &pinned.to)
+            pin.map(|pin| &pin.to) != here
         })
     }
 
@@ -101,6 +107,14 @@ impl Syncer {
             Remade::Held(hold) => Ok(hold),
             Remade::Unsteady { was } => Err(not_the_same(run, rendered, was)),
         })
+    }
+}
+
+impl Run<'_> {
+    /// A decision came meanwhile: the run that it asks for does it.
+    pub(super) fn not_now(&self) -> Report {
+        let (none, pending) = (Counts::default(), State::Pending);
+        self.report(vec![], none, pending, None, Retry::Backoff, false)
     }
 }
 
