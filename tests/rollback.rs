@@ -434,3 +434,26 @@ fn while_an_app_is_pinned_what_is_edited_by_hand_is_put_back_to_where_it_was_rol
     assert_eq!(scene.web(), "two");
     assert_eq!(scene.app()["state"], "pinned");
 }
+
+#[test]
+fn kept_bytes_that_could_not_be_read_for_a_while_are_applied_by_the_same_host_when_they_can() {
+    let scene = Scene::new();
+    let previous = scene.syncs()[1]["event"]["bytes"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let hex = previous.strip_prefix("sha256:").unwrap();
+    let file = scene.blobs().join(&hex[..2]).join(hex);
+    let aside = scene.weir.path("aside");
+    scene.rollback("web", "previous").success().unwrap();
+    fs::rename(&file, &aside).unwrap();
+    let mut host = scene.serve();
+    host.wait_for_text("the ledger has no blob", SOON).unwrap();
+    assert_eq!(scene.web(), "bad");
+    // No commit, no decision and no restart: only the next try.
+    fs::rename(&aside, &file).unwrap();
+    host.wait_for_text("pinned: it was rolled back", SOON)
+        .unwrap();
+    assert_eq!(scene.web(), "two");
+    host.terminate(SOON).unwrap();
+}

@@ -33,8 +33,10 @@ pub use error::ExternalError;
 pub use limits::ExternalLimits;
 pub use policy::{AccessHost, ExternalAccess, ExternalPolicy, HostPattern};
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use unpack::chart as unpacked_chart;
 use chart::{Meant, Shelf};
-use error::About;
+pub(crate) use error::About;
 use store::Store;
 use web::Web;
 

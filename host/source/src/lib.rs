@@ -12,6 +12,8 @@ mod commit;
 mod error;
 mod external;
 mod fetch;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod http;
 mod object;
 mod revision;

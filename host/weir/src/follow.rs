@@ -244,7 +244,10 @@ impl Loop<'_> {
                 match command {
                     Command::Fetch => self.fetch(),
                     Command::Prepare(commit) => self.prepare(commit),
-                    Command::Sync(app, commit) => self.sync(app, commit),
+                    Command::Sync(app, commit) => {
+                        self.read_pin_again(&app).await;
+                        self.sync(app, commit);
+                    }
                     // What is known to be healthy is told at once.
                     Command::Settle(app, commit) => known.extend(self.look_after(app, commit)),
                     Command::Carry(carry) => self.carry(carry).await,

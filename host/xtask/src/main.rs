@@ -16,6 +16,7 @@ mod control_plane;
 mod crash;
 mod deny;
 mod fulltest;
+mod fuzz;
 mod go_plugins;
 mod native;
 mod plugins;
@@ -108,6 +109,11 @@ const TASKS: &[Task] = &[
         name: "crash",
         help: "[--kills N] [--seed S]: kill syncs and hosts anywhere, 1000 times, and look whether anything was lost",
         run: crash::run,
+    },
+    Task {
+        name: "fuzz",
+        help: "[--minutes N | --minimize] [TARGET...]: drive the fuzz targets of fuzz/, ten minutes each",
+        run: fuzz::run,
     },
     Task {
         name: "fmt",

@@ -5,6 +5,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::atomic::AtomicI64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use futures::TryStreamExt as _;
 use proptest::prelude::*;
 use weir_core::retention::{Retention, Trim};
 
@@ -356,6 +357,18 @@ async fn a_reader_beside_a_removal_sees_one_whole_chain() {
             assert_eq!(reader.load(&shop()).await.unwrap(), whole);
             reader.verify(&shop()).await.unwrap();
             reader.history(&shop(), None, 99).await.unwrap();
+            let walk = reader.records(&shop()).await.unwrap();
+            let seen = walk.map_ok(|entry| entry.seq);
+            let seen: Vec<Seq> = seen
+                .and_then(|seq| async move {
+                    tokio::task::yield_now().await;
+                    Ok(seq)
+                })
+                .try_collect()
+                .await
+                .unwrap();
+            assert!(seen.is_sorted(), "{seen:?}");
+            assert!(seen.last() >= Some(&Seq(30)), "{seen:?}");
         }
     };
     let removals = async {

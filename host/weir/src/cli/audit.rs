@@ -164,6 +164,7 @@ async fn check(
     for bad in &chain.bad_checkpoints {
         checked.wrong.push(format!("checkpoint {bad}"));
     }
+    let mut removed = removed_by(&chain);
     checked.chain = Some(chain);
     let records = match reader.records(&checked.repository).await {
         Ok(records) => records,
@@ -184,7 +185,18 @@ async fn check(
                 checked.outputs += found.output;
                 checked.receipts += found.receipt;
             }
-            Err(why) => {
+            // Its bytes go before its record does, in a removal that is under way or was cut short.
+            Err(Wrong::Gone(_)) if entry.seq.0 <= removed => {}
+            Err(wrong) => {
+                if matches!(wrong, Wrong::Gone(_)) {
+                    let chain = reader.verify(&checked.repository).await;
+                    let chain = chain.map_err(|e| Error::stage("record", &e))?;
+                    removed = removed_by(&chain);
+                    if entry.seq.0 <= removed {
+                        continue;
+                    }
+                }
+                let (Wrong::Gone(why) | Wrong::Other(why)) = wrong;
                 let app = entry.record.app.as_ref().map(ToString::to_string);
                 let app = app.unwrap_or_default();
                 checked
@@ -206,6 +218,25 @@ fn broken(mut checked: Checked, error: &LedgerError) -> Result<Checked, Error> {
     }
 }
 
+/// The last batch that the chain says is removed, or about to be.
+fn removed_by(chain: &ChainReport) -> u64 {
+    chain.trim.as_ref().map_or(0, |trim| trim.through)
+}
+
+/// What is wrong with what a record names.
+enum Wrong {
+    /// It is not there.
+    Gone(String),
+    /// It is not what it was.
+    Other(String),
+}
+
+impl From<String> for Wrong {
+    fn from(why: String) -> Wrong {
+        Wrong::Other(why)
+    }
+}
+
 /// What a record names: how many of each.
 #[derive(Default)]
 struct Found {
@@ -214,18 +245,18 @@ struct Found {
 }
 
 /// What a record names, each just as the record says, or what is wrong.
-async fn kept(reader: &Reader, sync: &SyncRecord, keys: &Trusted) -> Result<Found, String> {
+async fn kept(reader: &Reader, sync: &SyncRecord, keys: &Trusted) -> Result<Found, Wrong> {
     let Some(digest) = sync.bytes else {
         return Ok(Found::default());
     };
     let bytes = reader.get_blob(digest).await.map_err(|e| e.to_string())?;
-    let bytes = bytes.ok_or_else(|| format!("its output, blob {digest}, is not there"))?;
+    let gone = || Wrong::Gone(format!("its output, blob {digest}, is not there"));
+    let bytes = bytes.ok_or_else(gone)?;
     let kept = KeptOutput::read(&bytes).map_err(|e| format!("blob {digest}: {e}"))?;
     if kept.beside.output != sync.output {
         let (is, said) = (kept.beside.output, sync.output);
-        return Err(format!(
-            "blob {digest} is output {is}, and the record says {said}"
-        ));
+        let why = format!("blob {digest} is output {is}, and the record says {said}");
+        return Err(why.into());
     }
     let mut found = Found {
         output: 1,
@@ -236,9 +267,8 @@ async fn kept(reader: &Reader, sync: &SyncRecord, keys: &Trusted) -> Result<Foun
         let receipt = receipt.map_err(|e| format!("the receipt in blob {digest}: {e}"))?;
         let said = (receipt.output, Some(receipt.inputs.commit));
         if said != (kept.beside.output, kept.beside.commit) {
-            return Err(format!(
-                "the receipt in blob {digest} is that of another output"
-            ));
+            let why = format!("the receipt in blob {digest} is that of another output");
+            return Err(why.into());
         }
         found.receipt = 1;
     }

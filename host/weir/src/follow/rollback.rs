@@ -43,6 +43,27 @@ impl Loop<'_> {
         }
     }
 
+    /// What an app was rolled back to could not be read when its commit was prepared: before each further run one looks
+    /// again.
+    pub(super) async fn read_pin_again(&mut self, app: &AppName) {
+        let Some(prepared) = &self.prepared else {
+            return;
+        };
+        let known = prepared.apps.get(app);
+        if !known.is_some_and(|app| app.pinned.is_some() && app.rendered.is_err()) {
+            return;
+        }
+        let prepared = prepared.clone();
+        let exchanged = async {
+            let journal = self.follow.opening.journal().await?;
+            pins::pinned(&journal, prepared, self.follow.host.output).await
+        };
+        match exchanged.await {
+            Ok(exchanged) => self.prepared = Some(exchanged),
+            Err(e) => self.could_not(app, e),
+        }
+    }
+
     /// Apps whose rollback is not done yet go back without Git, while no commit is known.
     pub(super) async fn go_back_alone(&mut self) {
         if self.prepared.is_some() {
