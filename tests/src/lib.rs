@@ -35,6 +35,8 @@ pub mod scene;
 pub mod server;
 /// What a running host tells of its apps.
 pub mod told;
+/// Secrets that have left their place.
+pub mod sweep;
 /// Digests and listings of directories.
 pub mod tree;
 /// The `weir` process.
