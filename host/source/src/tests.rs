@@ -1,13 +1,16 @@
 //! Against the real git: repositories that it makes, its HTTP back end, and servers that misbehave.
 
+mod credentials;
 mod damage;
 mod faults;
 mod git;
 mod hostile;
 mod local;
+mod redirects;
 mod refusals;
 mod remote;
 mod server;
+mod proxies;
 mod stop;
 mod tls;
 mod worktree;

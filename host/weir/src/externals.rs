@@ -94,7 +94,8 @@ impl ExternalsHere {
             ..ExternalPolicy::default()
         };
         for access in &self.config.access {
-            let (credentials, unreadable) = match access.auth.read() {
+            let read = access.auth.credentials().map(|from| from.read()).transpose();
+            let (credentials, unreadable) = match read {
                 Ok(credentials) => (credentials, None),
                 Err(e) => (None, Some(format!("its `auth` under `access`: {e}"))),
             };

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use ureq::http::Uri;
 use weir_core::external::{HostPort, Reference, ReferenceKind, WebUrl, is_loopback};
 
+use crate::http::Addresses;
 use crate::secret::Credentials;
 
 /// Where externals may come from.
@@ -99,6 +100,17 @@ impl ExternalPolicy {
             None => Err("plain http leaves this machine, which `hosts` has to name as http://HOST"),
             Some(hosts) if hosts.iter().any(|h| h.matches(origin)) => Ok(()),
             Some(_) => Err("`hosts` does not name it"),
+        }
+    }
+
+    /// Where the name of an allowed origin may lead to: a repository names hosts, and who answers for a name may say that it
+    /// is this machine, or one that only this machine can reach.
+    pub(crate) fn addresses(&self, origin: &Origin) -> Addresses {
+        match &self.hosts {
+            None if is_loopback(&origin.host) => Addresses::Loopback,
+            None => Addresses::Public,
+            Some(hosts) if hosts.iter().any(|h| !h.below && h.matches(origin)) => Addresses::All,
+            Some(_) => Addresses::Network,
         }
     }
 
@@ -241,6 +253,25 @@ mod tests {
             ("http://localhost:5000/x", false),
         ] {
             assert_eq!(policy.allows(&origin(url)).is_ok(), allowed, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_name_leads_to_the_internet_alone_where_no_list_names_it() {
+        let none = ExternalPolicy::default();
+        let listed = policy(&["a.example", "*.c.example", "169.254.169.254"]);
+        for (policy, url, addresses) in [
+            (&none, "https://a.example/x", Addresses::Public),
+            (&none, "https://169.254.169.254/x", Addresses::Public),
+            (&none, "https://10.96.0.1/x", Addresses::Public),
+            (&none, "https://a.localhost.example/x", Addresses::Public),
+            (&none, "http://127.0.0.1:5000/x", Addresses::Loopback),
+            (&none, "https://localhost/x", Addresses::Loopback),
+            (&listed, "https://a.example/x", Addresses::All),
+            (&listed, "https://169.254.169.254/x", Addresses::All),
+            (&listed, "https://b.c.example/x", Addresses::Network),
+        ] {
+            assert_eq!(policy.addresses(&origin(url)), addresses, "{url}");
         }
     }
 

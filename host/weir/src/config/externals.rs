@@ -12,6 +12,7 @@ use weir_source::{AccessHost, HostPattern};
 use super::file::{Parsed, RawAuth, auth, open};
 use crate::error::Error;
 use crate::externals::{Access, ExternalsConfig};
+use crate::repository::Auth;
 
 /// The most hosts that one file lists.
 const MAX_HOSTS: usize = 1_000;
@@ -119,9 +120,14 @@ pub(super) fn meant(
         if raw.auth.is_none() && raw.ca_file.is_none() {
             errors.push(at.mark(), "expected auth, ca-file or both");
         }
+        let auth = auth(raw.auth, at.key("auth").mark(), base, errors);
+        if matches!(auth, Auth::Ssh { .. }) {
+            let message = "externals are fetched over http and https: give token-file, or username and password-file";
+            errors.push(at.key("auth").mark(), message);
+        }
         access.push(Access {
             host,
-            auth: auth(raw.auth, at.key("auth").mark(), base, errors),
+            auth,
             ca_file: raw.ca_file.map(|file| base.join(file)),
         });
     }
@@ -170,6 +176,10 @@ mod tests {
         refused(
             "version: 1\naccess: [{ host: a, ca-file: x }, { host: 'a:443', ca-file: x }]\n",
             "there already",
+        );
+        refused(
+            "version: 1\naccess: [{ host: a, auth: { ssh-key-file: k, known-hosts-file: h } }]\n",
+            "externals are fetched over http and https",
         );
         refused(
             "version: 1\naccess: [{ host: 'https://a', ca-file: x }]\n",

@@ -161,11 +161,11 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
         ),
         (
             one("  auth: { token-file: a, username: b }\n"),
-            "host.yaml:5:9: expected either token-file, or username and password-file",
+            "host.yaml:5:9: expected token-file, or username and password-file, or for ssh",
         ),
         (
             one("  auth: { token: s3cret }\n"),
-            "host.yaml:5:11: unknown key \"token\": expected one of token-file, username, password-file; did you mean \"token-file\"?",
+            "host.yaml:5:11: unknown key \"token\": expected one of token-file, username, password-file, ssh-key-file, known-hosts-file; did you mean \"token-file\"?",
         ),
         (
             one("  tls: { client-cert: a }\n"),
@@ -294,6 +294,6 @@ fn externals_stand_beside_the_repositories() {
     );
     refused_with(
         &text("{ access: [{ host: a, auth: { token-file: x, username: ann } }] }"),
-        "expected either token-file, or username and password-file",
+        "expected token-file, or username and password-file, or for ssh",
     );
 }
