@@ -64,7 +64,12 @@ fn a_server_that_is_not_listed_is_not_even_asked() {
         let (unlisted, said) = problem(scene.knowing(&text));
         assert!(matches!(unlisted, HostKeyProblem::Unlisted { .. }));
         let way_out = format!("`ssh-keyscan -p {} 127.0.0.1`", scene.sshd.port());
-        for words in [&*scene.sshd.name(), &way_out, "compare their fingerprints", "known_hosts_"] {
+        for words in [
+            &*scene.sshd.name(),
+            &way_out,
+            "compare their fingerprints",
+            "known_hosts_",
+        ] {
             assert!(said.contains(words), "{words}: {said}");
         }
     }
@@ -79,14 +84,21 @@ fn a_file_that_is_missing_empty_or_broken_is_named_with_its_line_before_anything
         ("", "no key is in it; get its keys with `ssh-keyscan"),
         ("# nothing\n", "no key is in it"),
         (&*format!("{good}\n{}\n", &good[..40]), ":2: "),
-        (&*format!("{good}\n@revoked x\n"), ":2: there is no key type"),
+        (
+            &*format!("{good}\n@revoked x\n"),
+            ":2: there is no key type",
+        ),
         ("<html>\n", ":1: there is no key type"),
     ] {
         let (problem, said) = problem(scene.knowing(text));
         assert!(matches!(problem, HostKeyProblem::File { .. }));
         assert!(said.contains(words), "{text}: {said}");
     }
-    let config = scene.config(&scene.sshd.url("work"), &scene.key, "/nowhere/known".as_ref());
+    let config = scene.config(
+        &scene.sshd.url("work"),
+        &scene.key,
+        "/nowhere/known".as_ref(),
+    );
     let (_, said) = problem(fetch(&open(config).unwrap()));
     assert!(said.contains("/nowhere/known: it cannot be read"), "{said}");
     assert_eq!(scene.connections(), 0);
@@ -99,7 +111,10 @@ fn a_changed_key_is_refused_with_both_fingerprints_the_line_and_the_way_out() {
     let known = std::fs::read_to_string(other.with_extension("pub")).unwrap();
     let result = scene.knowing(&format!("# one line before\n{} {known}", scene.sshd.name()));
     let error = result.as_ref().unwrap_err();
-    assert_eq!((error.fault(), error.retry()), (Fault::Host, Retry::Backoff));
+    assert_eq!(
+        (error.fault(), error.retry()),
+        (Fault::Host, Retry::Backoff)
+    );
     assert_eq!(error.kind(), "host-key-changed");
     let (changed, said) = problem(result);
     let shown = scene.sshd.fingerprint("ed25519").unwrap();
@@ -108,7 +123,13 @@ fn a_changed_key_is_refused_with_both_fingerprints_the_line_and_the_way_out() {
         matches!(&changed, HostKeyProblem::Changed { line: 2, known, shown: s, .. } if *known == was && s.fingerprint == shown),
         "{changed:?}"
     );
-    for words in [&*shown, &was, ":2 has", "nothing was sent", "put the new key into that line"] {
+    for words in [
+        &*shown,
+        &was,
+        ":2 has",
+        "nothing was sent",
+        "put the new key into that line",
+    ] {
         assert!(said.contains(words), "{words}: {said}");
     }
 }
@@ -121,8 +142,14 @@ fn a_revoked_key_is_refused_whatever_else_the_file_says() {
     let result = scene.knowing(&text);
     assert_eq!(result.as_ref().unwrap_err().kind(), "host-key-revoked");
     let (revoked, said) = problem(result);
-    assert!(matches!(revoked, HostKeyProblem::Revoked { line: Some(2), .. }));
-    assert!(said.contains(&scene.sshd.fingerprint("ed25519").unwrap()), "{said}");
+    assert!(matches!(
+        revoked,
+        HostKeyProblem::Revoked { line: Some(2), .. }
+    ));
+    assert!(
+        said.contains(&scene.sshd.fingerprint("ed25519").unwrap()),
+        "{said}"
+    );
 }
 
 #[test]
@@ -148,7 +175,8 @@ fn a_key_of_another_kind_than_the_known_one_is_no_proof() {
 }
 
 #[test]
-fn a_host_certificate_of_a_listed_authority_is_accepted_for_its_own_names_and_until_it_is_revoked() {
+fn a_host_certificate_of_a_listed_authority_is_accepted_for_its_own_names_and_until_it_is_revoked()
+{
     let scene = Scene::with(Setup {
         more: "HostCertificate {dir}/host_ed25519-cert.pub\n".to_owned(),
         ..Setup::default()
@@ -178,7 +206,10 @@ fn a_host_certificate_of_a_listed_authority_is_accepted_for_its_own_names_and_un
     assert!(
         matches!(
             &error,
-            SourceError::HostKey { problem: HostKeyProblem::Unknown { .. }, .. }
+            SourceError::HostKey {
+                problem: HostKeyProblem::Unknown { .. },
+                ..
+            }
         ),
         "{error}"
     );
@@ -194,7 +225,11 @@ fn a_known_hosts_that_is_mended_is_enough_for_the_same_source_to_go_on() {
     fetch(&source).unwrap();
     // And one that stops knowing the server stops it.
     let key = scene.sshd.host_key("ed25519").unwrap();
-    std::fs::write(&file, format!("{}\n@revoked * {key}", scene.line("ed25519"))).unwrap();
+    std::fs::write(
+        &file,
+        format!("{}\n@revoked * {key}", scene.line("ed25519")),
+    )
+    .unwrap();
     problem(fetch(&source));
     assert!(source.last_good().is_some());
 }

@@ -16,7 +16,10 @@ use super::scene::{Scene, fetch, open, text};
 fn bad(scene: &mut Scene, key: &Path) -> String {
     let error = scene.showing(key).unwrap_err();
     assert!(matches!(error, SourceError::BadKey { .. }), "{error:?}");
-    assert_eq!((error.fault(), error.retry()), (Fault::Host, Retry::Backoff));
+    assert_eq!(
+        (error.fault(), error.retry()),
+        (Fault::Host, Retry::Backoff)
+    );
     assert_eq!(scene.connections(), 0);
     let said = error.to_string();
     assert!(said.contains(&key.display().to_string()), "{said}");
@@ -50,13 +53,19 @@ fn a_key_that_the_server_does_not_take_is_said_with_its_user_and_file() {
     let error = scene.showing(&stranger).unwrap_err();
     assert!(matches!(error, SourceError::KeyRefused { .. }), "{error:?}");
     assert_eq!(error.kind(), "key-refused");
-    assert_eq!((error.fault(), error.retry()), (Fault::Host, Retry::Backoff));
+    assert_eq!(
+        (error.fault(), error.retry()),
+        (Fault::Host, Retry::Backoff)
+    );
     let said = error.to_string();
     let user = format!("for the user {}", scene.sshd.user());
     for words in [&*stranger.display().to_string(), &user, "public half"] {
         assert!(said.contains(words), "{said}");
     }
-    let nobody = scene.sshd.url("work").replace(scene.sshd.user(), "nobody-of-this-name");
+    let nobody = scene
+        .sshd
+        .url("work")
+        .replace(scene.sshd.user(), "nobody-of-this-name");
     let config = scene.config(&nobody, &scene.key, &scene.sshd.known().unwrap());
     let error = fetch(&open(config).unwrap()).unwrap_err();
     assert!(error.to_string().contains("nobody-of-this-name"), "{error}");
@@ -137,11 +146,17 @@ fn paths_with_spaces_and_percent_signs_are_those_files_and_no_others() {
     fs::copy(&scene.key, &key).unwrap();
     fs::copy(scene.sshd.known().unwrap(), &known).unwrap();
     let config = scene.config(&scene.sshd.url("work"), &key, &known);
-    assert_eq!(fetch(&open(config).unwrap()).unwrap().change, RefChange::First);
+    assert_eq!(
+        fetch(&open(config).unwrap()).unwrap().change,
+        RefChange::First
+    );
     for odd in ["a\"b", "a\\b", "${HOME}", "a\nb"] {
         let config = scene.config(&scene.sshd.url("work"), &dir.join(odd), &known);
         let error = open(config).map(drop).unwrap_err();
-        assert!(matches!(error, SourceError::BadUrl { .. }), "{odd}: {error}");
+        assert!(
+            matches!(error, SourceError::BadUrl { .. }),
+            "{odd}: {error}"
+        );
     }
 }
 
@@ -166,7 +181,10 @@ fn what_is_missing_or_of_another_way_is_said_when_a_source_is_opened() {
     let mut config = good();
     config.http.proxy = Some(Secret::new("http://ann:hunter2@proxy:3128"));
     let said = error(config);
-    assert!(said.contains("a proxy is for https") && !said.contains("hunter2"), "{said}");
+    assert!(
+        said.contains("a proxy is for https") && !said.contains("hunter2"),
+        "{said}"
+    );
     let said = error(SourceConfig {
         url: "https://127.0.0.1:1/x".parse().unwrap(),
         ..good()
@@ -181,7 +199,10 @@ fn a_machine_without_ssh_is_told_so() {
     config.ssh.search = vec![scene.cache.path().to_owned()];
     let error = fetch(&open(config).unwrap()).unwrap_err();
     assert_eq!(error.kind(), "ssh-program");
-    assert_eq!((error.fault(), error.retry()), (Fault::Host, Retry::Backoff));
+    assert_eq!(
+        (error.fault(), error.retry()),
+        (Fault::Host, Retry::Backoff)
+    );
     assert!(error.to_string().contains("openssh-client"), "{error}");
 }
 
@@ -220,7 +241,10 @@ fn options_of_a_users_file_would_change_nothing_even_if_it_were_read() {
     fetch(&source).unwrap();
     assert!(!touched.exists());
     let seen = fs::read_to_string(scene.sshd.dir().join("bin/env")).unwrap();
-    for line in seen.lines().filter(|l| !l.starts_with("PWD=") && !l.starts_with("_=")) {
+    for line in seen
+        .lines()
+        .filter(|l| !l.starts_with("PWD=") && !l.starts_with("_="))
+    {
         let name = line.split('=').next().unwrap();
         assert!(
             ["PATH", "HOME", "LC_ALL", "GIT_PROTOCOL", "SHLVL", "OLDPWD"].contains(&name),

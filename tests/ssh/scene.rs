@@ -70,7 +70,11 @@ impl Scene {
     /// What comes of a fetch where `known_hosts` has these lines.
     pub(crate) fn knowing(&self, known_hosts: &str) -> Result<Fetched, SourceError> {
         let file = self.sshd.known_hosts(known_hosts).unwrap();
-        fetch(&open(self.config(&self.sshd.url("work"), &self.key, &file))?)
+        fetch(&open(self.config(
+            &self.sshd.url("work"),
+            &self.key,
+            &file,
+        ))?)
     }
 
     /// The line of `known_hosts` with the server's key of a kind.

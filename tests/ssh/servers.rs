@@ -92,18 +92,38 @@ fn a_repository_that_is_not_there_is_said_with_the_servers_words() {
     config.url = scene.sshd.url("nope").parse().unwrap();
     let error = fetch(&open(config).unwrap()).unwrap_err();
     assert!(matches!(error, SourceError::NotFound { .. }), "{error:?}");
-    assert_eq!((error.fault(), error.retry()), (Fault::Host, Retry::Backoff));
-    assert!(error.to_string().contains("does not appear to be a git repository"), "{error}");
+    assert_eq!(
+        (error.fault(), error.retry()),
+        (Fault::Host, Retry::Backoff)
+    );
+    assert!(
+        error
+            .to_string()
+            .contains("does not appear to be a git repository"),
+        "{error}"
+    );
     let source = open(scene.good()).unwrap();
     for (does, words) in [
-        (Does::Say("ERROR: Repository not found.", 1), "ERROR: Repository not found."),
-        (Does::Say("This account is not for Git.", 0), "not answer as a Git server (This account"),
-        (Does::Say("sh: git-upload-pack: not found", 127), "not answer as a Git server (sh: git-up"),
+        (
+            Does::Say("ERROR: Repository not found.", 1),
+            "ERROR: Repository not found.",
+        ),
+        (
+            Does::Say("This account is not for Git.", 0),
+            "not answer as a Git server (This account",
+        ),
+        (
+            Does::Say("sh: git-upload-pack: not found", 127),
+            "not answer as a Git server (sh: git-up",
+        ),
         (Does::Say("", 1), "did not answer as a Git server: check"),
     ] {
         scene.sshd.does(does).unwrap();
         let error = fetch(&source).unwrap_err();
-        assert!(matches!(error, SourceError::NotFound { .. }), "{does:?}: {error:?}");
+        assert!(
+            matches!(error, SourceError::NotFound { .. }),
+            "{does:?}: {error:?}"
+        );
         assert!(error.to_string().contains(words), "{does:?}: {error}");
     }
     scene.sshd.does(Does::Git).unwrap();
@@ -123,7 +143,10 @@ fn a_server_that_breaks_off_leaves_the_last_good_commit_and_the_next_fetch_succe
     for bytes in [20, 50_000] {
         scene.sshd.does(Does::Cut(bytes)).unwrap();
         let error = fetch(&source).unwrap_err();
-        assert!(matches!(error, SourceError::Unreachable { .. }), "{bytes}: {error:?}");
+        assert!(
+            matches!(error, SourceError::Unreachable { .. }),
+            "{bytes}: {error:?}"
+        );
         assert!(error.to_string().contains("broke off"), "{bytes}: {error}");
         assert_eq!(source.last_good(), first);
         assert_eq!(text(&source), "1");
@@ -167,7 +190,10 @@ fn a_stop_ends_a_fetch_from_a_server_that_hangs_before_and_after_the_login() {
     let deaf = Deaf::new().unwrap();
     let port = deaf.address().port();
     let key = scene.sshd.host_key("ed25519").unwrap();
-    let known = scene.sshd.known_hosts(&format!("[127.0.0.1]:{port} {key}")).unwrap();
+    let known = scene
+        .sshd
+        .known_hosts(&format!("[127.0.0.1]:{port} {key}"))
+        .unwrap();
     let url = format!("ssh://git@127.0.0.1:{port}/x");
     let silent = open(scene.config(&url, &scene.key, &known)).unwrap();
     let (error, took) = stopped(&silent, || deaf.wait_for(1, SOON).unwrap());
@@ -239,13 +265,25 @@ fn a_server_that_is_away_or_has_no_name_is_unreachable_and_tried_again() {
     let away = fetch(&source).unwrap_err();
     assert!(away.to_string().contains("Connection refused"), "{away}");
     let key = scene.sshd.host_key("ed25519").unwrap();
-    let known = scene.sshd.known_hosts(&format!("nope.invalid {key}")).unwrap();
+    let known = scene
+        .sshd
+        .known_hosts(&format!("nope.invalid {key}"))
+        .unwrap();
     let unknown = open(scene.config("git@nope.invalid:x", &scene.key, &known)).unwrap();
     let unknown = fetch(&unknown).unwrap_err();
-    assert!(unknown.to_string().contains("does not resolve"), "{unknown}");
+    assert!(
+        unknown.to_string().contains("does not resolve"),
+        "{unknown}"
+    );
     for error in [away, unknown] {
-        assert!(matches!(error, SourceError::Unreachable { .. }), "{error:?}");
-        assert_eq!((error.fault(), error.retry()), (Fault::Host, Retry::Backoff));
+        assert!(
+            matches!(error, SourceError::Unreachable { .. }),
+            "{error:?}"
+        );
+        assert_eq!(
+            (error.fault(), error.retry()),
+            (Fault::Host, Retry::Backoff)
+        );
     }
     assert_eq!(text(&source), "1");
     scene.sshd.again().unwrap();

@@ -162,11 +162,7 @@ impl Job<'_> {
                 object::causes(e)
             ))
         };
-        let failed = |e: gix::Error| {
-            exchange
-                .failure()
-                .unwrap_or_else(|| not_understood(&e))
-        };
+        let failed = |e: gix::Error| exchange.failure().unwrap_or_else(|| not_understood(&e));
         // HEAD as well: it tells an empty repository from a ref that is not there.
         let mut asked = names.clone();
         asked.extend((!names.iter().any(|n| n == "HEAD")).then(|| "HEAD".to_owned()));
@@ -201,11 +197,7 @@ impl Job<'_> {
         exchange: &Rc<Exchange<'_>>,
         listed: &Listed,
     ) -> Result<CommitId, SourceError> {
-        let failed = |e: gix::Error| {
-            exchange
-                .failure()
-                .unwrap_or_else(|| self.not_received(&e))
-        };
+        let failed = |e: gix::Error| exchange.failure().unwrap_or_else(|| self.not_received(&e));
         let remote = self.remote(repo, &[format!("+{}:{INCOMING}", listed.name)])?;
         let connection = self.connect(&remote, exchange)?;
         let prepared = connection
@@ -257,7 +249,8 @@ impl Job<'_> {
         &self,
         remote: &'b gix::Remote<'r>,
         exchange: &Rc<Exchange<'b>>,
-    ) -> Result<gix::remote::Connection<'b, 'static, 'r, Box<dyn Transport + 'b>>, SourceError> {
+    ) -> Result<gix::remote::Connection<'b, 'static, 'r, Box<dyn Transport + 'b>>, SourceError>
+    {
         let transport = self.wire.connect(exchange)?;
         // Our client has the credentials; Git's helpers, which are programs, are never asked.
         Ok(remote

@@ -101,13 +101,29 @@ impl Client {
     pub(crate) fn begin(&self, stop: &Arc<AtomicBool>) -> Result<(), SourceError> {
         self.stop.follow(stop);
         let now = read_credentials(&self.url, self.from.as_ref())?;
-        *self.credentials.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        *self
+            .credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = now;
         let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = tls::Stamp::of(&self.options);
         if agent.0 != stamp {
-            *agent = (stamp, self::agent(&self.url, &self.options, self.stop.clone())?);
+            *agent = (
+                stamp,
+                self::agent(&self.url, &self.options, self.stop.clone())?,
+            );
         }
         Ok(())
+    }
+
+    /// Reads the credentials; whether they are others than before.
+    fn read_anew(&self) -> Result<bool, SourceError> {
+        let now = read_credentials(&self.url, self.from.as_ref())?;
+        let credentials = self.credentials.lock();
+        let mut credentials = credentials.unwrap_or_else(PoisonError::into_inner);
+        let changed = *credentials != now;
+        *credentials = now;
+        Ok(changed)
     }
 
     fn agent(&self) -> ureq::Agent {
@@ -134,9 +150,17 @@ impl Client {
         body: &[u8],
         until: Instant,
     ) -> Result<Response<ureq::Body>, SourceError> {
+        let mut is_fresh = false;
         loop {
             let as_basic = self.token_as_basic.load(Ordering::Relaxed);
             let response = self.send_once(get, uri, headers, body, until, as_basic)?;
+            // They may have been rotated since this fetch began: once more with those of now.
+            if response.status() == StatusCode::UNAUTHORIZED && !is_fresh {
+                is_fresh = true;
+                if self.read_anew()? {
+                    continue;
+                }
+            }
             let is_token = self.credentials().is_some_and(|c| c.is_token());
             if response.status() == StatusCode::UNAUTHORIZED
                 && is_token

@@ -56,7 +56,9 @@ impl Wire {
                 })?;
                 let git = GitHttp::new(client, exchange.clone());
                 let version = gix_transport::Protocol::V2;
-                Ok(Box::new(http::Transport::new_http(git, url, version, false)))
+                Ok(Box::new(http::Transport::new_http(
+                    git, url, version, false,
+                )))
             }
         }
     }

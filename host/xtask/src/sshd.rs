@@ -35,7 +35,11 @@ pub(crate) fn get(root: &Path) -> Result<PathBuf> {
 
 /// OpenSSH's client is there, which the host itself runs: installed where this runs as root.
 fn client(root: &Path) -> Result<()> {
-    let there = || ["ssh", "ssh-keygen", "ssh-agent"].iter().all(|tool| which(root, tool));
+    let there = || {
+        ["ssh", "ssh-keygen", "ssh-agent"]
+            .iter()
+            .all(|tool| which(root, tool))
+    };
     if there() {
         return Ok(());
     }
@@ -43,7 +47,13 @@ fn client(root: &Path) -> Result<()> {
         println!("openssh-client is missing: installing it");
         program("apt-get", root).args(["update", "-q"]).run()?;
         program("apt-get", root)
-            .args(["install", "-q", "-y", "--no-install-recommends", "openssh-client"])
+            .args([
+                "install",
+                "-q",
+                "-y",
+                "--no-install-recommends",
+                "openssh-client",
+            ])
             .env("DEBIAN_FRONTEND", "noninteractive")
             .run()?;
     }
@@ -86,7 +96,10 @@ fn unpacked(root: &Path) -> Result<PathBuf> {
     fs::write(&launcher, script).with_context(|| format!("making {}", launcher.display()))?;
     fs::set_permissions(&launcher, fs::Permissions::from_mode(0o755))?;
     if !starts(root, &launcher) {
-        bail!("the sshd that was unpacked into {} does not start here: {advice}", folder.display());
+        bail!(
+            "the sshd that was unpacked into {} does not start here: {advice}",
+            folder.display()
+        );
     }
     Ok(launcher)
 }

@@ -16,6 +16,8 @@ use crate::secret::Credentials;
 pub struct ExternalPolicy {
     /// The hosts that may be reached; `None` for all of https, and plain http on this machine.
     pub hosts: Option<Vec<HostPattern>>,
+    /// Whoever pushes is not whoever has this machine: it is reached only where `hosts` names it.
+    pub shared: bool,
     /// What is shown to a host, and how it is trusted.
     pub access: BTreeMap<AccessHost, ExternalAccess>,
 }
@@ -96,6 +98,9 @@ impl ExternalPolicy {
     /// Which rule says no.
     pub(crate) fn allows(&self, origin: &Origin) -> Result<(), &'static str> {
         match &self.hosts {
+            None if self.shared && is_loopback(&origin.host) => {
+                Err("a host that runs reaches its own machine only where `hosts` names it")
+            }
             None if origin.tls || is_loopback(&origin.host) => Ok(()),
             None => Err("plain http leaves this machine, which `hosts` has to name as http://HOST"),
             Some(hosts) if hosts.iter().any(|h| h.matches(origin)) => Ok(()),
@@ -205,7 +210,7 @@ mod tests {
     fn policy(hosts: &[&str]) -> ExternalPolicy {
         ExternalPolicy {
             hosts: Some(hosts.iter().map(|h| h.parse().unwrap()).collect()),
-            access: BTreeMap::new(),
+            ..ExternalPolicy::default()
         }
     }
 
@@ -257,6 +262,25 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_runs_for_others_reaches_its_own_machine_only_where_a_list_names_it() {
+        let mut shared = ExternalPolicy {
+            shared: true,
+            ..ExternalPolicy::default()
+        };
+        for url in [
+            "http://127.0.0.1:7117/x",
+            "https://localhost/x",
+            "http://[::1]/x",
+        ] {
+            assert!(shared.allows(&origin(url)).is_err(), "{url}");
+        }
+        assert!(shared.allows(&origin("https://a.example/x")).is_ok());
+        shared.hosts = policy(&["127.0.0.1:5000"]).hosts;
+        assert!(shared.allows(&origin("http://127.0.0.1:5000/x")).is_ok());
+        assert!(shared.allows(&origin("http://127.0.0.1:7117/x")).is_err());
+    }
+
+    #[test]
     fn a_name_leads_to_the_internet_alone_where_no_list_names_it() {
         let none = ExternalPolicy::default();
         let listed = policy(&["a.example", "*.c.example", "169.254.169.254"]);
@@ -296,6 +320,7 @@ mod tests {
         };
         let policy = ExternalPolicy {
             hosts: None,
+            shared: false,
             access: [("a.example".parse().unwrap(), access)].into(),
         };
         for (url, shown) in [

@@ -72,7 +72,10 @@ impl<R: Resolver> Resolver for Guarded<R> {
             return Ok(left);
         }
         let first = found.first().map_or(String::new(), |a| a.ip().to_string());
-        let why = format!("it leads to {first}; expected {}", self.addresses.expected());
+        let why = format!(
+            "it leads to {first}; expected {}",
+            self.addresses.expected()
+        );
         Err(ureq::Error::Io(io::Error::new(
             io::ErrorKind::PermissionDenied,
             why,
@@ -176,7 +179,11 @@ mod tests {
         ] {
             for addresses in [All, Network, Public, Loopback] {
                 let found = addresses.allows(address.parse().unwrap());
-                assert_eq!(found, allowed.contains(&addresses), "{address} {addresses:?}");
+                assert_eq!(
+                    found,
+                    allowed.contains(&addresses),
+                    "{address} {addresses:?}"
+                );
             }
         }
     }
@@ -218,12 +225,19 @@ mod tests {
                 after: ureq::unversioned::transport::time::Duration::NotHappening,
                 reason: ureq::Timeout::Resolve,
             };
-            let found = resolver.resolve(&"https://a.example/".parse().unwrap(), agent.config(), timeout);
+            let found = resolver.resolve(
+                &"https://a.example/".parse().unwrap(),
+                agent.config(),
+                timeout,
+            );
             found.map(|found| found.iter().map(|a| a.ip().to_string()).collect::<Vec<_>>())
         };
         assert_eq!(resolve().unwrap(), ["93.184.216.34"]);
         let error = resolve().unwrap_err().to_string();
-        assert!(error.contains("169.254.169.254") && error.contains("`hosts`"), "{error}");
+        assert!(
+            error.contains("169.254.169.254") && error.contains("`hosts`"),
+            "{error}"
+        );
         assert_eq!(resolve().unwrap(), ["93.184.216.34"]);
         assert!(resolve().unwrap_err().to_string().contains("10.0.0.1"));
     }

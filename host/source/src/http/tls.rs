@@ -16,7 +16,10 @@ pub(super) struct Stamp(Vec<Option<[i128; 4]>>);
 impl Stamp {
     /// Of the files as they are now.
     pub(super) fn of(options: &HttpOptions) -> Stamp {
-        let pair = options.client_cert.iter().flat_map(|(cert, key)| [cert, key]);
+        let pair = options
+            .client_cert
+            .iter()
+            .flat_map(|(cert, key)| [cert, key]);
         let files = options.ca_file.iter().chain(pair);
         Stamp(
             files

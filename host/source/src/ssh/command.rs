@@ -213,6 +213,9 @@ mod tests {
     #[test]
     fn where_there_is_no_ssh_that_is_said() {
         let error = program(&["/nowhere".into()]).unwrap_err().to_string();
-        assert!(error.contains("/nowhere") && error.contains("openssh-client"), "{error}");
+        assert!(
+            error.contains("/nowhere") && error.contains("openssh-client"),
+            "{error}"
+        );
     }
 }

@@ -252,10 +252,14 @@ mod tests {
         let text = format!(
             "{SHOWN}@ WARNING: REVOKED HOST KEY DETECTED! @\r\nHost key verification failed.\r\n"
         );
-        assert!(matches!(ended(&text, 255), Ended::HostKey { revoked: true, .. }));
+        assert!(matches!(
+            ended(&text, 255),
+            Ended::HostKey { revoked: true, .. }
+        ));
         let text = format!("{SHOWN}git@h: Permission denied (publickey).\r\n");
         assert_eq!(ended(&text, 255), Ended::KeyRefused);
-        let text = "Load key \"/k\": error in libcrypto\r\ngit@h: Permission denied (publickey).\r\n";
+        let text =
+            "Load key \"/k\": error in libcrypto\r\ngit@h: Permission denied (publickey).\r\n";
         assert_eq!(ended(text, 255), Ended::BadKey("error in libcrypto".into()));
         for (text, why) in [
             (
@@ -283,7 +287,11 @@ mod tests {
     #[test]
     fn what_the_server_says_after_the_login_is_the_servers() {
         for (said, code, not_found) in [
-            ("fatal: '/x' does not appear to be a git repository", 128, true),
+            (
+                "fatal: '/x' does not appear to be a git repository",
+                128,
+                true,
+            ),
             ("ERROR: Repository not found.", 1, true),
             ("sh: 1: git-upload-pack: not found", 127, false),
             ("This service allows sftp connections only.", 1, false),

@@ -157,7 +157,11 @@ impl fmt::Display for HostKeyProblem {
                 file.display()
             ),
             HostKeyProblem::Revoked { file, line, shown } => {
-                write!(f, "the server shows {shown}, which is @revoked in {}", file.display())?;
+                write!(
+                    f,
+                    "the server shows {shown}, which is @revoked in {}",
+                    file.display()
+                )?;
                 if let Some(line) = line {
                     write!(f, ":{line}")?;
                 }
@@ -198,9 +202,7 @@ impl HostKeyProblem {
             return HostKeyProblem::Revoked { file, line, shown };
         }
         let same = entries.iter().find(|e| {
-            !is_certificate
-                && e.meaning() == Meaning::Own
-                && e.key().algorithm() == shown.algorithm
+            !is_certificate && e.meaning() == Meaning::Own && e.key().algorithm() == shown.algorithm
         });
         if let Some(entry) = same {
             return HostKeyProblem::Changed {

@@ -63,7 +63,10 @@ fn usable(head: &[u8]) -> Result<(), &'static str> {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default().trim_end();
-    if ["ssh-", "ecdsa-", "sk-"].iter().any(|p| first.starts_with(p)) {
+    if ["ssh-", "ecdsa-", "sk-"]
+        .iter()
+        .any(|p| first.starts_with(p))
+    {
         return Err("it is the public half of a key: give the file without .pub");
     }
     let begins = first.starts_with("-----BEGIN ") && first.ends_with("PRIVATE KEY-----");
@@ -106,7 +109,11 @@ mod tests {
             (0o100644, false, true),
             (0o100402, false, true),
         ] {
-            assert_eq!(readable_by(mode, ours).is_some(), refused, "{mode:o} {ours}");
+            assert_eq!(
+                readable_by(mode, ours).is_some(),
+                refused,
+                "{mode:o} {ours}"
+            );
         }
     }
 
@@ -117,7 +124,10 @@ mod tests {
             ("ssh-ed25519 AAAA ann", "public half"),
             ("ecdsa-sha2-nistp256 AAAA ann", "public half"),
             ("-----BEGIN CERTIFICATE-----\nAAAA", "no private key"),
-            ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA", "no private key"),
+            (
+                "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA",
+                "no private key",
+            ),
             ("-----BEGIN OPENSSH PRIVATE KEY-----\n", "no private key"),
             ("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA", "passphrase"),
             (

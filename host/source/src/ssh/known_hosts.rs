@@ -69,7 +69,10 @@ pub enum Meaning {
 enum Hosts {
     Patterns(Vec<Pattern>),
     /// `|1|SALT|HASH`: the HMAC-SHA1 of one name.
-    Hashed { salt: Vec<u8>, hash: Vec<u8> },
+    Hashed {
+        salt: Vec<u8>,
+        hash: Vec<u8>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,8 +186,7 @@ pub fn parse(text: &[u8], limits: KnownHostsLimits) -> Result<KnownHosts, Broken
 }
 
 fn entry(text: &str, line: usize, limits: KnownHostsLimits) -> Result<Entry, String> {
-    const EXPECTED: &str =
-        "expected HOSTS KEY-TYPE KEY, as ssh-keyscan prints it, with @revoked or @cert-authority before it if any";
+    const EXPECTED: &str = "expected HOSTS KEY-TYPE KEY, as ssh-keyscan prints it, with @revoked or @cert-authority before it if any";
     if text.chars().any(|c| c.is_control() && c != '\t') {
         return Err(format!("a control character; {EXPECTED}"));
     }

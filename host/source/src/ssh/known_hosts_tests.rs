@@ -2,7 +2,8 @@
 
 use super::*;
 
-const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFFzhR2+S4OZpXakEBKYvm1//sWAACj5py8kmlidqJLB";
+const ED25519: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFFzhR2+S4OZpXakEBKYvm1//sWAACj5py8kmlidqJLB";
 const ECDSA: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBIpJJpCCpE864vvFmi9OXgypdGo0Q6GnAhcREARj0Cx0U+7g1WEJIQVZHdRJatLKxiy048CeecPxrDDso2fdz8U=";
 /// What `ssh-keygen -H` made of `host.example` and `[host.example]:2222`.
 const HASHED: [&str; 2] = [
@@ -111,7 +112,10 @@ fn markers_say_what_a_key_is_for() {
     let hosts = read(&text).unwrap();
     let meant = |name: &str| -> Vec<_> {
         let names = [name.to_owned()];
-        hosts.named(&names).map(|e| (e.line(), e.meaning())).collect()
+        hosts
+            .named(&names)
+            .map(|e| (e.line(), e.meaning()))
+            .collect()
     };
     assert_eq!(meant("h"), [(1, Meaning::Revoked), (4, Meaning::Own)]);
     assert_eq!(
@@ -132,8 +136,14 @@ fn a_line_that_ssh_would_pass_over_in_silence_is_refused_at_its_number() {
         (format!("host.example {kind}"), "there is no key;"),
         (format!("@revoked {kind} {key}"), "not base64"),
         ("@revoked".to_owned(), "there is no host"),
-        (format!("@Revoked h {kind} {key}"), "neither @revoked nor @cert-authority"),
-        (format!("@trusted h {kind} {key}"), "neither @revoked nor @cert-authority"),
+        (
+            format!("@Revoked h {kind} {key}"),
+            "neither @revoked nor @cert-authority",
+        ),
+        (
+            format!("@trusted h {kind} {key}"),
+            "neither @revoked nor @cert-authority",
+        ),
         (format!("{kind} {key}"), "there is no key;"),
         (format!("h {kind} {key}=x"), "not base64"),
         (format!("h {kind} {}", &key[..40]), "not base64"),
@@ -146,7 +156,10 @@ fn a_line_that_ssh_would_pass_over_in_silence_is_refused_at_its_number() {
         (format!("h,,i {kind} {key}"), "is empty"),
         (format!("! {kind} {key}"), "is empty"),
         (format!("|1|x {kind} {key}"), "|1|SALT|HASH"),
-        (format!("|2|{} {kind} {key}", &HASHED[0][3..]), "|1|SALT|HASH"),
+        (
+            format!("|2|{} {kind} {key}", &HASHED[0][3..]),
+            "|1|SALT|HASH",
+        ),
         (format!("|1|AAAA|AAAA {kind} {key}"), "20 bytes"),
         (format!("{}x {kind} {key}", HASHED[0]), "|1|SALT|HASH"),
         (format!("h\u{1b}[31m {kind} {key}"), "control character"),
@@ -182,7 +195,10 @@ fn each_limit_holds_at_its_edge() {
 
 #[test]
 fn no_text_makes_the_reader_panic() {
-    let whole = format!("@revoked !a,*b,{} {ECDSA} x\n{} {ED25519}\n", "c", HASHED[1]);
+    let whole = format!(
+        "@revoked !a,*b,{} {ECDSA} x\n{} {ED25519}\n",
+        "c", HASHED[1]
+    );
     for end in 0..whole.len() {
         let _ = read(&whole[..end]);
         let mut bytes = whole.clone().into_bytes();

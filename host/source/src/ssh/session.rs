@@ -228,8 +228,13 @@ impl<'a> Session<'a> {
             } => {
                 let file = known_hosts.clone();
                 let problem = if revoked {
-                    match HostKeyProblem::of(known, file.clone(), url, shown.clone(), is_certificate)
-                    {
+                    match HostKeyProblem::of(
+                        known,
+                        file.clone(),
+                        url,
+                        shown.clone(),
+                        is_certificate,
+                    ) {
                         revoked @ HostKeyProblem::Revoked { .. } => revoked,
                         // Signed with a revoked key.
                         _ => HostKeyProblem::Revoked {
@@ -258,8 +263,13 @@ impl<'a> Session<'a> {
             Ended::Program(why) => SourceError::SshProgram { why },
             Ended::Unreachable(why) => self.exchange.unreachable(why),
             Ended::Server { said, .. } if self.received > 0 => {
-                let why = if said.is_empty() { said } else { format!(": {said}") };
-                self.exchange.unreachable(format!("the answer broke off{why}"))
+                let why = if said.is_empty() {
+                    said
+                } else {
+                    format!(": {said}")
+                };
+                self.exchange
+                    .unreachable(format!("the answer broke off{why}"))
             }
             Ended::Server {
                 said,
@@ -275,7 +285,11 @@ impl<'a> Session<'a> {
                 url: url_text,
                 why: format!(
                     "the server let us in, but did not answer as a Git server{}: check user and path",
-                    if said.is_empty() { said } else { format!(" ({said})") }
+                    if said.is_empty() {
+                        said
+                    } else {
+                        format!(" ({said})")
+                    }
                 ),
             },
         }

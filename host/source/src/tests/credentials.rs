@@ -12,7 +12,11 @@ use super::tls;
 use crate::{CredentialsFrom, FetchLimits, HttpOptions, RefChange, SourceConfig, SourceError};
 
 /// The secret as it is, and as `ann:hunter2` and `x-access-token:hunter2` are sent.
-const FORMS: [&str; 3] = ["hunter2", "YW5uOmh1bnRlcjI", "eC1hY2Nlc3MtdG9rZW46aHVudGVyMg"];
+const FORMS: [&str; 3] = [
+    "hunter2",
+    "YW5uOmh1bnRlcjI",
+    "eC1hY2Nlc3MtdG9rZW46aHVudGVyMg",
+];
 
 /// An error and all that caused it, in no form of which a credential may be.
 fn silent(name: &str, config: SourceConfig) {
@@ -82,23 +86,44 @@ fn no_failure_on_any_way_to_a_server_repeats_a_credential() {
         read_timeout: Duration::from_millis(50),
         ..HttpOptions::host()
     };
-    silent("silence", SourceConfig { http, ..rig.config() });
+    silent(
+        "silence",
+        SourceConfig {
+            http,
+            ..rig.config()
+        },
+    );
     let fetch_limits = FetchLimits {
         deadline: Duration::from_millis(50),
         ..FetchLimits::HOST
     };
-    silent("the deadline", SourceConfig { fetch_limits, ..rig.config() });
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    silent(
+        "the deadline",
+        SourceConfig {
+            fetch_limits,
+            ..rig.config()
+        },
+    );
+    let gone = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let elsewhere = |url: &str| config(url, "main", rig.cache.path());
     silent("nobody listens", elsewhere(&format!("http://{gone}/x")));
     silent("no such name", elsewhere("https://nope.invalid/x"));
-    silent("TLS at a plain server", elsewhere(&format!("https://{}/x", rig.server.address)));
+    silent(
+        "TLS at a plain server",
+        elsewhere(&format!("https://{}/x", rig.server.address)),
+    );
     let tls = tls::rig(false);
     silent("a certificate of nobody", tls.config(HttpOptions::host()));
     let plain = elsewhere(&format!("http://{}/x", tls.server.address));
     silent("plain at a TLS server", plain);
     let seen = rig.server.take_seen();
-    assert!(seen.iter().any(|r| r.header("authorization").is_some()), "they were shown");
+    assert!(
+        seen.iter().any(|r| r.header("authorization").is_some()),
+        "they were shown"
+    );
 }
 
 #[test]
@@ -107,11 +132,12 @@ fn a_token_or_a_password_that_is_rotated_on_disk_is_used_by_the_same_source() {
     let file = rig.cache.path().join("secret");
     let root = rig.root();
     // x-access-token is never asked for: each is sent as it is.
-    rig.server.answer(move |request| match request.header("authorization") {
-        // ann:second
-        Some("Bearer second" | "Basic YW5uOnNlY29uZA==") => backend(&root, request),
-        _ => Reply::status(401),
-    });
+    rig.server
+        .answer(move |request| match request.header("authorization") {
+            // ann:second
+            Some("Bearer second" | "Basic YW5uOnNlY29uZA==") => backend(&root, request),
+            _ => Reply::status(401),
+        });
     for from in [
         CredentialsFrom::TokenFile(file.clone()),
         CredentialsFrom::PasswordFile {
@@ -133,9 +159,43 @@ fn a_token_or_a_password_that_is_rotated_on_disk_is_used_by_the_same_source() {
         std::fs::remove_file(&file).unwrap();
         rig.server.take_seen();
         let error = fetch(&source).unwrap_err();
-        assert!(error.to_string().contains(file.to_str().unwrap()), "{error}");
+        assert!(
+            error.to_string().contains(file.to_str().unwrap()),
+            "{error}"
+        );
         assert!(rig.server.take_seen().is_empty());
     }
+}
+
+#[test]
+fn a_token_that_is_rotated_in_the_middle_of_a_fetch_is_read_once_more() {
+    let rig = Rig::with(&[("a", "1")]);
+    let file = rig.cache.path().join("secret");
+    std::fs::write(&file, "first").unwrap();
+    let (root, rotated) = (rig.root(), file.clone());
+    rig.server.answer(move |request| {
+        let shown = request.header("authorization").unwrap_or_default();
+        if shown == "Bearer first" && request.method == "GET" {
+            // It is good for this one request.
+            std::fs::write(&rotated, "second").unwrap();
+            return backend(&root, request);
+        }
+        match shown {
+            "Bearer second" => backend(&root, request),
+            _ => Reply::status(401),
+        }
+    });
+    let source = open(SourceConfig {
+        credentials: Some(CredentialsFrom::TokenFile(file.clone())),
+        ..rig.config()
+    })
+    .unwrap();
+    assert_eq!(fetch(&source).unwrap().change, RefChange::First);
+    // One that is wrong for good is shown once, and not again and again.
+    std::fs::write(&file, "third").unwrap();
+    rig.server.take_seen();
+    fetch(&source).unwrap_err();
+    assert_eq!(rig.server.take_seen().len(), 1);
 }
 
 #[test]
@@ -152,12 +212,18 @@ fn a_file_that_is_no_secret_is_refused_when_a_source_is_opened() {
     assert!(refused(&file).contains("reading the token file"));
     for (content, said) in [
         (String::new(), "the token is empty"),
-        ("hunter2 hunter2\n".to_owned(), "not one line of visible ASCII"),
+        (
+            "hunter2 hunter2\n".to_owned(),
+            "not one line of visible ASCII",
+        ),
         ("x".repeat(70_000), "more than 65536 bytes"),
     ] {
         std::fs::write(&file, content).unwrap();
         let error = refused(&file);
-        assert!(error.contains(said) && !error.contains("hunter2"), "{error}");
+        assert!(
+            error.contains(said) && !error.contains("hunter2"),
+            "{error}"
+        );
     }
 }
 
@@ -171,8 +237,19 @@ fn what_is_shown_to_one_server_is_shown_to_it_alone_by_scheme_host_and_port() {
     })
     .unwrap();
     assert_eq!(fetch(&source).unwrap().change, RefChange::First);
-    assert!(first.server.take_seen().iter().all(|r| r.header("authorization") == Some("Bearer hunter2")));
+    assert!(
+        first
+            .server
+            .take_seen()
+            .iter()
+            .all(|r| r.header("authorization") == Some("Bearer hunter2"))
+    );
     let none = open(config(&second.url("/x"), "main", first.cache.path())).unwrap();
     fetch(&none).unwrap_err();
-    assert!(second.take_seen().iter().all(|r| r.header("authorization").is_none()));
+    assert!(
+        second
+            .take_seen()
+            .iter()
+            .all(|r| r.header("authorization").is_none())
+    );
 }

@@ -139,18 +139,29 @@ fn credentials_for_the_proxy_go_to_the_proxy_and_those_for_the_server_to_the_ser
         ..tls.config(http)
     };
     for (config, server) in [(plain, &rig.server), (encrypted, &tls.server)] {
-        assert_eq!(fetch(&open(config).unwrap()).unwrap().change, RefChange::First);
+        assert_eq!(
+            fetch(&open(config).unwrap()).unwrap().change,
+            RefChange::First
+        );
         let seen = server.take_seen();
         assert!(!seen.is_empty());
         for request in seen {
             assert_eq!(request.header("proxy-authorization"), None);
-            assert_eq!(request.header("authorization"), Some("Bearer token-of-the-server"));
+            assert_eq!(
+                request.header("authorization"),
+                Some("Bearer token-of-the-server")
+            );
         }
     }
     let heads = tunnel.heads();
     assert!(heads.contains("CONNECT localhost:"), "{heads}");
     // ann:hunter2
-    assert!(heads.to_lowercase().contains("proxy-authorization: basic yw5uomh1bnrlcji="), "{heads}");
+    assert!(
+        heads
+            .to_lowercase()
+            .contains("proxy-authorization: basic yw5uomh1bnrlcji="),
+        "{heads}"
+    );
     assert!(!heads.contains("token-of-the-server"), "{heads}");
 }
 
@@ -195,11 +206,17 @@ fn no_failure_of_a_proxy_repeats_its_credentials() {
     ] {
         let error = through(bad.to_owned());
         assert!(
-            matches!(error, SourceError::BadUrl { .. } | SourceError::Unreachable { .. }),
+            matches!(
+                error,
+                SourceError::BadUrl { .. } | SourceError::Unreachable { .. }
+            ),
             "{bad}: {error}"
         );
     }
-    assert!(rig.server.take_seen().is_empty(), "nothing went around the proxy");
+    assert!(
+        rig.server.take_seen().is_empty(),
+        "nothing went around the proxy"
+    );
 }
 
 #[test]

@@ -133,10 +133,11 @@ fn no_way_to_write_a_location_leads_to_another_host_port_or_scheme() {
         format!(":{port}{REFS}"),
     ] {
         let (location, root) = (target.clone(), rig.root());
-        rig.server.answer(move |request| match request.path.as_str() {
-            "/start/info/refs" => Reply::status(302).with("Location", &location),
-            _ => backend(&root, request),
-        });
+        rig.server
+            .answer(move |request| match request.path.as_str() {
+                "/start/info/refs" => Reply::status(302).with("Location", &location),
+                _ => backend(&root, request),
+            });
         let credentials = basic("ann", "hunter2");
         let start = rig.server.url("/start");
         let mut config = config(&start, "main", rig.cache.path());
@@ -201,7 +202,10 @@ fn https_never_becomes_http_and_http_never_https() {
     });
     for error in [downgraded, upgraded] {
         assert!(matches!(error, SourceError::BadUrl { .. }), "{error}");
-        assert!(error.to_string().contains("write that URL instead"), "{error}");
+        assert!(
+            error.to_string().contains("write that URL instead"),
+            "{error}"
+        );
     }
     assert_eq!(tls.server.take_seen().len(), 0);
     let shown = plain.server.take_seen();

@@ -9,7 +9,10 @@ use weir_core::fault::{Blame as _, Retry};
 use super::git::{config, fetch, open};
 use super::remote::Rig;
 use super::server::{Reply, Server, backend};
-use crate::{Credentials, CredentialsFrom, FetchLimits, HttpOptions, RefChange, Secret, SourceConfig, SourceError};
+use crate::{
+    Credentials, CredentialsFrom, FetchLimits, HttpOptions, RefChange, Secret, SourceConfig,
+    SourceError,
+};
 
 pub(super) fn token(text: &str) -> Option<CredentialsFrom> {
     let token = Credentials::Token(Secret::new(text));

@@ -289,7 +289,10 @@ fn certificates_that_are_renewed_on_disk_are_used_by_the_same_source() {
         .unwrap();
     assert!(fetch(&source).is_err());
     rig.file("renewed-ca.pem", &rig.authority.pem());
-    assert!(fetch(&source).is_err(), "the server is trusted, and does not let us in");
+    assert!(
+        fetch(&source).is_err(),
+        "the server is trusted, and does not let us in"
+    );
     rig.client();
     assert_eq!(fetch(&source).unwrap().change, RefChange::First);
     rig.file("client.key", "half a key");

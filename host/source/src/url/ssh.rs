@@ -224,16 +224,28 @@ mod tests {
     #[test]
     fn ssh_urls_are_kept_in_one_form_that_reads_back_the_same() {
         for (text, shown) in [
-            ("ssh://git@Example.com/a/b.git", "ssh://git@example.com/a/b.git"),
+            (
+                "ssh://git@Example.com/a/b.git",
+                "ssh://git@example.com/a/b.git",
+            ),
             ("ssh://example.com/a", "ssh://git@example.com/a"),
             ("SSH://ann@example.com:22/a/", "ssh://ann@example.com/a"),
-            ("ssh://ann@example.com:2222/a", "ssh://ann@example.com:2222/a"),
+            (
+                "ssh://ann@example.com:2222/a",
+                "ssh://ann@example.com:2222/a",
+            ),
             ("ssh://git@[::1]:2222/srv/a", "ssh://git@[::1]:2222/srv/a"),
             ("ssh://git@[0::1]/srv/a", "ssh://git@[::1]/srv/a"),
             ("ssh://git@h/~ann/a", "ssh://git@h/~ann/a"),
             ("ssh://git@h:7/~/a", "ssh://git@h:7/~/a"),
-            ("git@example.com:team/shop.git", "git@example.com:team/shop.git"),
-            ("git@example.com:/srv/shop.git", "ssh://git@example.com/srv/shop.git"),
+            (
+                "git@example.com:team/shop.git",
+                "git@example.com:team/shop.git",
+            ),
+            (
+                "git@example.com:/srv/shop.git",
+                "ssh://git@example.com/srv/shop.git",
+            ),
             ("git@[::1]:shop", "git@[::1]:shop"),
             ("a.b+c_d-e@h:x'y!z", "a.b+c_d-e@h:x'y!z"),
         ] {
@@ -355,7 +367,10 @@ mod tests {
             let error = bad.parse::<RepoUrl>().unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
         }
-        let error = "ssh://ann:x@h/x".parse::<RepoUrl>().unwrap_err().to_string();
+        let error = "ssh://ann:x@h/x"
+            .parse::<RepoUrl>()
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("ssh takes a key file"), "{error}");
     }
 }

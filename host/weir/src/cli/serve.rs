@@ -142,6 +142,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         (Some(externals), None) => places.externals = externals,
         (None, _) => {}
     }
+    places.externals.shared = true;
     if let Some(ledger) = file.ledger {
         places.ledger = global.ledger.with(ledger, &places.state)?;
     }

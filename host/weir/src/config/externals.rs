@@ -22,7 +22,7 @@ const MAX_HOSTS: usize = 1_000;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct RawExternals {
     /// The hosts that may be reached: `HOST`, `HOST:PORT`, `*.DOMAIN`, with `http://` before it for plain http. Left
-    /// out: all of https, and http on this machine.
+    /// out: https at public addresses; for commands other than `weir serve` this machine, too.
     #[schemars(with = "Option<Vec<String>>")]
     hosts: Option<Vec<Parsed<HostPattern>>>,
     /// What is shown to a host, and how it is trusted.
@@ -42,7 +42,7 @@ struct RawFile {
     )]
     version: Version,
     /// The hosts that may be reached: `HOST`, `HOST:PORT`, `*.DOMAIN`, with `http://` before it for plain http. Left
-    /// out: all of https, and http on this machine.
+    /// out: https at public addresses; for commands other than `weir serve` this machine, too.
     #[schemars(with = "Option<Vec<String>>")]
     hosts: Option<Vec<Parsed<HostPattern>>>,
     /// What is shown to a host, and how it is trusted.
@@ -135,6 +135,7 @@ pub(super) fn meant(
         hosts: raw
             .hosts
             .map(|hosts| hosts.into_iter().map(|h| h.0).collect()),
+        shared: false,
         access,
     }
 }

@@ -84,7 +84,7 @@ struct RawHost {
     /// The repositories.
     #[serde(default)]
     repositories: Vec<RawRepository>,
-    /// Where the repositories' charts and bases may come from. Left out: all of https, and http on this machine.
+    /// Where the repositories' charts and bases may come from. Left out: https at public addresses.
     externals: Option<RawExternals>,
     /// So many percent of all renders run twice, and have to come to the same. Left out: 0. The flag `--canary` wins.
     canary: Option<usize>,
