@@ -192,7 +192,7 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
         ),
         (
             one("  auth: { token-file: a, username: b }\n"),
-            "host.yaml:5:9: expected token-file, or username and password-file, or for ssh",
+            "host.yaml:5:9: expected token-file, or username and password-file, or for ssh ssh-key-file and known-hosts-file",
         ),
         (
             one("  auth: { token: s3cret }\n"),
@@ -325,6 +325,6 @@ fn externals_stand_beside_the_repositories() {
     );
     refused_with(
         &text("{ access: [{ host: a, auth: { token-file: x, username: ann } }] }"),
-        "expected token-file, or username and password-file, or for ssh",
+        "expected token-file, or username and password-file, or for ssh ssh-key-file and known-hosts-file",
     );
 }
