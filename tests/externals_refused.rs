@@ -437,7 +437,12 @@ fn a_stop_ends_a_fetch_from_a_silent_server() {
     let asked = git.requests().len();
     let target = format!("dir:{}", scene.weir.path("live").display());
     let path = scene.repo.path();
+    let host = git.origin().replace("http://", "");
+    let hosts = format!("version: 1\nhosts: ['{host}']\n");
+    let hosts = file_of(&scene, "hosts.yaml", &hosts);
     let start = [
+        "--externals",
+        &hosts,
         "serve",
         "--repo",
         text(&path).unwrap(),

@@ -112,6 +112,14 @@ pub fn s3() -> Result<PathBuf> {
     existing("WEIR_S3", "target/versitygw", "cargo xtask s3")
 }
 
+/// sshd: `WEIR_SSHD`, or `target/sshd`.
+///
+/// # Errors
+/// It is not there; the text says how to get it.
+pub fn sshd() -> Result<PathBuf> {
+    existing("WEIR_SSHD", "target/sshd", "cargo xtask sshd")
+}
+
 fn existing(variable: &str, default: &str, build: &str) -> Result<PathBuf> {
     let path = std::env::var_os(variable).map_or_else(|| root().join(default), PathBuf::from);
     if !path.exists() {

@@ -1,9 +1,12 @@
 //! What can go wrong between a Git server and a snapshot, by what the operator has to do about it.
 
 use std::io;
+use std::path::PathBuf;
 
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame, Fault, Retry};
+
+use crate::ssh::HostKeyProblem;
 
 /// Why a source could not be opened, fetched or read. No text of these carries a credential.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +36,41 @@ pub enum SourceError {
         status: u16,
         /// What to do.
         hint: &'static str,
+    },
+    /// Who answers over ssh is not who is known: nothing was sent.
+    #[error("repository {url}: {problem}")]
+    HostKey {
+        /// The URL.
+        url: String,
+        /// What does not fit, and the way out.
+        problem: HostKeyProblem,
+    },
+    /// The server does not take the ssh key.
+    #[error(
+        "repository {url}: the server does not take the key {} for the user {user}: add its public half to that user's \
+         keys there (a deploy key that may read is enough), or give another key", file.display()
+    )]
+    KeyRefused {
+        /// The URL.
+        url: String,
+        /// The user on the server.
+        user: String,
+        /// The private key's file.
+        file: PathBuf,
+    },
+    /// The ssh key on this host cannot be used.
+    #[error("ssh key {}: {why}", file.display())]
+    BadKey {
+        /// The private key's file.
+        file: PathBuf,
+        /// What is wrong with it and what to do.
+        why: String,
+    },
+    /// The program `ssh` is not there, or cannot work here.
+    #[error("ssh cannot be run: {why}")]
+    SshProgram {
+        /// What is wrong and what to do.
+        why: String,
     },
     /// There is no repository at the URL or path.
     #[error("repository {url} does not exist: {why}")]
@@ -128,6 +166,10 @@ impl SourceError {
             SourceError::BadUrl { .. } => "bad-url",
             SourceError::Unreachable { .. } => "unreachable",
             SourceError::Unauthorized { .. } => "unauthorized",
+            SourceError::HostKey { problem, .. } => problem.kind(),
+            SourceError::KeyRefused { .. } => "key-refused",
+            SourceError::BadKey { .. } => "bad-key",
+            SourceError::SshProgram { .. } => "ssh-program",
             SourceError::NotFound { .. } => "not-found",
             SourceError::RefNotFound { .. } => "ref-not-found",
             SourceError::Empty { .. } => "empty",
@@ -155,7 +197,7 @@ impl Blame for SourceError {
             SourceError::BadUrl { .. }
             | SourceError::Refused { .. }
             | SourceError::Limit { .. } => Retry::OnChange,
-            // Credentials rotate, servers and branches come back, a damaged cache is cloned anew.
+            // Credentials and files of keys are changed while a host runs, servers and branches come back, a damaged cache is cloned anew.
             _ => Retry::Backoff,
         }
     }

@@ -1,33 +1,31 @@
 //! One fetch: list the ref, take the pack if it moved, check that the commit is whole, and only then move our own ref.
 
-use std::cell::RefCell;
 use std::error::Error as _;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use gix::ThreadSafeRepository;
 use gix::protocol::handshake::Ref;
 use gix::remote::Direction;
-use gix_transport::client::blocking_io::http::Transport;
+use gix_transport::client::blocking_io::Transport;
 use weir_core::digest::CommitId;
 use weir_core::tree::TreeLimits;
 
 use crate::cache::{self, Cache, INCOMING, Lock};
 use crate::commit;
 use crate::error::SourceError;
-use crate::http::Client;
-use crate::http::transport::{Exchange, GitHttp};
+use crate::exchange::Exchange;
 use crate::object;
 use crate::snapshot;
 use crate::source::{FetchLimits, FetchProgress, Fetched, RefChange};
 use crate::url::RefName;
+use crate::wire::Wire;
 
 /// All that one fetch works with.
 pub(crate) struct Job<'a> {
-    pub(crate) client: &'a Client,
+    pub(crate) wire: &'a Wire,
     pub(crate) cache: &'a Cache,
     pub(crate) reference: &'a RefName,
     pub(crate) limits: FetchLimits,
@@ -49,7 +47,7 @@ impl Job<'_> {
         damaged: &AtomicBool,
     ) -> Result<(Fetched, ThreadSafeRepository), SourceError> {
         let lock = self.cache.lock()?;
-        self.client.follow(self.stop);
+        self.wire.begin(self.stop)?;
         let current = self.cache.current()?;
         let had = current.as_ref().map(|(_, head)| *head);
         let exchange = self.exchange();
@@ -70,7 +68,7 @@ impl Job<'_> {
     /// Brings one commit by its id, wherever refs point. A clone that does not take it is replaced.
     pub(crate) fn bring(&self, commit: CommitId) -> Result<ThreadSafeRepository, SourceError> {
         let lock = self.cache.lock()?;
-        self.client.follow(self.stop);
+        self.wire.begin(self.stop)?;
         let exchange = self.exchange();
         let listed = Listed {
             name: commit.to_string(),
@@ -142,16 +140,12 @@ impl Job<'_> {
     }
 
     fn exchange(&self) -> Rc<Exchange<'_>> {
-        (self.progress)(FetchProgress::Connecting);
-        Rc::new(Exchange {
-            client: self.client,
-            stop: self.stop,
-            progress: self.progress,
-            until: Instant::now() + self.limits.deadline,
-            left: RefCell::new(self.limits.response_bytes),
-            limit: self.limits.response_bytes,
-            failure: RefCell::default(),
-        })
+        Rc::new(Exchange::begin(
+            self.wire.url(),
+            self.limits,
+            self.stop,
+            self.progress,
+        ))
     }
 
     /// Where the ref points on the server: a branch of that name before a tag.
@@ -163,17 +157,12 @@ impl Job<'_> {
     ) -> Result<Listed, SourceError> {
         let names = self.reference.candidates();
         let not_understood = |e: &gix::Error| {
-            self.client.unreachable(format!(
+            exchange.unreachable(format!(
                 "its answer is not understood: {}",
                 object::causes(e)
             ))
         };
-        let failed = |e: gix::Error| {
-            exchange
-                .failure
-                .take()
-                .unwrap_or_else(|| not_understood(&e))
-        };
+        let failed = |e: gix::Error| exchange.failure().unwrap_or_else(|| not_understood(&e));
         // HEAD as well: it tells an empty repository from a ref that is not there.
         let mut asked = names.clone();
         asked.extend((!names.iter().any(|n| n == "HEAD")).then(|| "HEAD".to_owned()));
@@ -190,7 +179,7 @@ impl Job<'_> {
     }
 
     fn not_listed(&self, refs: &[Ref], had: Option<CommitId>) -> SourceError {
-        let (url, reference) = (self.client.url(), self.reference.to_string());
+        let (url, reference) = (self.wire.url(), self.reference.to_string());
         if had.is_none() && refs.iter().all(|r| matches!(r, Ref::Unborn { .. })) {
             return SourceError::Empty { url, reference };
         }
@@ -208,12 +197,7 @@ impl Job<'_> {
         exchange: &Rc<Exchange<'_>>,
         listed: &Listed,
     ) -> Result<CommitId, SourceError> {
-        let failed = |e: gix::Error| {
-            exchange
-                .failure
-                .take()
-                .unwrap_or_else(|| self.not_received(&e))
-        };
+        let failed = |e: gix::Error| exchange.failure().unwrap_or_else(|| self.not_received(&e));
         let remote = self.remote(repo, &[format!("+{}:{INCOMING}", listed.name)])?;
         let connection = self.connect(&remote, exchange)?;
         let prepared = connection
@@ -231,7 +215,7 @@ impl Job<'_> {
         })?;
         // Only what is missing or wrong counts here; what a commit must not hold is for its snapshot to refuse.
         if let Err(error @ SourceError::Damaged { .. }) =
-            snapshot::tree(repo, &self.client.url(), commit, self.tree_limits, None)
+            snapshot::tree(repo, &self.wire.url(), commit, self.tree_limits, None)
         {
             return Err(error);
         }
@@ -251,12 +235,12 @@ impl Job<'_> {
         specs: &[String],
     ) -> Result<gix::Remote<'r>, SourceError> {
         let make = || -> gix::Result<gix::Remote<'r>> {
-            repo.remote_at_without_url_rewrite(self.client.url().as_str())?
+            repo.remote_at_without_url_rewrite(self.wire.url().as_str())?
                 .with_fetch_tags(gix::remote::fetch::Tags::None)
                 .with_refspecs(specs.iter().map(String::as_str), Direction::Fetch)
         };
         make().map_err(|e| SourceError::BadUrl {
-            url: self.client.url(),
+            url: self.wire.url(),
             why: object::causes(&e),
         })
     }
@@ -265,13 +249,9 @@ impl Job<'_> {
         &self,
         remote: &'b gix::Remote<'r>,
         exchange: &Rc<Exchange<'b>>,
-    ) -> Result<gix::remote::Connection<'b, 'static, 'r, Transport<GitHttp<'b>>>, SourceError> {
-        let url = gix::url::parse(self.client.url().as_str()).map_err(|e| SourceError::BadUrl {
-            url: self.client.url(),
-            why: object::causes(&e),
-        })?;
-        let http = GitHttp::new(exchange.clone());
-        let transport = Transport::new_http(http, url, gix_transport::Protocol::V2, false);
+    ) -> Result<gix::remote::Connection<'b, 'static, 'r, Box<dyn Transport + 'b>>, SourceError>
+    {
+        let transport = self.wire.connect(exchange)?;
         // Our client has the credentials; Git's helpers, which are programs, are never asked.
         Ok(remote
             .to_connection_with_transport(transport)
@@ -284,7 +264,7 @@ impl Job<'_> {
         let text = object::causes(error);
         if self.stop.load(Ordering::Relaxed) {
             return SourceError::Stopped {
-                url: self.client.url(),
+                url: self.wire.url(),
             };
         }
         if error.is_resource_exhausted() {
@@ -293,7 +273,7 @@ impl Job<'_> {
                 self.limits.object_bytes
             );
             return SourceError::Limit {
-                url: self.client.url(),
+                url: self.wire.url(),
                 which,
             };
         }
@@ -315,7 +295,7 @@ impl Job<'_> {
 
     fn damaged(&self, why: String) -> SourceError {
         SourceError::Damaged {
-            url: self.client.url(),
+            url: self.wire.url(),
             why: format!("{why}; the last good state stays, the next fetch clones anew"),
         }
     }

@@ -1,18 +1,21 @@
 //! The HTTP client under Git: own roots, client certificate, proxy, time-outs, and credentials for one origin only.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ureq::http::{Request, Response, StatusCode, Uri};
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::error::{SourceError, printable};
-use crate::secret::{Credentials, Secret};
+use crate::secret::{Credentials, CredentialsFrom, Secret};
 use crate::url::{HttpUrl, Origin, without_userinfo};
 
+mod addresses;
 mod stoppable;
+mod tls;
 pub(crate) mod transport;
+pub use addresses::Addresses;
 pub(crate) use stoppable::Stop;
 
 /// How to talk to a Git server.
@@ -24,6 +27,8 @@ pub struct HttpOptions {
     pub client_cert: Option<(PathBuf, PathBuf)>,
     /// A proxy, `http://[user:password@]host:port`; nothing is taken from the environment.
     pub proxy: Option<Secret>,
+    /// Where the name of a server may lead to; behind a proxy, where the proxy's may.
+    pub addresses: Addresses,
     /// How long a connection may take, and a name look-up.
     pub connect_timeout: Duration,
     /// How long the server may say nothing.
@@ -39,6 +44,7 @@ impl HttpOptions {
             ca_file: None,
             client_cert: None,
             proxy: None,
+            addresses: Addresses::All,
             connect_timeout: Duration::from_secs(15),
             read_timeout: Duration::from_secs(60),
             user_agent: concat!("git/weir-", env!("CARGO_PKG_VERSION")).into(),
@@ -51,9 +57,12 @@ const MAX_REDIRECTS: usize = 3;
 
 /// A client for one repository, made once: it keeps its connections.
 pub(crate) struct Client {
-    agent: ureq::Agent,
+    agent: Mutex<(tls::Stamp, ureq::Agent)>,
     url: HttpUrl,
-    credentials: Option<Credentials>,
+    options: HttpOptions,
+    from: Option<CredentialsFrom>,
+    /// As they were when the fetch under way began.
+    credentials: Mutex<Option<Credentials>>,
     /// The server asked for `Basic` where a token was sent as `Bearer`.
     token_as_basic: AtomicBool,
     user_agent: String,
@@ -66,17 +75,18 @@ impl Client {
     pub(crate) fn new(
         url: HttpUrl,
         options: &HttpOptions,
-        credentials: Option<Credentials>,
+        from: Option<CredentialsFrom>,
     ) -> Result<Client, SourceError> {
-        if let Some(why) = credentials.as_ref().and_then(Credentials::fault) {
-            return Err(bad(&url, format!("its credentials cannot be sent: {why}")));
-        }
+        let credentials = Mutex::new(read_credentials(&url, from.as_ref())?);
         let stop = stoppable::Stop::default();
-        let agent = agent(&url, options, stop.clone())?;
+        let stamp = tls::Stamp::of(options);
+        let agent = Mutex::new((stamp, agent(&url, options, stop.clone())?));
         let user_agent = options.user_agent.clone();
         Ok(Client {
             agent,
             url,
+            options: options.clone(),
+            from,
             credentials,
             token_as_basic: AtomicBool::new(false),
             user_agent,
@@ -84,9 +94,46 @@ impl Client {
         })
     }
 
-    /// What tells the fetch that begins now to stop.
-    pub(crate) fn follow(&self, stop: &std::sync::Arc<AtomicBool>) {
+    /// A fetch begins: what tells it to stop, and what it shows and trusts, read anew where it has changed.
+    ///
+    /// # Errors
+    /// Credentials that cannot be read or sent, certificates that cannot be used.
+    pub(crate) fn begin(&self, stop: &Arc<AtomicBool>) -> Result<(), SourceError> {
         self.stop.follow(stop);
+        let now = read_credentials(&self.url, self.from.as_ref())?;
+        *self
+            .credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = now;
+        let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = tls::Stamp::of(&self.options);
+        if agent.0 != stamp {
+            *agent = (
+                stamp,
+                self::agent(&self.url, &self.options, self.stop.clone())?,
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads the credentials; whether they are others than before.
+    fn read_anew(&self) -> Result<bool, SourceError> {
+        let now = read_credentials(&self.url, self.from.as_ref())?;
+        let credentials = self.credentials.lock();
+        let mut credentials = credentials.unwrap_or_else(PoisonError::into_inner);
+        let changed = *credentials != now;
+        *credentials = now;
+        Ok(changed)
+    }
+
+    fn agent(&self) -> ureq::Agent {
+        let agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        agent.1.clone()
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        let credentials = self.credentials.lock();
+        credentials.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The repository's URL, fit for error texts.
@@ -103,10 +150,18 @@ impl Client {
         body: &[u8],
         until: Instant,
     ) -> Result<Response<ureq::Body>, SourceError> {
+        let mut is_fresh = false;
         loop {
             let as_basic = self.token_as_basic.load(Ordering::Relaxed);
             let response = self.send_once(get, uri, headers, body, until, as_basic)?;
-            let is_token = self.credentials.as_ref().is_some_and(Credentials::is_token);
+            // They may have been rotated since this fetch began: once more with those of now.
+            if response.status() == StatusCode::UNAUTHORIZED && !is_fresh {
+                is_fresh = true;
+                if self.read_anew()? {
+                    continue;
+                }
+            }
+            let is_token = self.credentials().is_some_and(|c| c.is_token());
             if response.status() == StatusCode::UNAUTHORIZED
                 && is_token
                 && !as_basic
@@ -137,7 +192,7 @@ impl Client {
             request = request.header(name, value);
         }
         request = request.header("user-agent", &self.user_agent);
-        if let Some(credentials) = &self.credentials
+        if let Some(credentials) = &self.credentials()
             && Origin::of(uri).as_ref() == Some(self.url.origin())
         {
             let mut value = ureq::http::HeaderValue::from_str(&credentials.header(token_as_basic))
@@ -165,27 +220,17 @@ impl Client {
             }
             self.unreachable(reason(&e))
         };
+        let agent = self.agent();
         if get {
             let request = request.body(()).map_err(|e| failed(e.into()))?;
-            self.agent
-                .run(
-                    self.agent
-                        .configure_request(request)
-                        .timeout_global(Some(left))
-                        .build(),
-                )
-                .map_err(failed)
+            let request = agent.configure_request(request);
+            agent.run(request.timeout_global(Some(left)).build())
         } else {
             let request = request.body(body).map_err(|e| failed(e.into()))?;
-            self.agent
-                .run(
-                    self.agent
-                        .configure_request(request)
-                        .timeout_global(Some(left))
-                        .build(),
-                )
-                .map_err(failed)
+            let request = agent.configure_request(request);
+            agent.run(request.timeout_global(Some(left)).build())
         }
+        .map_err(failed)
     }
 
     /// A GET that follows redirects within the origin; also answers which URL was the last.
@@ -256,7 +301,9 @@ impl Client {
         let stays = Origin::of(&uri).as_ref() == Some(self.url.origin())
             && Origin::of(from) == Origin::of(&uri);
         let userinfo = uri.authority().is_some_and(|a| a.as_str().contains('@'));
-        if !stays || userinfo || !absolute.ends_with(transport::REFS) {
+        // As it was parsed: a text that ends so may have all of it in its query.
+        let list = uri.path().ends_with("/info/refs") && uri.query() == Some(transport::QUERY);
+        if !stays || userinfo || !list || !absolute.ends_with(transport::REFS) {
             return Err(self.moved(response));
         }
         Ok(absolute)
@@ -281,7 +328,7 @@ impl Client {
         match status.as_u16() {
             200 => Ok(()),
             status @ (401 | 403) => {
-                let hint = match (&self.credentials, status) {
+                let hint = match (self.credentials(), status) {
                     (None, _) => {
                         "give credentials (a token, or user and password) that may read it"
                     }
@@ -321,6 +368,18 @@ impl Client {
     }
 }
 
+fn read_credentials(
+    url: &HttpUrl,
+    from: Option<&CredentialsFrom>,
+) -> Result<Option<Credentials>, SourceError> {
+    let Some(from) = from else { return Ok(None) };
+    let credentials = from.read()?;
+    match credentials.fault() {
+        Some(why) => Err(bad(url, format!("its credentials cannot be sent: {why}"))),
+        None => Ok(Some(credentials)),
+    }
+}
+
 /// What sends requests: own roots, client certificate, proxy, time-outs; never a redirect of its own. `url` is for error texts.
 pub(crate) fn agent(
     url: &HttpUrl,
@@ -337,7 +396,7 @@ pub(crate) fn agent(
         })?),
     };
     let config = ureq::Agent::config_builder()
-        .tls_config(tls(url, options)?)
+        .tls_config(tls::config(url, options)?)
         .proxy(proxy)
         .http_status_as_error(false)
         .max_redirects(0)
@@ -347,7 +406,10 @@ pub(crate) fn agent(
         .timeout_per_write(Some(options.read_timeout))
         .user_agent(options.user_agent.clone())
         .build();
-    let resolver = ureq::unversioned::resolver::DefaultResolver::default();
+    let resolver = addresses::Guarded {
+        inner: ureq::unversioned::resolver::DefaultResolver::default(),
+        addresses: options.addresses,
+    };
     let connector = stoppable::connector(stop);
     Ok(ureq::Agent::with_parts(config, connector, resolver))
 }
@@ -384,6 +446,9 @@ pub(crate) fn reason(error: &ureq::Error) -> String {
         ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::ConnectionRefused => {
             "no connection to its host and port: refused; is the server running there?".into()
         }
+        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            printable(&e.to_string())
+        }
         ureq::Error::Timeout(what) => format!("it did not answer in time ({what})"),
         ureq::Error::ConnectProxyFailed(_) => "the proxy refused to connect to it".into(),
         other => printable(&other.to_string()),
@@ -398,81 +463,4 @@ fn proxy(text: &Secret) -> Option<ureq::Proxy> {
         ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https
     )
     .then_some(proxy)
-}
-
-fn tls(url: &HttpUrl, options: &HttpOptions) -> Result<TlsConfig, SourceError> {
-    let mut builder = TlsConfig::builder();
-    if let Some(path) = &options.ca_file {
-        let own = certificates(url, path)?;
-        let public = webpki_root_certs::TLS_SERVER_ROOT_CERTS
-            .iter()
-            .map(|der| Certificate::from_der(der).to_owned());
-        builder = builder.root_certs(RootCerts::from(own.into_iter().chain(public)));
-    }
-    if let Some((cert, key)) = &options.client_cert {
-        let chain = certificates(url, cert)?;
-        let pem = read(key)?;
-        let key_der = PrivateKey::from_pem(&pem).map_err(|_| no_pem(url, key, "private key"))?;
-        // ureq panics on a key that does not fit its certificate: find out first.
-        key_fits(&chain, &pem).ok_or_else(|| {
-            bad(
-                url,
-                format!(
-                    "{} is not the key of the certificate in {}",
-                    key.display(),
-                    cert.display()
-                ),
-            )
-        })?;
-        builder = builder.client_cert(Some(ClientCert::new_with_certs(&chain, key_der)));
-    }
-    Ok(builder.build())
-}
-
-fn key_fits(chain: &[Certificate<'static>], key: &[u8]) -> Option<()> {
-    use rustls::pki_types::pem::PemObject as _;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let key = PrivateKeyDer::from_pem_slice(key).ok()?;
-    let chain = chain
-        .iter()
-        .map(|c| CertificateDer::from(c.der().to_vec()))
-        .collect();
-    let provider = rustls::crypto::ring::default_provider();
-    rustls::sign::CertifiedKey::from_der(chain, key, &provider)
-        .ok()
-        .map(drop)
-}
-
-fn certificates(url: &HttpUrl, path: &Path) -> Result<Vec<Certificate<'static>>, SourceError> {
-    let pem = read(path)?;
-    let mut certs = Vec::new();
-    for item in parse_pem(&pem) {
-        if let PemItem::Certificate(cert) = item.map_err(|_| no_pem(url, path, "certificate"))? {
-            certs.push(cert);
-        }
-    }
-    let usable = |cert: &Certificate<'static>| {
-        rustls::RootCertStore::empty()
-            .add(rustls::pki_types::CertificateDer::from(cert.der().to_vec()))
-            .is_ok()
-    };
-    if certs.is_empty() || !certs.iter().all(usable) {
-        Err(no_pem(url, path, "certificate"))
-    } else {
-        Ok(certs)
-    }
-}
-
-fn no_pem(url: &HttpUrl, path: &Path, what: &str) -> SourceError {
-    bad(
-        url,
-        format!(
-            "{} holds no usable {what}: expected a PEM file",
-            path.display()
-        ),
-    )
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
-    std::fs::read(path).map_err(|e| SourceError::host(format!("reading {}", path.display()), e))
 }

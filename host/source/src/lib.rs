@@ -3,13 +3,14 @@
 //! - [`RepoUrl`], [`RefName`], [`Credentials`]: parsed once, refused early, never printed with a secret.
 //! - [`Source`]: opens a local repository in place, or keeps a bare clone of a remote one; fetches, resolves, snapshots.
 //! - [`Externals`]: charts and other repositories that a lock pins, fetched by digest and shown as snapshots.
-//! - No work tree is ever written, no program is run, and nothing is read from the environment or from the
-//!   configuration of a user's git.
+//! - No work tree is ever written, no program but ssh is run, and nothing is read from the environment or from the
+//!   configuration of a user's git or ssh.
 
 mod cache;
 mod carried;
 mod commit;
 mod error;
+mod exchange;
 mod external;
 mod fetch;
 #[cfg(feature = "fuzzing")]
@@ -20,7 +21,9 @@ mod revision;
 mod secret;
 mod snapshot;
 mod source;
+mod ssh;
 mod url;
+mod wire;
 mod worktree;
 
 #[cfg(test)]
@@ -32,8 +35,10 @@ pub use external::{
     AccessHost, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
     HostPattern, Watch,
 };
-pub use http::HttpOptions;
+pub use http::{Addresses, HttpOptions};
 pub use revision::RevisionStart;
-pub use secret::{Credentials, Secret};
+pub use secret::{Credentials, CredentialsFrom, Secret};
 pub use source::{FetchLimits, FetchProgress, Fetched, RefChange, Source, SourceConfig};
-pub use url::{HttpUrl, RefName, RepoUrl};
+pub use ssh::known_hosts::{self, KnownHosts, KnownHostsLimits};
+pub use ssh::{EntryOf, HostKeyProblem, ShownKey, SshOptions};
+pub use url::{HttpUrl, RefName, RepoUrl, SshUrl};

@@ -1,6 +1,13 @@
-//! Credentials that cannot be printed, and the header that they become.
+//! Credentials that cannot be printed, where they come from, and the header that they become.
 
 use std::fmt;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::SourceError;
+
+/// The largest file that is read as a token or a password.
+const MAX_FILE: u64 = 64 << 10;
 
 /// A text that never appears in logs, errors or output.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,6 +24,13 @@ impl Secret {
     /// The text. For headers and key derivation only.
     pub(crate) fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl std::str::FromStr for Secret {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Secret::new(text))
     }
 }
 
@@ -38,6 +52,53 @@ pub enum Credentials {
         /// The password.
         password: Secret,
     },
+}
+
+/// Where credentials come from. Files are read at each fetch: what rotates them needs no restart of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CredentialsFrom {
+    /// Known already.
+    Given(Credentials),
+    /// A token in a file.
+    TokenFile(PathBuf),
+    /// A user, and the password in a file.
+    PasswordFile {
+        /// The user name.
+        user: String,
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+impl CredentialsFrom {
+    /// As they are now.
+    ///
+    /// # Errors
+    /// `Host` where the file cannot be read, or is none of one line.
+    pub fn read(&self) -> Result<Credentials, SourceError> {
+        match self {
+            CredentialsFrom::Given(credentials) => Ok(credentials.clone()),
+            CredentialsFrom::TokenFile(file) => secret("token", file).map(Credentials::Token),
+            CredentialsFrom::PasswordFile { user, file } => Ok(Credentials::Basic {
+                user: user.clone(),
+                password: secret("password", file)?,
+            }),
+        }
+    }
+}
+
+fn secret(what: &str, path: &Path) -> Result<Secret, SourceError> {
+    let read = || -> io::Result<Secret> {
+        let mut text = String::new();
+        let file = std::fs::File::open(path)?;
+        file.take(MAX_FILE + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_FILE {
+            let why = format!("it has more than {MAX_FILE} bytes");
+            return Err(io::Error::other(why));
+        }
+        Ok(Secret::new(text))
+    };
+    read().map_err(|e| SourceError::host(format!("reading the {what} file {}", path.display()), e))
 }
 
 impl Credentials {

@@ -17,8 +17,10 @@ use crate::commit::{self, CommitInfo};
 use crate::error::SourceError;
 use crate::http::{Client, HttpOptions};
 use crate::object::{self, OdbBlobs};
-use crate::secret::Credentials;
+use crate::secret::CredentialsFrom;
+use crate::ssh::{self, SshOptions};
 use crate::url::{RefName, RepoUrl, replace_head};
+use crate::wire::Wire;
 use crate::{fetch, snapshot, worktree};
 
 /// How much one fetch may take.
@@ -52,10 +54,12 @@ pub struct SourceConfig {
     pub reference: RefName,
     /// Where clones are kept.
     pub cache_dir: PathBuf,
-    /// What is shown to the server.
-    pub credentials: Option<Credentials>,
-    /// How it is talked to.
+    /// What is shown to the server over http and https.
+    pub credentials: Option<CredentialsFrom>,
+    /// How it is talked to over http and https.
     pub http: HttpOptions,
+    /// How it is talked to over ssh, and what is shown to it.
+    pub ssh: SshOptions,
     /// What a fetch may take.
     pub fetch_limits: FetchLimits,
     /// What a commit may hold.
@@ -123,7 +127,7 @@ enum Place {
         last: Mutex<Option<CommitId>>,
     },
     Remote {
-        client: Box<Client>,
+        wire: Wire,
         cache: Cache,
         damaged: Arc<AtomicBool>,
     },
@@ -133,38 +137,38 @@ impl Source {
     /// Opens a local repository, or the cache of a remote one. Nothing is asked over the network.
     ///
     /// # Errors
-    /// No repository at a local path; certificates, proxy or credentials that cannot be used; the cache's disk.
+    /// No repository at a local path; certificates, proxy or credentials that cannot be used, or that are of another way
+    /// than the URL's; the cache's disk.
     pub fn open(config: SourceConfig) -> Result<Source, SourceError> {
         let url = config.url.to_string();
+        fits(&config, &url)?;
         let object_bytes = config.fetch_limits.object_bytes;
-        let (place, repo) = match config.url {
-            RepoUrl::Local(path) => {
-                let repo = open_local(&path, &url, object_bytes)?;
-                (
-                    Place::Local {
-                        path,
-                        last: Mutex::default(),
-                    },
-                    Some(repo),
-                )
+        let wire = match config.url.clone() {
+            RepoUrl::Local(_) => None,
+            RepoUrl::Http(url) => {
+                let client = Client::new(url, &config.http, config.credentials)?;
+                Some(Wire::Http(Box::new(client)))
             }
-            RepoUrl::Http(http) => {
-                let client = Client::new(http, &config.http, config.credentials)?;
-                let cache = Cache::open(
-                    &config.cache_dir,
-                    &url,
-                    config.reference.as_str(),
-                    object_bytes,
-                )?;
+            RepoUrl::Ssh(url) => Some(Wire::Ssh(ssh::Client::new(url, &config.ssh)?)),
+        };
+        let (place, repo) = match wire {
+            None => {
+                let path = config.url.local().unwrap_or(Path::new("")).to_owned();
+                let repo = open_local(&path, &url, object_bytes)?;
+                let last = Mutex::default();
+                (Place::Local { path, last }, Some(repo))
+            }
+            Some(wire) => {
+                let reference = config.reference.as_str();
+                let cache = Cache::open(&config.cache_dir, &url, reference, object_bytes)?;
                 let repo = cache.current()?.map(|(repo, _)| repo);
-                (
-                    Place::Remote {
-                        client: Box::new(client),
-                        cache,
-                        damaged: Arc::default(),
-                    },
-                    repo,
-                )
+                let damaged = Arc::default();
+                let place = Place::Remote {
+                    wire,
+                    cache,
+                    damaged,
+                };
+                (place, repo)
             }
         };
         Ok(Source {
@@ -216,11 +220,11 @@ impl Source {
         match &self.place {
             Place::Local { path, last } => self.look(path, last),
             Place::Remote {
-                client,
+                wire,
                 cache,
                 damaged,
             } => {
-                let job = self.job(client, cache, stop, progress);
+                let job = self.job(wire, cache, stop, progress);
                 let (fetched, repo) = job.run(damaged)?;
                 *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(repo);
                 Ok(fetched)
@@ -238,8 +242,8 @@ impl Source {
         stop: &Arc<AtomicBool>,
         progress: &dyn Fn(FetchProgress),
     ) -> Result<(), SourceError> {
-        if let Place::Remote { client, cache, .. } = &self.place {
-            let repo = self.job(client, cache, stop, progress).bring(commit)?;
+        if let Place::Remote { wire, cache, .. } = &self.place {
+            let repo = self.job(wire, cache, stop, progress).bring(commit)?;
             *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(repo);
         }
         Ok(())
@@ -247,13 +251,13 @@ impl Source {
 
     fn job<'a>(
         &'a self,
-        client: &'a Client,
+        wire: &'a Wire,
         cache: &'a Cache,
         stop: &'a Arc<AtomicBool>,
         progress: &'a dyn Fn(FetchProgress),
     ) -> fetch::Job<'a> {
         fetch::Job {
-            client,
+            wire,
             cache,
             reference: &self.reference,
             limits: self.fetch_limits,
@@ -389,6 +393,33 @@ impl Source {
         *last = Some(commit);
         *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(shared);
         Ok(Fetched { commit, change })
+    }
+}
+
+/// What is given fits the URL: a key of ssh says nothing to https, and a token nothing to ssh.
+fn fits(config: &SourceConfig, url: &str) -> Result<(), SourceError> {
+    let (http, ssh) = (&config.http, &config.ssh);
+    let of_http = [
+        (config.credentials.is_some(), "a token or a password"),
+        (http.proxy.is_some(), "a proxy"),
+        (http.ca_file.is_some(), "a certificate authority"),
+        (http.client_cert.is_some(), "a client certificate"),
+    ];
+    let of_ssh = [
+        (ssh.key_file.is_some(), "an ssh key"),
+        (ssh.known_hosts_file.is_some(), "a known_hosts file"),
+    ];
+    let (given, what) = match config.url {
+        RepoUrl::Ssh(_) => (&of_http[..], "https, and this is asked through ssh"),
+        RepoUrl::Http(_) => (&of_ssh[..], "ssh, and this is asked through http or https"),
+        RepoUrl::Local(_) => return Ok(()),
+    };
+    match given.iter().find(|(given, _)| *given) {
+        None => Ok(()),
+        Some((_, name)) => Err(SourceError::BadUrl {
+            url: url.to_owned(),
+            why: format!("{name} is for {what}: take it away, or write the other kind of URL"),
+        }),
     }
 }
 

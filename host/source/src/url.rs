@@ -8,11 +8,16 @@ use ureq::http::Uri;
 
 use crate::error::{SourceError, printable};
 
+mod ssh;
+pub use ssh::SshUrl;
+
 /// Where a repository is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RepoUrl {
     /// A smart HTTP server, with or without TLS.
     Http(HttpUrl),
+    /// A server that is asked through ssh.
+    Ssh(SshUrl),
     /// A repository on this machine: opened in place, never fetched.
     Local(PathBuf),
 }
@@ -89,6 +94,7 @@ impl fmt::Display for RepoUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RepoUrl::Http(url) => url.fmt(f),
+            RepoUrl::Ssh(url) => url.fmt(f),
             RepoUrl::Local(path) => f.write_str(&printable(&path.to_string_lossy())),
         }
     }
@@ -99,7 +105,7 @@ impl RepoUrl {
     pub fn local(&self) -> Option<&Path> {
         match self {
             RepoUrl::Local(path) => Some(path),
-            RepoUrl::Http(_) => None,
+            RepoUrl::Http(_) | RepoUrl::Ssh(_) => None,
         }
     }
 }
@@ -134,7 +140,8 @@ impl FromStr for RepoUrl {
 }
 
 fn parse(text: &str) -> Result<RepoUrl, String> {
-    const EXPECTED: &str = "expected http://HOST/PATH, https://HOST/PATH or a path on this machine";
+    const EXPECTED: &str = "expected https://HOST/PATH, http://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH or a path on \
+                            this machine";
     if text.is_empty() || text.len() > 2048 {
         return Err(format!("a URL has 1 to 2048 bytes; {EXPECTED}"));
     }
@@ -150,12 +157,15 @@ fn parse(text: &str) -> Result<RepoUrl, String> {
         }
         return Ok(RepoUrl::Local(path.into()));
     }
-    if let Some((scheme, _)) = text.split_once("://") {
+    if let Some((scheme, rest)) = text.split_once("://") {
         return match scheme.to_ascii_lowercase().as_str() {
             "http" | "https" => parse_http(text).map(RepoUrl::Http),
-            "ssh" | "git+ssh" => Err(format!("ssh is not supported yet; {EXPECTED}")),
+            "ssh" => ssh::parse(rest).map(RepoUrl::Ssh),
             other => Err(format!("{other}:// is not supported; {EXPECTED}")),
         };
+    }
+    if let Some(short) = ssh::parse_short(text) {
+        return short.map(RepoUrl::Ssh);
     }
     // `host:path` and `transport::address` have a colon before the first slash; a path with one is written ./a:b.
     if text
@@ -164,7 +174,7 @@ fn parse(text: &str) -> Result<RepoUrl, String> {
         .is_some_and(|first| first.contains(':'))
     {
         return Err(format!(
-            "HOST:PATH (ssh) and TRANSPORT::ADDRESS are not supported; {EXPECTED} (a path with a colon as ./PATH)"
+            "HOST:PATH (ssh needs a user) and TRANSPORT::ADDRESS are not supported; {EXPECTED} (a path with a colon as ./PATH)"
         ));
     }
     Ok(RepoUrl::Local(text.into()))
@@ -293,7 +303,7 @@ mod tests {
         }
         let port = |t: &str| match t.parse::<RepoUrl>().unwrap() {
             RepoUrl::Http(u) => u.origin,
-            RepoUrl::Local(p) => panic!("{p:?}"),
+            other => panic!("{other:?}"),
         };
         assert_eq!(port("https://a/x"), port("https://A:443/y"));
         assert_ne!(port("https://a/x"), port("http://a/x"));
@@ -306,9 +316,7 @@ mod tests {
             "",
             "-uhttps://x/y",
             "--upload-pack=touch /tmp/x",
-            "ssh://git@host/x",
             "git://host/x",
-            "git@host:x.git",
             "host:x",
             "ext::sh -c id",
             "fd::1",
@@ -320,6 +328,21 @@ mod tests {
             "https://host/x?token=1",
             "https://host/x#y",
             "https://host\\@evil/x",
+            "https://a?@b/x",
+            "https://a#@b/x",
+            "https://a\\@b/x",
+            "https://a@b@c/x",
+            "https://@b/x",
+            "https://a:80@b/x",
+            "https://a%40b/x",
+            "https://a%2f@b/x",
+            "https://a b/x",
+            "https://a\tb/x",
+            "https:/a/x",
+            "https:a/x",
+            "https://a:80:90/x",
+            "https://[::1/x",
+            "https://\u{ff41}.example/x",
             "https://host/x\r\nHost: evil",
             "file://host/x",
             "file://relative",

@@ -202,7 +202,7 @@ pub(crate) struct CanaryArgs {
 /// Which repository, and how to reach it.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct RepoArgs {
-    /// The repository: a path, or an http or https URL
+    /// The repository: a path, an http or https URL, ssh://USER@HOST/PATH or USER@HOST:PATH
     #[arg(long, default_value = ".", value_name = "PATH|URL")]
     pub(crate) repo: String,
     /// What this host calls the repository [default: from the URL]
@@ -223,7 +223,18 @@ pub(crate) struct RepoArgs {
     /// A file that holds the user's password
     #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<PathBuf>,
-    /// Certificates (PEM) to trust for https, instead of the public ones
+    /// The private key for ssh, without a passphrase; no agent and no other key is asked
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "known_hosts_file",
+        conflicts_with_all = ["token_file", "username", "password_file"]
+    )]
+    ssh_key_file: Option<PathBuf>,
+    /// The keys that servers are known by over ssh, in the format of known_hosts; no other file is read
+    #[arg(long, value_name = "FILE", requires = "ssh_key_file")]
+    known_hosts_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust for https, besides the public ones
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
     /// A client certificate (PEM) for https
@@ -233,8 +244,8 @@ pub(crate) struct RepoArgs {
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
     /// A proxy for http and https, such as http://proxy:3128
-    #[arg(long, value_name = "URL")]
-    proxy: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = secret)]
+    proxy: Option<Secret>,
 }
 
 impl RepoArgs {
@@ -249,11 +260,11 @@ impl RepoArgs {
         let url = self.url()?;
         Ok(Reach {
             name: self.repository(&url)?,
+            auth: self.auth(&url),
             url,
-            auth: self.auth(),
             ca_file: self.ca_file.clone(),
             client_cert: self.client_cert.clone().zip(self.client_key.clone()),
-            proxy: self.proxy.clone().map(Secret::new),
+            proxy: self.proxy.clone(),
         })
     }
 
@@ -283,7 +294,11 @@ impl RepoArgs {
         }
     }
 
-    fn auth(&self) -> Auth {
+    fn auth(&self, url: &RepoUrl) -> Auth {
+        if let (Some(key), Some(known_hosts)) = (&self.ssh_key_file, &self.known_hosts_file) {
+            let (key, known_hosts) = (key.clone(), known_hosts.clone());
+            return Auth::Ssh { key, known_hosts };
+        }
         if let Some(file) = &self.token_file {
             return Auth::TokenFile(file.clone());
         }
@@ -291,11 +306,16 @@ impl RepoArgs {
             let (user, file) = (user.clone(), file.clone());
             return Auth::Password { user, file };
         }
+        // Meant for whichever repository wants a token: to ssh it says nothing.
         let token = std::env::var("WEIR_GIT_TOKEN")
             .ok()
-            .filter(|t| !t.is_empty());
+            .filter(|t| !t.is_empty() && matches!(url, RepoUrl::Http(_)));
         token.map_or(Auth::None, |t| Auth::Token(Secret::new(t)))
     }
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    text.parse()
 }
 
 /// A ref as a flag gave it.

@@ -25,6 +25,8 @@ use crate::repository::Auth;
 pub(crate) struct ExternalsConfig {
     /// The hosts that may be reached; `None` for all of https, and plain http on this machine.
     pub(crate) hosts: Option<Vec<HostPattern>>,
+    /// A host runs with it, for repositories of others: this machine is reached only where `hosts` names it.
+    pub(crate) shared: bool,
     /// What is shown to whom.
     pub(crate) access: Vec<Access>,
 }
@@ -63,7 +65,7 @@ impl ExternalsHere {
     pub(crate) fn offline(cache: &std::path::Path) -> ExternalsHere {
         let config = ExternalsConfig {
             hosts: Some(Vec::new()),
-            access: Vec::new(),
+            ..ExternalsConfig::default()
         };
         ExternalsHere::new(config, cache)
     }
@@ -91,10 +93,16 @@ impl ExternalsHere {
     pub(crate) fn open(&self) -> Externals {
         let mut policy = ExternalPolicy {
             hosts: self.config.hosts.clone(),
+            shared: self.config.shared,
             ..ExternalPolicy::default()
         };
         for access in &self.config.access {
-            let (credentials, unreadable) = match access.auth.read() {
+            let read = access
+                .auth
+                .credentials()
+                .map(|from| from.read())
+                .transpose();
+            let (credentials, unreadable) = match read {
                 Ok(credentials) => (credentials, None),
                 Err(e) => (None, Some(format!("its `auth` under `access`: {e}"))),
             };

@@ -1,7 +1,7 @@
 //! One repository as this host is to follow it: what both the flags and the host's file become.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use weir_core::allow::Allow;
 use weir_core::grant::Millis;
@@ -10,7 +10,8 @@ use weir_core::name::{RepoPath, RepositoryName, TargetName};
 use weir_core::policy::Heal;
 use weir_core::tree::TreeLimits;
 use weir_source::{
-    Credentials, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source, SourceConfig,
+    Credentials, CredentialsFrom, FetchLimits, HttpOptions, RefName, RepoUrl, Secret, Source,
+    SourceConfig, SshOptions,
 };
 
 use crate::config::{Bound, Places};
@@ -97,7 +98,7 @@ pub(crate) struct Reach {
     pub(crate) proxy: Option<Secret>,
 }
 
-/// What is shown to a Git server. Files are read when the repository is opened.
+/// What is shown to a Git server. Files are read at each fetch, so that they may change while a host runs.
 #[derive(Debug, Clone)]
 pub(crate) enum Auth {
     /// Nothing.
@@ -112,6 +113,13 @@ pub(crate) enum Auth {
         user: String,
         /// The file.
         file: PathBuf,
+    },
+    /// A key, to a server that is known by its own.
+    Ssh {
+        /// The private key.
+        key: PathBuf,
+        /// The servers' keys.
+        known_hosts: PathBuf,
     },
 }
 
@@ -129,8 +137,9 @@ impl Reach {
             url: self.url.clone(),
             reference: reference.clone(),
             cache_dir: places.cache.join("git"),
-            credentials: self.auth.read()?,
+            credentials: self.auth.credentials(),
             http,
+            ssh: self.auth.ssh(),
             fetch_limits: FetchLimits::HOST,
             tree_limits: TreeLimits::HOST,
         };
@@ -139,22 +148,29 @@ impl Reach {
 }
 
 impl Auth {
-    /// What is shown, its files read now.
-    pub(crate) fn read(&self) -> Result<Option<Credentials>, Error> {
-        let read = |what: &str, path: &Path| {
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Error::Usage(format!("{what} {}: {e}", path.display())))?;
-            Ok::<_, Error>(Secret::new(text))
-        };
-        Ok(match self {
-            Auth::None => None,
-            Auth::Token(token) => Some(Credentials::Token(token.clone())),
-            Auth::TokenFile(file) => Some(Credentials::Token(read("token-file", file)?)),
-            Auth::Password { user, file } => Some(Credentials::Basic {
+    /// What is shown over http and https.
+    pub(crate) fn credentials(&self) -> Option<CredentialsFrom> {
+        match self {
+            Auth::None | Auth::Ssh { .. } => None,
+            Auth::Token(token) => Some(CredentialsFrom::Given(Credentials::Token(token.clone()))),
+            Auth::TokenFile(file) => Some(CredentialsFrom::TokenFile(file.clone())),
+            Auth::Password { user, file } => Some(CredentialsFrom::PasswordFile {
                 user: user.clone(),
-                password: read("password-file", file)?,
+                file: file.clone(),
             }),
-        })
+        }
+    }
+
+    /// How ssh is spoken.
+    fn ssh(&self) -> SshOptions {
+        match self {
+            Auth::Ssh { key, known_hosts } => SshOptions {
+                key_file: Some(key.clone()),
+                known_hosts_file: Some(known_hosts.clone()),
+                ..SshOptions::host()
+            },
+            _ => SshOptions::host(),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, services, tools};
+use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, services, sshd, tools};
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
@@ -76,6 +76,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         services::REGISTRY.build(root)
     })?;
     let s3 = steps.step("S3 server", "see Go's message", || services::S3.build(root))?;
+    let sshd = steps.step("sshd", "see above", || sshd::get(root))?;
     let native = steps.step("Helm and Kustomize", "see Go's message", || {
         native::check(root)?;
         native::build(root)
@@ -85,6 +86,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         ("WEIR_CONTROL_PLANE", &*programs),
         (services::REGISTRY.variable, &*registry),
         (services::S3.variable, &*s3),
+        (sshd::VARIABLE, &*sshd),
         ("WEIR_NATIVE", &*native),
     ];
     let mut tally = Tally::default();

@@ -23,6 +23,7 @@ mod plugins;
 mod quickstart;
 mod run;
 mod services;
+mod sshd;
 mod steps;
 mod tally;
 mod tools;
@@ -92,6 +93,14 @@ const TASKS: &[Task] = &[
         help: "build the S3 server of the tests into the cache (some minutes, once)",
         run: |root, _| {
             println!("{}", services::S3.build(root)?.display());
+            Ok(())
+        },
+    },
+    Task {
+        name: "sshd",
+        help: "get the sshd of the tests: the machine's own, or Debian's package unpacked into the cache",
+        run: |root, _| {
+            println!("{}", sshd::get(root)?.display());
             Ok(())
         },
     },

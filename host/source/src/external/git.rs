@@ -9,7 +9,9 @@ use super::error::{About, ExternalError};
 use super::policy::Origin;
 use super::{Externals, Watch};
 use crate::error::SourceError;
+use crate::secret::CredentialsFrom;
 use crate::source::{Source, SourceConfig};
+use crate::ssh::SshOptions;
 
 /// Another repository, with the clone that this host has of it.
 pub(crate) struct Base<'a> {
@@ -43,14 +45,16 @@ impl<'a> Base<'a> {
         // Forges look for this at the start of the name of who asks for Git.
         http.user_agent = format!("git/{}", http.user_agent);
         http.ca_file = access.ca_file.or(http.ca_file);
+        http.addresses = externals.policy.addresses(&origin);
         let name = "external".parse::<RepositoryName>();
         let config = SourceConfig {
             name: name.map_err(|e| about.refused(e.to_string()))?,
             url: url.to_string().parse().map_err(wrong)?,
             reference: reference.parse().map_err(wrong)?,
             cache_dir: externals.cache_dir.join("git"),
-            credentials: access.credentials,
+            credentials: access.credentials.map(CredentialsFrom::Given),
             http,
+            ssh: SshOptions::host(),
             fetch_limits: externals.limits.git,
             tree_limits: externals.limits.tree,
         };

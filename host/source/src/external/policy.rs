@@ -8,6 +8,7 @@ use std::str::FromStr;
 use ureq::http::Uri;
 use weir_core::external::{HostPort, Reference, ReferenceKind, WebUrl, is_loopback};
 
+use crate::http::Addresses;
 use crate::secret::Credentials;
 
 /// Where externals may come from.
@@ -15,6 +16,8 @@ use crate::secret::Credentials;
 pub struct ExternalPolicy {
     /// The hosts that may be reached; `None` for all of https, and plain http on this machine.
     pub hosts: Option<Vec<HostPattern>>,
+    /// Whoever pushes is not whoever has this machine: it is reached only where `hosts` names it.
+    pub shared: bool,
     /// What is shown to a host, and how it is trusted.
     pub access: BTreeMap<AccessHost, ExternalAccess>,
 }
@@ -95,10 +98,24 @@ impl ExternalPolicy {
     /// Which rule says no.
     pub(crate) fn allows(&self, origin: &Origin) -> Result<(), &'static str> {
         match &self.hosts {
+            None if self.shared && is_loopback(&origin.host) => {
+                Err("a host that runs reaches its own machine only where `hosts` names it")
+            }
             None if origin.tls || is_loopback(&origin.host) => Ok(()),
             None => Err("plain http leaves this machine, which `hosts` has to name as http://HOST"),
             Some(hosts) if hosts.iter().any(|h| h.matches(origin)) => Ok(()),
             Some(_) => Err("`hosts` does not name it"),
+        }
+    }
+
+    /// Where the name of an allowed origin may lead to: a repository names hosts, and who answers for a name may say that it
+    /// is this machine, or one that only this machine can reach.
+    pub(crate) fn addresses(&self, origin: &Origin) -> Addresses {
+        match &self.hosts {
+            None if is_loopback(&origin.host) => Addresses::Loopback,
+            None => Addresses::Public,
+            Some(hosts) if hosts.iter().any(|h| !h.below && h.matches(origin)) => Addresses::All,
+            Some(_) => Addresses::Network,
         }
     }
 
@@ -193,7 +210,7 @@ mod tests {
     fn policy(hosts: &[&str]) -> ExternalPolicy {
         ExternalPolicy {
             hosts: Some(hosts.iter().map(|h| h.parse().unwrap()).collect()),
-            access: BTreeMap::new(),
+            ..ExternalPolicy::default()
         }
     }
 
@@ -245,6 +262,44 @@ mod tests {
     }
 
     #[test]
+    fn a_host_that_runs_for_others_reaches_its_own_machine_only_where_a_list_names_it() {
+        let mut shared = ExternalPolicy {
+            shared: true,
+            ..ExternalPolicy::default()
+        };
+        for url in [
+            "http://127.0.0.1:7117/x",
+            "https://localhost/x",
+            "http://[::1]/x",
+        ] {
+            assert!(shared.allows(&origin(url)).is_err(), "{url}");
+        }
+        assert!(shared.allows(&origin("https://a.example/x")).is_ok());
+        shared.hosts = policy(&["127.0.0.1:5000"]).hosts;
+        assert!(shared.allows(&origin("http://127.0.0.1:5000/x")).is_ok());
+        assert!(shared.allows(&origin("http://127.0.0.1:7117/x")).is_err());
+    }
+
+    #[test]
+    fn a_name_leads_to_the_internet_alone_where_no_list_names_it() {
+        let none = ExternalPolicy::default();
+        let listed = policy(&["a.example", "*.c.example", "169.254.169.254"]);
+        for (policy, url, addresses) in [
+            (&none, "https://a.example/x", Addresses::Public),
+            (&none, "https://169.254.169.254/x", Addresses::Public),
+            (&none, "https://10.96.0.1/x", Addresses::Public),
+            (&none, "https://a.localhost.example/x", Addresses::Public),
+            (&none, "http://127.0.0.1:5000/x", Addresses::Loopback),
+            (&none, "https://localhost/x", Addresses::Loopback),
+            (&listed, "https://a.example/x", Addresses::All),
+            (&listed, "https://169.254.169.254/x", Addresses::All),
+            (&listed, "https://b.c.example/x", Addresses::Network),
+        ] {
+            assert_eq!(policy.addresses(&origin(url)), addresses, "{url}");
+        }
+    }
+
+    #[test]
     fn what_is_no_host_is_refused() {
         for bad in [
             "", "*", "*.", "a/b", "a b", "ftp://a", "u@a", "a:0", "*.[::1]", "http://", "a?x", "a#",
@@ -265,6 +320,7 @@ mod tests {
         };
         let policy = ExternalPolicy {
             hosts: None,
+            shared: false,
             access: [("a.example".parse().unwrap(), access)].into(),
         };
         for (url, shown) in [

@@ -321,10 +321,11 @@ impl<'a> Web<'a> {
         }
         let mut options = self.http.clone();
         options.ca_file = access.ca_file.or(options.ca_file);
+        options.addresses = self.policy.addresses(origin);
         let parsed = origin.to_string().parse();
         let url = match parsed.map_err(|e| self.about.source(e))? {
             RepoUrl::Http(url) => url,
-            RepoUrl::Local(_) => {
+            RepoUrl::Local(_) | RepoUrl::Ssh(_) => {
                 return Err(self
                     .about
                     .refused(format!("{origin} is no http or https URL")));

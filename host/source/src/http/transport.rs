@@ -4,55 +4,33 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use gix_transport::client::blocking_io::http::{GetResponse, Http, PostBodyDataKind, PostResponse};
 use ureq::http::Response;
 
 use super::Client;
-use crate::error::SourceError;
-use crate::source::FetchProgress;
+use crate::error::printable;
+use crate::exchange::Exchange;
 
 /// How the URL of the first request ends.
 pub(crate) const REFS: &str = "/info/refs?service=git-upload-pack";
+/// Its query.
+pub(crate) const QUERY: &str = "service=git-upload-pack";
 
 /// The most that one request of ours says: what we want and have.
 const MAX_REQUEST: usize = 16 << 20;
 
-/// What one fetch may take, and what came of it.
-pub(crate) struct Exchange<'a> {
-    pub(crate) client: &'a Client,
-    pub(crate) stop: &'a AtomicBool,
-    pub(crate) progress: &'a dyn Fn(FetchProgress),
-    /// The end of the whole fetch.
-    pub(crate) until: Instant,
-    /// Body bytes left over all responses, after decompression.
-    pub(crate) left: RefCell<u64>,
-    /// The limit that `left` began with.
-    pub(crate) limit: u64,
-    /// Why the exchange failed: gix's own errors do not tell 401 from a dead server.
-    pub(crate) failure: RefCell<Option<SourceError>>,
-}
-
-impl Exchange<'_> {
-    /// Keeps the reason and gives gix something to fail with.
-    fn fail(&self, error: SourceError) -> io::Error {
-        let text = error.to_string();
-        self.failure.borrow_mut().get_or_insert(error);
-        io::Error::other(text)
-    }
-}
-
 /// The transport of one fetch.
 pub(crate) struct GitHttp<'a> {
+    client: &'a Client,
     exchange: Rc<Exchange<'a>>,
     base: Option<String>,
 }
 
 impl<'a> GitHttp<'a> {
-    pub(crate) fn new(exchange: Rc<Exchange<'a>>) -> Self {
+    pub(crate) fn new(client: &'a Client, exchange: Rc<Exchange<'a>>) -> Self {
         GitHttp {
+            client,
             exchange,
             base: None,
         }
@@ -82,9 +60,9 @@ impl<'a> Http for GitHttp<'a> {
         headers: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> gix::Result<GetResponse<Headers<'a>, Body<'a>>> {
         let exchange = &self.exchange;
-        let (last, response) = exchange
+        let (last, response) = self
             .client
-            .get(url, &split(headers), exchange.until)
+            .get(url, &split(headers), exchange.until())
             .map_err(|e| gix::Error::from_error(exchange.fail(e)))?;
         if last != url {
             self.base = last.strip_suffix(REFS).map(str::to_owned);
@@ -104,6 +82,7 @@ impl<'a> Http for GitHttp<'a> {
         _body: PostBodyDataKind,
     ) -> gix::Result<PostResponse<Headers<'a>, Body<'a>, PostBody<'a>>> {
         let pending = Rc::new(RefCell::new(Pending {
+            client: self.client,
             exchange: self.exchange.clone(),
             url: url.to_owned(),
             headers: split(headers),
@@ -130,6 +109,7 @@ impl<'a> Http for GitHttp<'a> {
 
 /// A POST that is sent when its answer is first read.
 pub(crate) struct Pending<'a> {
+    client: &'a Client,
     exchange: Rc<Exchange<'a>>,
     url: String,
     headers: Vec<(String, String)>,
@@ -143,10 +123,10 @@ impl<'a> Pending<'a> {
         if !self.sent {
             self.sent = true;
             let exchange = &self.exchange;
-            (exchange.progress)(FetchProgress::Waiting);
-            let response = exchange
+            exchange.waits();
+            let response = self
                 .client
-                .post(&self.url, &self.headers, &self.body, exchange.until)
+                .post(&self.url, &self.headers, &self.body, exchange.until())
                 .map_err(|e| exchange.fail(e))?;
             self.response = Some(open(exchange, response));
         }
@@ -192,37 +172,18 @@ pub(crate) struct Counted<'a> {
 impl Read for Counted<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let exchange = &self.exchange;
-        if exchange.stop.load(Ordering::Relaxed) {
-            return Err(exchange.fail(SourceError::Stopped {
-                url: exchange.client.url(),
-            }));
+        if exchange.is_stopped() {
+            return Err(exchange.fail(exchange.stopped()));
         }
         let n = self.body.read(buf).map_err(|e| {
-            if exchange.stop.load(Ordering::Relaxed) {
-                return exchange.fail(SourceError::Stopped {
-                    url: exchange.client.url(),
-                });
+            if exchange.is_stopped() {
+                return exchange.fail(exchange.stopped());
             }
-            let why = format!(
-                "the answer broke off or stalled: {}",
-                crate::error::printable(&e.to_string())
-            );
-            exchange.fail(exchange.client.unreachable(why))
+            let why = printable(&e.to_string());
+            let why = format!("the answer broke off or stalled: {why}");
+            exchange.fail(exchange.unreachable(why))
         })?;
-        let mut left = exchange.left.borrow_mut();
-        let Some(rest) = left.checked_sub(n as u64) else {
-            let which = format!("response_bytes of {} bytes in one fetch", exchange.limit);
-            return Err(exchange.fail(SourceError::Limit {
-                url: exchange.client.url(),
-                which,
-            }));
-        };
-        *left = rest;
-        if n > 0 {
-            (exchange.progress)(FetchProgress::Receiving {
-                bytes: exchange.limit - rest,
-            });
-        }
+        exchange.count(n)?;
         Ok(n)
     }
 }

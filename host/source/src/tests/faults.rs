@@ -9,7 +9,7 @@ use weir_core::tree::{ReadError, View};
 use super::git::{Repo, config, fetch, open, text};
 use super::remote::Rig;
 use super::server::{Reply, Server, backend};
-use crate::{Credentials, RefChange, RepoUrl, Secret, Source, SourceConfig, SourceError};
+use crate::{CredentialsFrom, RefChange, RepoUrl, Source, SourceConfig, SourceError};
 
 /// A pointer as Git LFS writes it.
 const POINTER: &str = "version https://git-lfs.github.com/spec/v1\n\
@@ -21,7 +21,7 @@ struct Followed {
     source: Source,
 }
 
-fn followed(credentials: Option<Credentials>) -> Followed {
+fn followed(credentials: Option<CredentialsFrom>) -> Followed {
     let rig = Rig::with(&[("a", "1")]);
     let source = open(SourceConfig {
         credentials,
@@ -60,8 +60,8 @@ impl Followed {
     }
 }
 
-fn token() -> Option<Credentials> {
-    Some(Credentials::Token(Secret::new("hunter2")))
+fn token() -> Option<CredentialsFrom> {
+    super::refusals::token("hunter2")
 }
 
 /// Faults of the server by name: the error, and words that its text must have.

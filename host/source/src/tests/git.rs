@@ -10,7 +10,7 @@ use weir_core::digest::{CommitId, ObjectId};
 use weir_core::name::RepoPath;
 use weir_core::tree::TreeLimits;
 
-use crate::{FetchLimits, Fetched, HttpOptions, Source, SourceConfig, SourceError};
+use crate::{FetchLimits, Fetched, HttpOptions, Source, SourceConfig, SourceError, SshOptions};
 
 /// A repository with a work tree, in a directory of its own.
 pub(super) struct Repo {
@@ -137,6 +137,7 @@ pub(super) fn config(url: &str, reference: &str, cache: &Path) -> SourceConfig {
         cache_dir: cache.to_owned(),
         credentials: None,
         http: HttpOptions::host(),
+        ssh: SshOptions::host(),
         fetch_limits: FetchLimits::HOST,
         tree_limits: TreeLimits::HOST,
     }

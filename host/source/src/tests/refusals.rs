@@ -9,21 +9,25 @@ use weir_core::fault::{Blame as _, Retry};
 use super::git::{config, fetch, open};
 use super::remote::Rig;
 use super::server::{Reply, Server, backend};
-use crate::{Credentials, FetchLimits, HttpOptions, RefChange, Secret, SourceConfig, SourceError};
+use crate::{
+    Credentials, CredentialsFrom, FetchLimits, HttpOptions, RefChange, Secret, SourceConfig,
+    SourceError,
+};
 
-fn token(text: &str) -> Option<Credentials> {
-    Some(Credentials::Token(Secret::new(text)))
+pub(super) fn token(text: &str) -> Option<CredentialsFrom> {
+    let token = Credentials::Token(Secret::new(text));
+    Some(CredentialsFrom::Given(token))
 }
 
-fn basic(user: &str, password: &str) -> Option<Credentials> {
-    Some(Credentials::Basic {
+pub(super) fn basic(user: &str, password: &str) -> Option<CredentialsFrom> {
+    Some(CredentialsFrom::Given(Credentials::Basic {
         user: user.into(),
         password: Secret::new(password),
-    })
+    }))
 }
 
 /// What a source that is asked says, the secret not in it.
-fn error(config: SourceConfig) -> SourceError {
+pub(super) fn error(config: SourceConfig) -> SourceError {
     let error = open(config).and_then(|s| fetch(&s)).unwrap_err();
     assert!(
         !format!("{error} {error:?}").contains("hunter2"),
@@ -200,88 +204,6 @@ fn a_token_is_sent_as_basic_to_a_server_that_asks_for_it() {
 }
 
 #[test]
-fn a_redirect_to_another_origin_is_an_error_that_names_it_and_carries_no_credentials() {
-    let rig = Rig::with(&[("a", "1")]);
-    let root = rig.root();
-    let other = Server::new(move |request| backend(&root, request));
-    for status in [301, 302, 303, 307, 308] {
-        for target in [
-            other.url("/.git/info/refs?service=git-upload-pack"),
-            format!("//{}/.git/info/refs?service=git-upload-pack", other.address),
-            format!(
-                "http://ann:hunter2@{}/.git/info/refs?service=git-upload-pack",
-                rig.server.address
-            ),
-        ] {
-            rig.server
-                .answer(move |_| Reply::status(status).with("Location", &target));
-            let error = error(SourceConfig {
-                credentials: basic("ann", "hunter2"),
-                ..rig.config()
-            });
-            assert!(
-                matches!(&error, SourceError::BadUrl { why, .. } if why.contains("/.git;")),
-                "{error}"
-            );
-            assert_eq!(error.retry(), Retry::OnChange);
-        }
-    }
-    assert_eq!(
-        other.take_seen().len(),
-        0,
-        "the other server was never asked"
-    );
-}
-
-#[test]
-fn a_redirect_within_the_origin_is_followed_for_the_first_request() {
-    let rig = Rig::with(&[("a", "1")]);
-    let root = rig.root();
-    let address = rig.server.address;
-    rig.server
-        .answer(move |request| match request.path.as_str() {
-            "/old/info/refs" => {
-                Reply::status(301).with("Location", "/older/info/refs?service=git-upload-pack")
-            }
-            "/older/info/refs" => Reply::status(302).with(
-                "Location",
-                &format!("http://{address}/.git/info/refs?service=git-upload-pack"),
-            ),
-            path if path.starts_with("/.git/") => backend(&root, request),
-            _ => Reply::status(404),
-        });
-    let source = open(SourceConfig {
-        credentials: token("t"),
-        ..config(&rig.server.url("/old"), "main", rig.cache.path())
-    });
-    assert_eq!(fetch(&source.unwrap()).unwrap().change, RefChange::First);
-    // Round and round, and to something that is not a repository.
-    let same = "/old/info/refs?service=git-upload-pack";
-    for target in [same, "/login", "?", "http://[", ""] {
-        rig.server
-            .answer(move |_| Reply::status(302).with("Location", target));
-        let error = error(config(&rig.server.url("/old"), "main", rig.cache.path()));
-        assert!(
-            matches!(error, SourceError::BadUrl { .. }),
-            "{target:?}: {error}"
-        );
-    }
-}
-
-#[test]
-fn a_redirect_of_the_second_request_is_not_followed() {
-    let rig = Rig::with(&[("a", "1")]);
-    let root = rig.root();
-    rig.server
-        .answer(move |request| match request.method.as_str() {
-            "POST" => Reply::status(307).with("Location", "/.git/git-upload-pack?x"),
-            _ => backend(&root, request),
-        });
-    let error = error(rig.config());
-    assert!(matches!(error, SourceError::BadUrl { .. }), "{error}");
-}
-
-#[test]
 fn a_flood_ends_at_the_byte_limit() {
     let rig = Rig::with(&[("a", "1")]);
     let limits = FetchLimits {
@@ -358,39 +280,6 @@ fn an_object_above_the_limit_is_not_taken_in() {
         ..rig.config()
     });
     assert!(matches!(error, SourceError::Limit { .. }), "{error}");
-}
-
-#[test]
-fn a_request_goes_through_the_proxy_that_was_configured() {
-    let rig = Rig::with(&[("a", "1")]);
-    let proxy = Server::new(|_| Reply::status(403));
-    let through = |proxy: String| {
-        let http = HttpOptions {
-            proxy: Some(Secret::new(proxy)),
-            ..HttpOptions::host()
-        };
-        error(SourceConfig {
-            http,
-            ..rig.config()
-        })
-    };
-    let refused = through(format!("http://ann:hunter2@{}", proxy.address));
-    assert!(
-        matches!(refused, SourceError::Unreachable { .. }),
-        "{refused}"
-    );
-    let seen = proxy.take_seen();
-    assert_eq!(
-        (seen[0].method.as_str(), seen[0].path.as_str()),
-        ("CONNECT", rig.server.address.to_string().as_str())
-    );
-    assert!(rig.server.take_seen().is_empty());
-    for bad in ["ftp://hunter2@x", "socks5://x:1", "not a proxy"] {
-        assert!(
-            matches!(through(bad.into()), SourceError::BadUrl { .. }),
-            "{bad}"
-        );
-    }
 }
 
 #[expect(

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -16,13 +18,29 @@ use crate::{HttpOptions, RefChange, Source, SourceConfig, SourceError};
 pub(super) struct Rig {
     pub(super) repo: Repo,
     pub(super) server: Server,
-    authority: CertifiedIssuer<'static, KeyPair>,
+    authority: Authority,
 }
 
 pub(super) fn rig(wants_client: bool) -> Rig {
+    rig_with(wants_client, |params, key, authority| {
+        params.signed_by(key, authority).unwrap()
+    })
+}
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
     let mut params = CertificateParams::new(vec![]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// The same with a certificate for `localhost` that is made otherwise.
+fn rig_with(
+    wants_client: bool,
+    make: impl FnOnce(CertificateParams, &KeyPair, &Authority) -> Certificate,
+) -> Rig {
+    let authority = authority();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
@@ -38,10 +56,8 @@ pub(super) fn rig(wants_client: bool) -> Rig {
         builder.with_no_client_auth()
     };
     let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(vec!["localhost".into()])
-        .unwrap()
-        .signed_by(&key, &authority)
-        .unwrap();
+    let params = CertificateParams::new(vec!["localhost".into()]).unwrap();
+    let cert = make(params, &key, &authority);
     let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
     let tls = builder
         .with_single_cert(vec![cert.der().clone()], key)
@@ -63,15 +79,19 @@ impl Rig {
         path
     }
 
-    fn ca_file(&self) -> Option<PathBuf> {
+    pub(super) fn ca_file(&self) -> Option<PathBuf> {
         Some(self.file("ca.pem", &self.authority.pem()))
     }
 
     fn client(&self) -> (PathBuf, PathBuf) {
+        self.client_of(&self.authority)
+    }
+
+    fn client_of(&self, authority: &Authority) -> (PathBuf, PathBuf) {
         let key = KeyPair::generate().unwrap();
         let cert = CertificateParams::new(vec!["weir".into()])
             .unwrap()
-            .signed_by(&key, &self.authority)
+            .signed_by(&key, authority)
             .unwrap();
         (
             self.file("client.pem", &cert.pem()),
@@ -84,11 +104,15 @@ impl Rig {
     }
 
     fn source(&self, http: HttpOptions) -> Result<Source, SourceError> {
+        open(self.config(http))
+    }
+
+    pub(super) fn config(&self, http: HttpOptions) -> SourceConfig {
         let url = format!("https://localhost:{}/.git", self.server.address.port());
-        open(SourceConfig {
+        SourceConfig {
             http,
             ..config(&url, "main", &self.repo.path().join(".git/cache"))
-        })
+        }
     }
 
     /// A source that trusts the server.
@@ -194,4 +218,86 @@ fn certificate_files_that_cannot_be_used_are_named() {
         let error = rig.fetch(http).unwrap_err();
         assert!(error.to_string().contains(named), "{error}");
     }
+}
+
+/// What a host that trusts the rig's authority says of a server.
+fn distrusted(rig: &Rig) -> String {
+    let error = rig
+        .fetch(HttpOptions {
+            ca_file: rig.ca_file(),
+            ..HttpOptions::host()
+        })
+        .unwrap_err();
+    assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
+    assert!(rig.server.take_seen().is_empty(), "nothing was sent");
+    error.to_string()
+}
+
+#[test]
+fn a_certificate_that_is_of_another_name_expired_not_yet_valid_or_signed_by_nobody_is_refused() {
+    let other_name = rig_with(false, |_, key, authority| {
+        let params = CertificateParams::new(vec!["other.example".into()]).unwrap();
+        params.signed_by(key, authority).unwrap()
+    });
+    assert!(distrusted(&other_name).contains("NotValidForName"));
+    let expired = rig_with(false, |mut params, key, authority| {
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2001, 1, 1);
+        params.signed_by(key, authority).unwrap()
+    });
+    assert!(distrusted(&expired).contains("xpired"));
+    let early = rig_with(false, |mut params, key, authority| {
+        params.not_before = date_time_ymd(4000, 1, 1);
+        params.not_after = date_time_ymd(4001, 1, 1);
+        params.signed_by(key, authority).unwrap()
+    });
+    assert!(distrusted(&early).contains("NotValidYet"));
+    let by_itself = rig_with(false, |params, key, _| params.self_signed(key).unwrap());
+    assert!(distrusted(&by_itself).contains("certificate"));
+    let by_another = rig_with(false, |params, key, _| {
+        params.signed_by(key, &authority()).unwrap()
+    });
+    assert!(distrusted(&by_another).contains("UnknownIssuer"));
+}
+
+#[test]
+fn a_client_certificate_of_another_authority_is_no_way_in() {
+    let rig = rig(true);
+    let error = rig
+        .fetch(HttpOptions {
+            ca_file: rig.ca_file(),
+            client_cert: Some(rig.client_of(&authority())),
+            ..HttpOptions::host()
+        })
+        .unwrap_err();
+    assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
+    assert!(rig.server.take_seen().is_empty());
+}
+
+#[test]
+fn certificates_that_are_renewed_on_disk_are_used_by_the_same_source() {
+    let rig = rig(true);
+    let stranger = authority();
+    let ca_file = rig.file("renewed-ca.pem", &stranger.pem());
+    let (cert, key) = rig.client_of(&stranger);
+    let source = rig
+        .source(HttpOptions {
+            ca_file: Some(ca_file),
+            client_cert: Some((cert, key)),
+            ..HttpOptions::host()
+        })
+        .unwrap();
+    assert!(fetch(&source).is_err());
+    rig.file("renewed-ca.pem", &rig.authority.pem());
+    assert!(
+        fetch(&source).is_err(),
+        "the server is trusted, and does not let us in"
+    );
+    rig.client();
+    assert_eq!(fetch(&source).unwrap().change, RefChange::First);
+    rig.file("client.key", "half a key");
+    let error = fetch(&source).unwrap_err();
+    assert!(error.to_string().contains("client.key"), "{error}");
+    rig.client();
+    fetch(&source).unwrap();
 }

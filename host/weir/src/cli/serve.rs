@@ -93,8 +93,8 @@ pub(super) struct ServeArgs {
     /// Follow the repositories of this file instead of the one of the flags, each with its own ref, targets, interval
     /// and policy; `weir schema host` prints what may stand in it
     #[arg(long, value_name = "FILE", conflicts_with_all = [
-        "repo", "name", "path", "manifest", "token_file", "username", "password_file", "ca_file", "client_cert",
-        "client_key", "proxy", "reference", "targets", "accounts", "interval",
+        "repo", "name", "path", "manifest", "token_file", "username", "password_file", "ssh_key_file",
+        "known_hosts_file", "ca_file", "client_cert", "client_key", "proxy", "reference", "targets", "accounts", "interval",
     ])]
     config: Option<PathBuf>,
     /// Records of the ledger that are older than so many days are removed [default: they stay for ever]
@@ -142,6 +142,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         (Some(externals), None) => places.externals = externals,
         (None, _) => {}
     }
+    places.externals.shared = true;
     if let Some(ledger) = file.ledger {
         places.ledger = global.ledger.with(ledger, &places.state)?;
     }

@@ -12,6 +12,7 @@ use weir_source::{AccessHost, HostPattern};
 use super::file::{Parsed, RawAuth, auth, open};
 use crate::error::Error;
 use crate::externals::{Access, ExternalsConfig};
+use crate::repository::Auth;
 
 /// The most hosts that one file lists.
 const MAX_HOSTS: usize = 1_000;
@@ -21,7 +22,7 @@ const MAX_HOSTS: usize = 1_000;
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct RawExternals {
     /// The hosts that may be reached: `HOST`, `HOST:PORT`, `*.DOMAIN`, with `http://` before it for plain http. Left
-    /// out: all of https, and http on this machine.
+    /// out: https at public addresses; for commands other than `weir serve` this machine, too.
     #[schemars(with = "Option<Vec<String>>")]
     hosts: Option<Vec<Parsed<HostPattern>>>,
     /// What is shown to a host, and how it is trusted.
@@ -41,7 +42,7 @@ struct RawFile {
     )]
     version: Version,
     /// The hosts that may be reached: `HOST`, `HOST:PORT`, `*.DOMAIN`, with `http://` before it for plain http. Left
-    /// out: all of https, and http on this machine.
+    /// out: https at public addresses; for commands other than `weir serve` this machine, too.
     #[schemars(with = "Option<Vec<String>>")]
     hosts: Option<Vec<Parsed<HostPattern>>>,
     /// What is shown to a host, and how it is trusted.
@@ -119,9 +120,14 @@ pub(super) fn meant(
         if raw.auth.is_none() && raw.ca_file.is_none() {
             errors.push(at.mark(), "expected auth, ca-file or both");
         }
+        let auth = auth(raw.auth, at.key("auth").mark(), base, errors);
+        if matches!(auth, Auth::Ssh { .. }) {
+            let message = "externals are fetched over http and https: give token-file, or username and password-file";
+            errors.push(at.key("auth").mark(), message);
+        }
         access.push(Access {
             host,
-            auth: auth(raw.auth, at.key("auth").mark(), base, errors),
+            auth,
             ca_file: raw.ca_file.map(|file| base.join(file)),
         });
     }
@@ -129,6 +135,7 @@ pub(super) fn meant(
         hosts: raw
             .hosts
             .map(|hosts| hosts.into_iter().map(|h| h.0).collect()),
+        shared: false,
         access,
     }
 }
@@ -170,6 +177,10 @@ mod tests {
         refused(
             "version: 1\naccess: [{ host: a, ca-file: x }, { host: 'a:443', ca-file: x }]\n",
             "there already",
+        );
+        refused(
+            "version: 1\naccess: [{ host: a, auth: { ssh-key-file: k, known-hosts-file: h } }]\n",
+            "externals are fetched over http and https",
         );
         refused(
             "version: 1\naccess: [{ host: 'https://a', ca-file: x }]\n",

@@ -84,7 +84,7 @@ struct RawHost {
     /// The repositories.
     #[serde(default)]
     repositories: Vec<RawRepository>,
-    /// Where the repositories' charts and bases may come from. Left out: all of https, and http on this machine.
+    /// Where the repositories' charts and bases may come from. Left out: https at public addresses.
     externals: Option<RawExternals>,
     /// So many percent of all renders run twice, and have to come to the same. Left out: 0. The flag `--canary` wins.
     canary: Option<usize>,
@@ -101,7 +101,7 @@ struct RawRepository {
     /// What this host calls it. Left out: made from the URL.
     #[schemars(with = "Option<String>")]
     name: Option<RepositoryName>,
-    /// Where it is: an http or https URL without credentials, or a path.
+    /// Where it is: an http or https URL without credentials, `ssh://USER@HOST/PATH`, `USER@HOST:PATH`, or a path.
     #[schemars(with = "String")]
     url: Parsed<RepoUrl>,
     /// The branch or tag that is followed. Left out: `main`.
@@ -139,7 +139,8 @@ struct RawRepository {
     #[serde(default)]
     tls: RawTls,
     /// A proxy for http and https, such as `http://proxy:3128`.
-    proxy: Option<String>,
+    #[schemars(with = "Option<String>")]
+    proxy: Option<Parsed<Secret>>,
 }
 
 /// How much of an app may be deleted without a person: a delete of more than both waits for `weir approve`.
@@ -152,10 +153,10 @@ struct RawGuard {
     objects: Option<usize>,
 }
 
-/// What is shown to the Git host: a token, or a user and a password.
+/// What is shown to the Git host: a token, or a user and a password, or a key of ssh.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["token-file"] }, { "required": ["username", "password-file"] }]))]
+#[schemars(extend("oneOf" = [{ "required": ["token-file"] }, { "required": ["username", "password-file"] }, { "required": ["ssh-key-file", "known-hosts-file"] }]))]
 pub(super) struct RawAuth {
     /// A file that holds a token.
     token_file: Option<PathBuf>,
@@ -163,13 +164,17 @@ pub(super) struct RawAuth {
     username: Option<String>,
     /// A file that holds the user's password.
     password_file: Option<PathBuf>,
+    /// The private key for ssh, without a passphrase.
+    ssh_key_file: Option<PathBuf>,
+    /// The keys that servers are known by over ssh.
+    known_hosts_file: Option<PathBuf>,
 }
 
 /// How https is spoken.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct RawTls {
-    /// Certificates (PEM) to trust instead of the public ones.
+    /// Certificates (PEM) to trust besides the public ones.
     ca_file: Option<PathBuf>,
     /// A client certificate (PEM).
     client_cert: Option<PathBuf>,
@@ -342,7 +347,7 @@ fn repository(
     }
     let url = match raw.url.0 {
         RepoUrl::Local(path) => RepoUrl::Local(base.join(path)),
-        url @ RepoUrl::Http(_) => url,
+        url @ (RepoUrl::Http(_) | RepoUrl::Ssh(_)) => url,
     };
     let name = match raw.name {
         Some(name) => Some(name),
@@ -367,7 +372,7 @@ fn repository(
         auth,
         ca_file: raw.tls.ca_file.map(|f| base.join(f)),
         client_cert,
-        proxy: raw.proxy.map(Secret::new),
+        proxy: raw.proxy.map(|proxy| proxy.0),
     };
     let name = &reach.name;
     let said_by = format!("`allow` of repository {name}");
@@ -417,14 +422,26 @@ fn guard(raw: Option<RawGuard>, place: Place<'_>, errors: &mut Errors<'_>) -> Gu
 
 pub(super) fn auth(raw: Option<RawAuth>, mark: Mark, base: &Path, errors: &mut Errors<'_>) -> Auth {
     let Some(raw) = raw else { return Auth::None };
-    match (raw.token_file, raw.username, raw.password_file) {
-        (Some(file), None, None) => Auth::TokenFile(base.join(file)),
-        (None, Some(user), Some(file)) => Auth::Password {
+    let RawAuth {
+        token_file,
+        username,
+        password_file,
+        ssh_key_file,
+        known_hosts_file,
+    } = raw;
+    let http = (token_file, username, password_file);
+    match (http, (ssh_key_file, known_hosts_file)) {
+        ((Some(file), None, None), (None, None)) => Auth::TokenFile(base.join(file)),
+        ((None, Some(user), Some(file)), (None, None)) => Auth::Password {
             user,
             file: base.join(file),
         },
+        ((None, None, None), (Some(key), Some(known_hosts))) => Auth::Ssh {
+            key: base.join(key),
+            known_hosts: base.join(known_hosts),
+        },
         _ => {
-            let message = "expected either token-file, or username and password-file";
+            let message = "expected token-file, or username and password-file, or for ssh ssh-key-file and known-hosts-file";
             errors.push(mark, message);
             Auth::None
         }

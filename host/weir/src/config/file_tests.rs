@@ -104,6 +104,37 @@ repositories:
 }
 
 #[test]
+fn a_repository_behind_ssh_has_its_key_and_known_hosts_beside_the_file() {
+    let text = |auth: &str| {
+        format!(
+            "version: 1\nrepositories:\n- url: git@git.example:team/shop.git\n  targets: {{ default: dir:x }}\n  auth: {auth}\n"
+        )
+    };
+    let good = text("{ ssh-key-file: key, known-hosts-file: /etc/ssh/known }");
+    let file = parse(good.as_bytes(), "host.yaml", Path::new("/etc/weir")).unwrap();
+    let reach = &file.repositories[0].reach;
+    assert!(reach.name.as_str().starts_with("shop-"), "{}", reach.name);
+    assert_eq!(reach.url.to_string(), "git@git.example:team/shop.git");
+    assert!(
+        matches!(&reach.auth, Auth::Ssh { key, known_hosts } if key == Path::new("/etc/weir/key") && known_hosts == Path::new("/etc/ssh/known")),
+        "{reach:?}"
+    );
+    for half in [
+        "{ ssh-key-file: key }",
+        "{ known-hosts-file: known }",
+        "{ ssh-key-file: key, known-hosts-file: known, token-file: token }",
+        "{ token-file: token, known-hosts-file: known }",
+    ] {
+        let error = parse(text(half).as_bytes(), "host.yaml", Path::new("/")).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("host.yaml:5:9: expected token-file"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
 fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
     let one = |more: &str| {
         format!(
@@ -161,11 +192,11 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
         ),
         (
             one("  auth: { token-file: a, username: b }\n"),
-            "host.yaml:5:9: expected either token-file, or username and password-file",
+            "host.yaml:5:9: expected token-file, or username and password-file, or for ssh ssh-key-file and known-hosts-file",
         ),
         (
             one("  auth: { token: s3cret }\n"),
-            "host.yaml:5:11: unknown key \"token\": expected one of token-file, username, password-file; did you mean \"token-file\"?",
+            "host.yaml:5:11: unknown key \"token\": expected one of token-file, username, password-file, ssh-key-file, known-hosts-file; did you mean \"token-file\"?",
         ),
         (
             one("  tls: { client-cert: a }\n"),
@@ -294,6 +325,6 @@ fn externals_stand_beside_the_repositories() {
     );
     refused_with(
         &text("{ access: [{ host: a, auth: { token-file: x, username: ann } }] }"),
-        "expected either token-file, or username and password-file",
+        "expected token-file, or username and password-file, or for ssh ssh-key-file and known-hosts-file",
     );
 }
