@@ -11,6 +11,8 @@ use crate::error::{SourceError, printable};
 use crate::secret::{Credentials, Secret};
 use crate::url::{HttpUrl, Origin, without_userinfo};
 
+mod guard;
+pub(crate) mod pack;
 mod stoppable;
 pub(crate) mod transport;
 pub(crate) use stoppable::Stop;

@@ -24,6 +24,7 @@ mod worktree;
 #[cfg(test)]
 mod tests;
 
+pub use cache::CacheLimits;
 pub use commit::{CommitInfo, Person};
 pub use error::SourceError;
 pub use external::{
@@ -31,6 +32,7 @@ pub use external::{
     HostPattern, Watch,
 };
 pub use http::HttpOptions;
+pub use http::pack::PackLimits;
 pub use revision::RevisionStart;
 pub use secret::{Credentials, Secret};
 pub use source::{FetchLimits, FetchProgress, Fetched, RefChange, Source, SourceConfig};

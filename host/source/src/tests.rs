@@ -1,10 +1,15 @@
 //! Against the real git: repositories that it makes, its HTTP back end, and servers that misbehave.
 
+mod broken;
+mod collision;
 mod damage;
 mod faults;
 mod git;
 mod hostile;
+mod life;
 mod local;
+mod maker;
+mod packs;
 mod refusals;
 mod remote;
 mod server;

@@ -11,8 +11,12 @@ use gix_transport::client::blocking_io::http::{GetResponse, Http, PostBodyDataKi
 use ureq::http::Response;
 
 use super::Client;
+use super::guard::{Answer, Guard, Most};
+use super::pack::{Known, Refusal};
 use crate::error::SourceError;
-use crate::source::FetchProgress;
+use crate::fetch::alarm::Alarm;
+use crate::object;
+use crate::source::{FetchLimits, FetchProgress};
 
 /// How the URL of the first request ends.
 pub(crate) const REFS: &str = "/info/refs?service=git-upload-pack";
@@ -29,8 +33,14 @@ pub(crate) struct Exchange<'a> {
     pub(crate) until: Instant,
     /// Body bytes left over all responses, after decompression.
     pub(crate) left: RefCell<u64>,
-    /// The limit that `left` began with.
-    pub(crate) limit: u64,
+    /// The same of all but packs.
+    pub(crate) talk: Rc<RefCell<u64>>,
+    /// The limits that both began with, and those on a pack.
+    pub(crate) limits: FetchLimits,
+    /// Rings at the end, too, where no byte is waited for.
+    pub(crate) alarm: Alarm,
+    /// What is here already, which a pack may build on.
+    pub(crate) here: RefCell<Option<gix::Repository>>,
     /// Why the exchange failed: gix's own errors do not tell 401 from a dead server.
     pub(crate) failure: RefCell<Option<SourceError>>,
 }
@@ -41,6 +51,37 @@ impl Exchange<'_> {
         let text = error.to_string();
         self.failure.borrow_mut().get_or_insert(error);
         io::Error::other(text)
+    }
+
+    fn refused(&self, why: Refusal) -> io::Error {
+        let url = self.client.url();
+        self.fail(match why {
+            Refusal::Limit(which) => SourceError::Limit { url, which },
+            Refusal::Malformed(why) => SourceError::Damaged {
+                url,
+                why: format!("{why}; the last good state stays, the next fetch clones anew"),
+            },
+        })
+    }
+
+    fn guard(&self, answer: Answer) -> Guard {
+        let FetchLimits {
+            talk_bytes,
+            object_bytes,
+            pack,
+            ..
+        } = self.limits;
+        let most = Most {
+            talk_bytes,
+            object_bytes,
+            pack,
+        };
+        let known = self.here.borrow().clone().map(|repo| -> Known {
+            Box::new(move |id| {
+                object::is_there(&repo, weir_core::digest::ObjectId::from_bytes(*id))
+            })
+        });
+        Guard::new(answer, self.talk.clone(), most, known)
     }
 }
 
@@ -89,7 +130,7 @@ impl<'a> Http for GitHttp<'a> {
         if last != url {
             self.base = last.strip_suffix(REFS).map(str::to_owned);
         }
-        let (headers, body) = open(&self.exchange, response);
+        let (headers, body) = open(&self.exchange, response, Answer::Refs);
         Ok(GetResponse {
             headers: Headers::Ready(headers),
             body: Body::Ready(body),
@@ -148,7 +189,7 @@ impl<'a> Pending<'a> {
                 .client
                 .post(&self.url, &self.headers, &self.body, exchange.until)
                 .map_err(|e| exchange.fail(e))?;
-            self.response = Some(open(exchange, response));
+            self.response = Some(open(exchange, response, Answer::to(&self.body)));
         }
         self.response
             .as_mut()
@@ -159,6 +200,7 @@ impl<'a> Pending<'a> {
 fn open<'a>(
     exchange: &Rc<Exchange<'a>>,
     response: Response<ureq::Body>,
+    answer: Answer,
 ) -> (Cursor<Vec<u8>>, BufReader<Counted<'a>>) {
     let (parts, body) = response.into_parts();
     let mut headers = Vec::new();
@@ -176,6 +218,7 @@ fn open<'a>(
     let reader = Counted {
         exchange: exchange.clone(),
         body: body.into_reader(),
+        guard: exchange.guard(answer),
     };
     (
         Cursor::new(headers),
@@ -183,10 +226,11 @@ fn open<'a>(
     )
 }
 
-/// A response body under the byte limit and the stop flag.
+/// A response body under the byte limit and the stop flag, with all that is in it checked.
 pub(crate) struct Counted<'a> {
     exchange: Rc<Exchange<'a>>,
     body: ureq::BodyReader<'static>,
+    guard: Guard,
 }
 
 impl Read for Counted<'_> {
@@ -211,16 +255,20 @@ impl Read for Counted<'_> {
         })?;
         let mut left = exchange.left.borrow_mut();
         let Some(rest) = left.checked_sub(n as u64) else {
-            let which = format!("response_bytes of {} bytes in one fetch", exchange.limit);
+            let limit = exchange.limits.response_bytes;
+            let which = format!("response_bytes of {limit} bytes in one fetch");
             return Err(exchange.fail(SourceError::Limit {
                 url: exchange.client.url(),
                 which,
             }));
         };
         *left = rest;
+        self.guard
+            .feed(&buf[..n])
+            .map_err(|why| exchange.refused(why))?;
         if n > 0 {
             (exchange.progress)(FetchProgress::Receiving {
-                bytes: exchange.limit - rest,
+                bytes: exchange.limits.response_bytes - rest,
             });
         }
         Ok(n)
