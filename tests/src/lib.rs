@@ -19,6 +19,8 @@ pub mod duo;
 pub mod invariants;
 /// Helm and Kustomize themselves, outside any sandbox.
 pub mod native;
+/// Packs as no git writes them.
+pub mod pack;
 /// Where the workspace, its binary and its plugins are.
 pub mod places;
 /// Faults on the way to an API server or a Git server.

@@ -51,6 +51,30 @@ pub enum Fault {
     Redirect(String),
     /// Answered with a page that is no Git, as a captive portal does.
     Garbage,
+    /// Requests whose body has a text are answered with something else, the others as ever.
+    Instead(Impostor),
+    /// Answers to requests for a pack end after so many bytes, and nothing more comes.
+    Hold(usize),
+}
+
+/// What a server says that is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Impostor {
+    /// What the body of a request has that is answered so: `command=fetch`, `command=ls-refs`.
+    pub to: &'static str,
+    /// The answer's body.
+    pub body: Arc<Vec<u8>>,
+    /// What comes after it again and again until the client goes away; nothing where it is empty.
+    pub again: Arc<Vec<u8>>,
+}
+
+impl Impostor {
+    fn takes(&self, request: &Request) -> bool {
+        request
+            .body
+            .windows(self.to.len())
+            .any(|part| part == self.to.as_bytes())
+    }
 }
 
 /// The server. Dropping it closes everything that it opened.
@@ -168,6 +192,36 @@ impl GitServer {
         Ok(())
     }
 
+    /// Waits until so many answers were held since the start.
+    ///
+    /// # Errors
+    /// Fewer were before the deadline.
+    pub fn wait_for_held(&self, count: usize, deadline: Duration) -> Result<()> {
+        let until = Instant::now() + deadline;
+        let mut state = self.shared.lock();
+        while state.held < count {
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                bail!(
+                    "{count} answers were to be held within {deadline:?}, {} were",
+                    state.held
+                );
+            };
+            state = self
+                .shared
+                .changed
+                .wait_timeout(state, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        Ok(())
+    }
+
+    /// How many answers were held since the start.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.shared.lock().held
+    }
+
     fn close(&mut self) -> Result<()> {
         let Some(acceptor) = self.acceptor.take() else {
             return Ok(());
@@ -216,6 +270,7 @@ struct State {
     fault: Fault,
     stopping: bool,
     requests: Vec<Request>,
+    held: usize,
     open: BTreeMap<u64, TcpStream>,
 }
 
@@ -246,6 +301,11 @@ fn accept(listener: TcpListener, shared: Arc<Shared>) -> JoinHandle<()> {
             let _ = connection.join();
         }
     })
+}
+
+fn asks_for_a_pack(request: &Request) -> bool {
+    let asked = b"command=fetch";
+    request.body.windows(asked.len()).any(|part| part == asked)
 }
 
 fn serve(stream: &TcpStream, shared: &Shared) -> Result<()> {
@@ -287,6 +347,30 @@ fn serve(stream: &TcpStream, shared: &Shared) -> Result<()> {
     match fault {
         Fault::None | Fault::Stall => answer(usize::MAX),
         Fault::Truncate(bytes) => answer(bytes),
+        Fault::Instead(impostor) if impostor.takes(&request) => {
+            let kind = "application/x-git-upload-pack-result".to_owned();
+            let headers = [("Content-Type".to_owned(), kind)];
+            if impostor.again.is_empty() {
+                http::write(stream, 200, &headers, &impostor.body, usize::MAX)
+            } else {
+                http::write_endless(stream, &headers, &impostor.body, &impostor.again)
+            }
+        }
+        Fault::Instead(_) => answer(usize::MAX),
+        Fault::Hold(bytes) if asks_for_a_pack(&request) => {
+            answer(bytes)?;
+            let mut state = shared.lock();
+            state.held += 1;
+            shared.changed.notify_all();
+            while matches!(state.fault, Fault::Hold(_)) && !state.stopping {
+                state = shared
+                    .changed
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
+            }
+            Ok(())
+        }
+        Fault::Hold(_) => answer(usize::MAX),
         Fault::Status(status) => http::write(stream, status, &[], b"the rig says no\n", usize::MAX),
         Fault::Redirect(origin) => {
             let to = [(

@@ -31,6 +31,15 @@ pub struct Weir {
     variables: BTreeMap<OsString, OsString>,
     umask: Option<u32>,
     current_dir: Option<PathBuf>,
+    disk: Option<Disk>,
+}
+
+/// A disk of a process's own, in memory.
+#[derive(Debug, Clone)]
+struct Disk {
+    at: PathBuf,
+    kib: u64,
+    taken: u64,
 }
 
 impl Weir {
@@ -62,6 +71,7 @@ impl Weir {
             variables,
             umask: None,
             current_dir: None,
+            disk: None,
         };
         weir.variable("TZ", "UTC").variable("LANG", "C.UTF-8");
         Ok(weir)
@@ -112,6 +122,21 @@ impl Weir {
     pub fn current_dir(&mut self, dir: impl Into<PathBuf>) -> &mut Weir {
         self.current_dir = Some(dir.into());
         self
+    }
+
+    /// Each later command has a disk of its own at this folder, of so many KiB, of which so many are taken already by
+    /// the file `taken` in it. It goes with the process; [`Serving::sees`] leads to it.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn small_disk(&mut self, at: &Path, kib: u64, taken: u64) -> Result<&mut Weir> {
+        fs::create_dir_all(at)?;
+        self.disk = Some(Disk {
+            at: at.to_owned(),
+            kib,
+            taken,
+        });
+        Ok(self)
     }
 
     /// A folder of this machine that nothing else uses, for targets and files.
@@ -202,10 +227,26 @@ impl Weir {
         reason = "the rig runs the binary under test"
     )]
     fn command(&self) -> Command {
-        let mut command = match self.umask {
-            None => Command::new(&self.binary),
+        let mut command = match (&self.disk, self.umask) {
+            (Some(disk), _) => {
+                // A namespace of its own, in which the shell mounts the disk and becomes weir: the same process id.
+                let mut apart = Command::new("unshare");
+                if !rustix::process::geteuid().is_root() {
+                    apart.args(["--user", "--map-root-user"]);
+                }
+                let mount = "mount -t tmpfs -o \"size=$2k,mode=0700\" none \"$1\" \
+                     && { test \"$3\" = 0 || dd if=/dev/zero of=\"$1/taken\" bs=1024 count=\"$3\" status=none; } \
+                     && shift 3 && exec \"$@\"";
+                apart
+                    .args(["--mount", "/bin/sh", "-c", mount, "sh"])
+                    .arg(&disk.at)
+                    .args([disk.kib.to_string(), disk.taken.to_string()])
+                    .arg(&self.binary);
+                apart
+            }
+            (None, None) => Command::new(&self.binary),
             // The shell sets the umask and becomes weir: the same process id, no unsafe code.
-            Some(umask) => {
+            (None, Some(umask)) => {
                 let mut shell = Command::new("/bin/sh");
                 shell
                     .arg("-c")

@@ -12,9 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 mod entry;
+mod error;
 
 use entry::Sink;
 pub use entry::{Mappable, SealedFile, Verified};
+pub use error::{CacheError, is_full};
 
 const MAC: usize = 32;
 const KEY: usize = 32;
@@ -28,16 +30,6 @@ const ENTRY: u64 = 2 << 30;
 const CHUNK: usize = 256 << 10;
 /// This part of the cap may be written until the folder is looked through again for what is too much.
 const SLACK: u64 = 16;
-
-/// The folder cannot be used: why, and what to do.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{}: {why}", dir.display())]
-pub struct CacheError {
-    /// The folder.
-    pub dir: PathBuf,
-    /// Why.
-    pub why: String,
-}
 
 /// Whether an entry outlives a power cut. One that does not is found damaged, and made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +79,7 @@ impl Cache {
         let fail = |e: io::Error| CacheError {
             dir: dir.to_owned(),
             why: e.to_string(),
+            is_full: is_full(&e),
         };
         DirBuilder::new()
             .recursive(true)
@@ -117,6 +110,7 @@ impl Cache {
         Err(CacheError {
             dir: dir.to_owned(),
             why: why.into(),
+            is_full: false,
         })
     }
 

@@ -29,7 +29,8 @@ pub struct Sandbox {
     config: SandboxConfig,
     engine: Engine,
     linkers: HashMap<Role, Linker<State>>,
-    cache: Cache,
+    /// None where the disk had no room for it.
+    cache: Option<Cache>,
     loaded: Mutex<Loaded>,
     counts: Counts,
     _ticker: Ticker,
@@ -222,7 +223,16 @@ impl Sandbox {
             &config.cache_dir,
             config.cache_bytes,
             engine::fingerprint(&engine),
-        )?;
+        );
+        let cache = match cache {
+            Ok(cache) => Some(cache),
+            // A full disk must not stop a sync that could be done.
+            Err(e) if e.is_full => {
+                tracing::warn!("compiled plugins are not kept, and each start compiles them anew: {e}");
+                None
+            }
+            Err(e) => return Err(e.into()),
+        };
         let ticker = Ticker::start(&engine).map_err(|e| SandboxError::Engine(e.to_string()))?;
         Ok(Arc::new(Sandbox {
             config,
@@ -334,7 +344,7 @@ impl Sandbox {
 
     /// The compiled component, from the cache.
     fn kept(&self, digest: Digest) -> Option<Component> {
-        let why = match self.cache.get(digest) {
+        let why = match self.cache.as_ref()?.get(digest) {
             Looked::Hit(code) => match self.deserialize(&code) {
                 Ok(component) => {
                     self.counts.cache.fetch_add(1, Ordering::Relaxed);
@@ -367,7 +377,7 @@ impl Sandbox {
         );
         let code = Verified::fresh(code.map_err(failed)?);
         self.counts.compiled.fetch_add(1, Ordering::Relaxed);
-        if let Err(e) = self.cache.put(digest, code.bytes()) {
+        if let Some(Err(e)) = self.cache.as_ref().map(|c| c.put(digest, code.bytes())) {
             // A full disk must not stop a sync; it only makes the next start slower.
             tracing::warn!(plugin = %digest, "the compiled code could not be kept: {e}");
         }

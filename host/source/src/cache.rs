@@ -1,4 +1,4 @@
-//! The bare clones on this host's disk: private, swept at open, replaced as a whole when damaged.
+//! The bare clones on this host's disk: private, swept at each use, replaced as a whole when damaged or grown.
 
 use std::fs::{self, File};
 use std::io;
@@ -12,25 +12,52 @@ use weir_core::digest::{CommitId, Digest};
 use crate::error::SourceError;
 use crate::object;
 
+mod reading;
+
+pub(crate) use reading::{Grown, Reading};
+
 /// The ref that holds the last good commit.
 pub(crate) const HEAD: &str = "refs/weir/head";
 /// The ref that a fetch writes, before its commit is known to be whole.
 pub(crate) const INCOMING: &str = "refs/weir/incoming";
-/// A cache of more packs than this is cloned anew at the next change: each fetch adds one.
-const MAX_PACKS: usize = 200;
+/// How many packs a handle can hold at least: more than a clone may ever have.
+const SLOTS: usize = 1024;
+/// How often a clone that was exchanged while it was being opened is looked for again.
+const RACES: usize = 10;
+/// How many threads make the index of a pack: each holds three objects of the largest size at most.
+const INDEX_THREADS: usize = 2;
+
+/// How much fetches may add to a clone before it is made anew: each adds a pack, and what a push with force took away
+/// stays in the packs that are there.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheLimits {
+    /// Packs in one clone.
+    pub packs: usize,
+    /// Bytes that fetches may add to a clone, or as many as it had when it was made where that is more.
+    pub grown_bytes: u64,
+}
+
+impl CacheLimits {
+    /// What a host allows that was told nothing else.
+    pub const HOST: CacheLimits = CacheLimits {
+        packs: 100,
+        grown_bytes: 256 << 20,
+    };
+}
 
 /// How gix opens a repository: nothing from the environment or the user's configuration, no replaced objects, no
 /// commit graph (its content is not hashed into the commits), and no allocation above the limit.
 pub(crate) fn open_options(object_bytes: u64) -> gix::open::Options {
     let slots = gix::odb::store::init::Slots::AsNeededByDiskState {
         multiplier: 1.1,
-        minimum: 2 * MAX_PACKS,
+        minimum: SLOTS,
     };
     gix::open::Options::isolated()
         .object_store_slots(slots)
         .config_overrides([
             format!("gitoxide.objects.allocLimit={object_bytes}"),
             format!("gitoxide.userAgent=weir/{}", env!("CARGO_PKG_VERSION")),
+            format!("pack.threads={INDEX_THREADS}"),
             "core.useReplaceRefs=false".into(),
             "core.commitGraph=false".into(),
             "core.logAllRefUpdates=false".into(),
@@ -40,7 +67,7 @@ pub(crate) fn open_options(object_bytes: u64) -> gix::open::Options {
 }
 
 /// The place of one URL's and ref's clones. A clone is a generation: `git-1`, `git-2`; the highest one counts, and one
-/// that is being made is called `new` until it is complete.
+/// that is being made is called `new` until it is complete. An older one stays for as long as anybody reads it.
 pub(crate) struct Cache {
     dir: PathBuf,
     object_bytes: u64,
@@ -49,6 +76,12 @@ pub(crate) struct Cache {
 /// Held while the cache is changed: `serve` and a CLI command may share it.
 pub(crate) struct Lock {
     _file: File,
+}
+
+/// The clone that counts, and its last good commit.
+pub(crate) struct Current {
+    pub(crate) reading: Reading,
+    pub(crate) head: CommitId,
 }
 
 impl Cache {
@@ -100,15 +133,18 @@ impl Cache {
         }
     }
 
-    /// Waits for the cache to be free.
+    /// Waits for the cache to be free, and removes what others left that were killed meanwhile.
     pub(crate) fn lock(&self) -> Result<Lock, SourceError> {
         let file = self.lock_file()?;
         file.lock().map_err(|e| self.host("locking", e))?;
-        Ok(Lock { _file: file })
+        let lock = Lock { _file: file };
+        self.sweep(&lock)?;
+        Ok(lock)
     }
 
-    /// Removes old generations, a clone that was not completed, and locks and temporary files of a crashed fetch.
-    pub(crate) fn sweep(&self, _lock: &Lock) -> Result<(), SourceError> {
+    /// Removes old generations that nobody reads, a clone that was not completed, and locks, temporary files and half
+    /// packs of a crashed fetch.
+    fn sweep(&self, _lock: &Lock) -> Result<(), SourceError> {
         let current = self.generations()?.into_iter().max();
         let sweep = || -> io::Result<()> {
             for entry in fs::read_dir(&self.dir)? {
@@ -118,6 +154,8 @@ impl Cache {
                     continue;
                 } else if current.is_some_and(|n| name == format!("git-{n}")) {
                     remove_leftovers(&path)?;
+                } else if name.starts_with("git-") {
+                    reading::retire(&path)?;
                 } else {
                     remove(&path)?;
                 }
@@ -140,25 +178,34 @@ impl Cache {
         Ok(entries.filter_map(number).collect())
     }
 
-    /// The clone that counts and its last good commit. One that does not open is removed: it is a cache.
-    pub(crate) fn current(&self) -> Result<Option<(ThreadSafeRepository, CommitId)>, SourceError> {
-        let Some(number) = self.generations()?.into_iter().max() else {
-            return Ok(None);
-        };
-        let path = self.dir.join(format!("git-{number}"));
-        let opened = self.options().open(&path).map_err(|e| object::causes(&e));
-        match opened.and_then(|repo| {
-            Ok((
-                commit_at(&repo.to_thread_local(), HEAD).ok_or("it has no head")?,
-                repo,
-            ))
-        }) {
-            Ok((head, repo)) => Ok(Some((repo, head))),
-            Err(why) => {
-                tracing::warn!(cache = %path.display(), %why, "the cache is damaged: it is cloned anew");
-                Ok(None)
-            }
+    /// The clone that counts. One that does not open is as good as none: it is a cache.
+    pub(crate) fn current(&self) -> Result<Option<Current>, SourceError> {
+        for _ in 0..RACES {
+            let Some(number) = self.generations()?.into_iter().max() else {
+                return Ok(None);
+            };
+            let path = self.dir.join(format!("git-{number}"));
+            let held = reading::hold(&path).map_err(|e| self.host("reading", e))?;
+            let Some(held) = held else {
+                continue;
+            };
+            let opened = object::walled(|| -> Result<_, String> {
+                let repo = self.options().open(&path).map_err(|e| object::causes(&e))?;
+                let head = commit_at(&repo.to_thread_local(), HEAD).ok_or("it has no head")?;
+                Ok((repo, head))
+            });
+            return match opened.and_then(|opened| opened) {
+                Ok((repo, head)) => {
+                    let reading = Reading::of_clone(repo, held);
+                    Ok(Some(Current { reading, head }))
+                }
+                Err(why) => {
+                    tracing::warn!(cache = %path.display(), %why, "the cache is damaged: it is cloned anew");
+                    Ok(None)
+                }
+            };
         }
+        Ok(None)
     }
 
     /// An empty clone, not yet the one that counts.
@@ -175,25 +222,25 @@ impl Cache {
         .map_err(|e| {
             self.host(
                 "making a bare repository in",
-                io::Error::other(object::causes(&e)),
+                object::system_error(&e).unwrap_or_else(|| io::Error::other(object::causes(&e))),
             )
         })
     }
 
-    /// Makes the clone that was begun the one that counts. The one before it stays for its readers until the next sweep.
-    pub(crate) fn publish(&self, lock: &Lock) -> Result<(), SourceError> {
-        let generations = self.generations()?;
-        let last = generations.iter().max().copied().unwrap_or(0);
-        for old in generations.into_iter().filter(|n| *n != last) {
-            remove(&self.dir.join(format!("git-{old}")))
-                .map_err(|e| self.host("removing an old clone in", e))?;
+    /// Removes what was begun: it takes room, and is of no use.
+    pub(crate) fn abandon(&self, _lock: &Lock) {
+        if let Err(e) = remove(&self.dir.join("new")) {
+            tracing::warn!(cache = %self.dir.display(), "a clone that was not completed cannot be removed yet: {e}");
         }
-        let _ = lock;
-        fs::rename(
-            self.dir.join("new"),
-            self.dir.join(format!("git-{}", last + 1)),
-        )
-        .map_err(|e| self.host("renaming the new clone in", e))
+    }
+
+    /// Makes the clone that was begun the one that counts. The one before it stays for its readers.
+    pub(crate) fn publish(&self, _lock: &Lock) -> Result<(), SourceError> {
+        let new = self.dir.join("new");
+        reading::born(&new).map_err(|e| self.host("completing the new clone in", e))?;
+        let last = self.generations()?.into_iter().max().unwrap_or(0);
+        let own = self.dir.join(format!("git-{}", last + 1));
+        fs::rename(new, own).map_err(|e| self.host("renaming the new clone in", e))
     }
 
     fn options(&self) -> gix::open::Options {
@@ -202,21 +249,10 @@ impl Cache {
             .with(gix::sec::Trust::Full)
     }
 
-    fn host(&self, what: &str, e: io::Error) -> SourceError {
+    /// An error of the disk that this lies on.
+    pub(crate) fn host(&self, what: &str, e: io::Error) -> SourceError {
         SourceError::host(format!("{what} the cache {}", self.dir.display()), e)
     }
-}
-
-/// Whether fetches have left so many packs that a fresh clone reads faster.
-pub(crate) fn has_many_packs(repo: &gix::Repository) -> bool {
-    let packs = fs::read_dir(repo.objects.store_ref().path().join("pack"));
-    packs.is_ok_and(|entries| {
-        entries
-            .flatten()
-            .filter(|e| e.path().extension().is_some_and(|x| x == "pack"))
-            .count()
-            > MAX_PACKS
-    })
 }
 
 /// The commit at a ref, tags followed.
@@ -253,7 +289,7 @@ fn remove(path: &Path) -> io::Result<()> {
     })
 }
 
-/// Locks, temporary packs and `.keep` files below a bare repository: nobody else is in it.
+/// Locks, temporary packs, `.keep` files and packs without an index below a bare repository: nobody else is in it.
 fn remove_leftovers(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -265,6 +301,7 @@ fn remove_leftovers(dir: &Path) -> io::Result<()> {
             || name.ends_with(".keep")
             || name.starts_with(".tmp")
             || name.starts_with("tmp_")
+            || (name.ends_with(".pack") && !path.with_extension("idx").exists())
         {
             remove(&path)?;
         }

@@ -105,15 +105,13 @@ pub(crate) fn snapshot(
     let mut carried = Carried(BTreeMap::new());
     for object in objects {
         let id = object.id;
-        let hash =
-            gix::objs::compute_hash(gix::hash::Kind::Sha1, to_gix(object.kind), &object.bytes);
-        let why = match hash {
+        let why = match object::id_of(to_gix(object.kind), &object.bytes) {
             Ok(hash) if hash == object::to_gix(id) => {
                 carried.0.insert(id, object);
                 continue;
             }
             Ok(_) => ObjectError::Damaged("its bytes do not match its id".into()),
-            Err(e) => ObjectError::Damaged(object::causes(&e)),
+            Err(e) => e,
         };
         return Err(damaged(url, why.text(id)));
     }

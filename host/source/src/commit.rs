@@ -1,5 +1,7 @@
 //! Revisions and what a commit says of itself.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use gix::bstr::ByteSlice as _;
 use gix::objs::Kind;
 use weir_core::digest::CommitId;
@@ -108,13 +110,19 @@ pub(crate) fn resolve(
 /// How many commits are walked to tell a fast-forward from a rewrite. Beyond it, a change counts as a rewrite.
 const WALK: usize = 100_000;
 
-/// Whether `new` has `old` among its ancestors.
-pub(crate) fn is_ancestor(repo: &gix::Repository, old: CommitId, new: CommitId) -> bool {
+/// Whether `new` has `old` among its ancestors. It is looked for until `rings`.
+pub(crate) fn is_ancestor(
+    repo: &gix::Repository,
+    old: CommitId,
+    new: CommitId,
+    rings: &AtomicBool,
+) -> bool {
     let (old, new) = (object::to_gix(old), object::to_gix(new));
     let Ok(walk) = repo.rev_walk([new]).all() else {
         return false;
     };
     walk.take(WALK)
+        .take_while(|_| !rings.load(Ordering::Relaxed))
         .map_while(Result::ok)
         .any(|commit| commit.id == old)
 }

@@ -116,6 +116,17 @@ pub enum SourceError {
         /// What is damaged.
         why: String,
     },
+    /// Bytes that were made for two contents of one SHA-1: an attack.
+    #[error(
+        "repository {url} holds bytes that were made to collide under SHA-1 ({what}): this is an attack, and nothing of \
+         that commit is used; find out who pushed it and take it out of the history"
+    )]
+    Collision {
+        /// The URL or path.
+        url: String,
+        /// Where they are.
+        what: String,
+    },
     /// The repository is larger than the host allows.
     #[error("repository {url} exceeds the limit {which}: raise it or make the repository smaller")]
     Limit {
@@ -129,6 +140,17 @@ pub enum SourceError {
     Stopped {
         /// The URL.
         url: String,
+    },
+    /// The disk that the cache lies on is full.
+    #[error(
+        "{what}: the disk is full ({source}); free space there, or give --cache a place on another disk; it is tried again"
+    )]
+    NoSpace {
+        /// What was being done, with the path.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
     },
     /// This host's own disk or configuration.
     #[error("{what}: {source}")]
@@ -154,9 +176,12 @@ fn gone(had: &Option<CommitId>) -> String {
 
 impl SourceError {
     pub(crate) fn host(what: impl Into<String>, source: io::Error) -> Self {
-        SourceError::Host {
-            what: what.into(),
-            source,
+        let what = what.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => SourceError::NoSpace { what, source },
+            _ => SourceError::Host { what, source },
         }
     }
 
@@ -175,8 +200,10 @@ impl SourceError {
             SourceError::Empty { .. } => "empty",
             SourceError::Refused { .. } => "refused",
             SourceError::Damaged { .. } => "damaged",
+            SourceError::Collision { .. } => "collision",
             SourceError::Limit { .. } => "limit",
             SourceError::Stopped { .. } => "stopped",
+            SourceError::NoSpace { .. } => "no-space",
             SourceError::Host { .. } => "host",
         }
     }
@@ -187,6 +214,7 @@ impl Blame for SourceError {
         match self {
             SourceError::RefNotFound { .. }
             | SourceError::Empty { .. }
+            | SourceError::Collision { .. }
             | SourceError::Refused { .. } => Fault::Repository,
             _ => Fault::Host,
         }
@@ -196,6 +224,7 @@ impl Blame for SourceError {
         match self {
             SourceError::BadUrl { .. }
             | SourceError::Refused { .. }
+            | SourceError::Collision { .. }
             | SourceError::Limit { .. } => Retry::OnChange,
             // Credentials and files of keys are changed while a host runs, servers and branches come back, a damaged cache is cloned anew.
             _ => Retry::Backoff,

@@ -2,10 +2,18 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use weir_core::digest::ObjectId;
+
 use crate::error::SourceError;
+use crate::fetch::alarm::Alarm;
+use crate::http::guard::{Answer, Guard, Most};
+use crate::http::pack::{Known, Refusal};
+use crate::object;
 use crate::source::{FetchLimits, FetchProgress};
 
 /// One fetch on its way.
@@ -16,35 +24,84 @@ pub(crate) struct Exchange<'a> {
     progress: &'a dyn Fn(FetchProgress),
     /// The end of the whole fetch.
     until: Instant,
+    /// Rings at the end, too, where no byte is waited for.
+    alarm: Alarm,
     /// Bytes left over all answers, after decompression.
     left: Cell<u64>,
-    limit: u64,
+    /// The same of all but packs.
+    talk: Rc<RefCell<u64>>,
+    /// The limits that both began with, and those on a pack.
+    limits: FetchLimits,
+    /// What is here already, which a pack may build on.
+    here: RefCell<Option<gix::Repository>>,
     /// Why the exchange failed: gix's own errors do not tell refused credentials from a dead server.
     failure: RefCell<Option<SourceError>>,
 }
 
 impl<'a> Exchange<'a> {
+    /// # Errors
+    /// The system has no thread for the alarm.
     pub(crate) fn begin(
         url: String,
         limits: FetchLimits,
-        stop: &'a AtomicBool,
+        stop: &'a Arc<AtomicBool>,
         progress: &'a dyn Fn(FetchProgress),
-    ) -> Exchange<'a> {
+    ) -> Result<Exchange<'a>, SourceError> {
         progress(FetchProgress::Connecting);
-        Exchange {
+        let until = Instant::now() + limits.deadline;
+        let alarm = Alarm::set(stop, until)
+            .map_err(|e| SourceError::host("beginning a fetch: no thread", e))?;
+        Ok(Exchange {
             url,
             stop,
             progress,
-            until: Instant::now() + limits.deadline,
+            until,
+            alarm,
             left: Cell::new(limits.response_bytes),
-            limit: limits.response_bytes,
+            talk: Rc::new(RefCell::new(limits.talk_bytes)),
+            limits,
+            here: RefCell::default(),
             failure: RefCell::default(),
-        }
+        })
     }
 
     /// When the fetch has to be over.
     pub(crate) fn until(&self) -> Instant {
         self.until
+    }
+
+    /// True once the fetch has to end: it was stopped, or its time is over.
+    pub(crate) fn rings(&self) -> &AtomicBool {
+        self.alarm.rings()
+    }
+
+    /// Whether it had to end.
+    pub(crate) fn has_rung(&self) -> bool {
+        self.alarm.has_rung()
+    }
+
+    /// A pack that comes may build on what this has.
+    pub(crate) fn builds_on(&self, repo: &gix::Repository) {
+        *self.here.borrow_mut() = Some(repo.clone());
+    }
+
+    /// What checks an answer as it streams past.
+    pub(crate) fn guard(&self, answer: Answer) -> Guard {
+        let FetchLimits {
+            talk_bytes,
+            object_bytes,
+            pack,
+            ..
+        } = self.limits;
+        let most = Most {
+            talk_bytes,
+            object_bytes,
+            pack,
+        };
+        let known = self.here.borrow().clone().map(|repo| -> Known {
+            Box::new(move |id| object::is_there(&repo, ObjectId::from_bytes(*id)))
+        });
+        Guard::new(answer, self.talk.clone(), most, known)
     }
 
     /// The request is sent, or about to be.
@@ -57,6 +114,18 @@ impl<'a> Exchange<'a> {
         let text = error.to_string();
         self.failure.borrow_mut().get_or_insert(error);
         io::Error::other(text)
+    }
+
+    /// The same for an answer that is not taken.
+    pub(crate) fn refused(&self, why: Refusal) -> io::Error {
+        let url = self.url.clone();
+        self.fail(match why {
+            Refusal::Limit(which) => SourceError::Limit { url, which },
+            Refusal::Malformed(why) => SourceError::Damaged {
+                url,
+                why: format!("{why}; the last good state stays, the next fetch clones anew"),
+            },
+        })
     }
 
     /// The first reason that was kept.
@@ -88,8 +157,9 @@ impl<'a> Exchange<'a> {
 
     /// Bytes have come.
     pub(crate) fn count(&self, bytes: usize) -> io::Result<()> {
+        let limit = self.limits.response_bytes;
         let Some(rest) = self.left.get().checked_sub(bytes as u64) else {
-            let which = format!("response_bytes of {} bytes in one fetch", self.limit);
+            let which = format!("response_bytes of {limit} bytes in one fetch");
             return Err(self.fail(SourceError::Limit {
                 url: self.url.clone(),
                 which,
@@ -98,7 +168,7 @@ impl<'a> Exchange<'a> {
         self.left.set(rest);
         if bytes > 0 {
             (self.progress)(FetchProgress::Receiving {
-                bytes: self.limit - rest,
+                bytes: limit - rest,
             });
         }
         Ok(())

@@ -93,7 +93,7 @@ impl Externals {
         };
         let snapshot = unpack::chart(about, &bytes, &self.limits)?;
         let digest = Digest::of(&bytes);
-        store.keep(digest, &bytes)?;
+        store.keep(digest, &bytes);
         let locked = LockedExternal::Chart {
             version: meant.version,
             digest,
@@ -140,7 +140,7 @@ impl Externals {
                          a version that was published must not change; find out why, and if it is meant, run `weir lock --update`"
                     )));
                 }
-                store.keep(*digest, &bytes)?;
+                store.keep(*digest, &bytes);
                 unpack::chart(about, &bytes, &self.limits)
             }
             _ => Err(about.refused(

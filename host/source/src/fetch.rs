@@ -1,19 +1,17 @@
 //! One fetch: list the ref, take the pack if it moved, check that the commit is whole, and only then move our own ref.
 
-use std::error::Error as _;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gix::ThreadSafeRepository;
 use gix::protocol::handshake::Ref;
 use gix::remote::Direction;
 use gix_transport::client::blocking_io::Transport;
 use weir_core::digest::CommitId;
 use weir_core::tree::TreeLimits;
 
-use crate::cache::{self, Cache, INCOMING, Lock};
+use crate::cache::{self, Cache, Current, Grown, INCOMING, Lock, Reading};
 use crate::commit;
 use crate::error::SourceError;
 use crate::exchange::Exchange;
@@ -22,6 +20,8 @@ use crate::snapshot;
 use crate::source::{FetchLimits, FetchProgress, Fetched, RefChange};
 use crate::url::RefName;
 use crate::wire::Wire;
+
+pub(crate) mod alarm;
 
 /// All that one fetch works with.
 pub(crate) struct Job<'a> {
@@ -40,53 +40,66 @@ struct Listed {
     commit: CommitId,
 }
 
+/// What a fetch has found, with the clone that has it.
+type Found = (Fetched, Reading);
+
 impl Job<'_> {
-    /// Fetches; `damaged` says that the cache is to be replaced, and is set where this finds it so.
-    pub(crate) fn run(
-        &self,
-        damaged: &AtomicBool,
-    ) -> Result<(Fetched, ThreadSafeRepository), SourceError> {
+    /// Fetches. `own` is the clone that was read last; on an error it is the one that is to be read from then on.
+    pub(crate) fn run(&self, own: &mut Option<Reading>) -> Result<Fetched, SourceError> {
         let lock = self.cache.lock()?;
         self.wire.begin(self.stop)?;
-        let current = self.cache.current()?;
-        let had = current.as_ref().map(|(_, head)| *head);
-        let exchange = self.exchange();
-        let result = match current {
-            Some((repo, head)) if !damaged.load(Ordering::Relaxed) => {
-                self.refresh(&lock, &exchange, repo, head)
+        let mut current = self.cache.current()?;
+        if let (Some(current), Some(own)) = (&mut current, &own)
+            && current.reading.is(own)
+        {
+            // What was found wrong with it in this process counts.
+            current.reading = own.clone();
+        }
+        let exchange = self.exchange()?;
+        let had = current.as_ref().map(|current| current.head);
+        let result = match &current {
+            Some(current) if !current.reading.is_damaged() => {
+                self.refresh(&lock, &exchange, current)
             }
             _ => self.clone_anew(&lock, &exchange, had),
         };
-        match &result {
-            Ok(_) => damaged.store(false, Ordering::Relaxed),
-            Err(SourceError::Damaged { .. }) => damaged.store(true, Ordering::Relaxed),
-            Err(_) => {}
+        match result {
+            Ok((fetched, reading)) => {
+                *own = Some(reading);
+                Ok(fetched)
+            }
+            Err(error) => {
+                if let Some(current) = current {
+                    if let SourceError::Damaged { .. } = &error {
+                        current.reading.doubt();
+                    }
+                    *own = Some(current.reading);
+                }
+                Err(error)
+            }
         }
-        result
     }
 
     /// Brings one commit by its id, wherever refs point. A clone that does not take it is replaced.
-    pub(crate) fn bring(&self, commit: CommitId) -> Result<ThreadSafeRepository, SourceError> {
+    pub(crate) fn bring(&self, commit: CommitId) -> Result<Reading, SourceError> {
         let lock = self.cache.lock()?;
         self.wire.begin(self.stop)?;
-        let exchange = self.exchange();
+        let exchange = self.exchange()?;
         let listed = Listed {
             name: commit.to_string(),
             commit,
         };
-        if let Some((shared, _)) = self.cache.current()? {
-            let repo = shared.to_thread_local();
-            if !cache::has_many_packs(&repo) {
-                match self.receive(&repo, &exchange, &listed) {
-                    Err(SourceError::Damaged { .. }) => {}
-                    result => return result.and_then(|commit| self.reopen(commit)),
-                }
+        if let Some(current) = self.cache.current()?
+            && !current.reading.is_damaged()
+            && current.reading.grown(&self.limits.cache).is_none()
+        {
+            let repo = current.reading.handle();
+            match self.receive(&repo, &exchange, &listed) {
+                Err(SourceError::Damaged { .. }) => {}
+                result => return result.and_then(|commit| self.reopen(commit)),
             }
         }
-        let repo = self.cache.begin(&lock)?.to_thread_local();
-        self.receive(&repo, &exchange, &listed)?;
-        drop(repo);
-        self.cache.publish(&lock)?;
+        self.replace(&lock, |repo| self.receive(repo, &exchange, &listed))?;
         self.reopen(commit)
     }
 
@@ -94,26 +107,56 @@ impl Job<'_> {
         &self,
         lock: &Lock,
         exchange: &Rc<Exchange<'_>>,
-        shared: ThreadSafeRepository,
-        had: CommitId,
-    ) -> Result<(Fetched, ThreadSafeRepository), SourceError> {
-        let repo = shared.to_thread_local();
-        let listed = self.list(&repo, exchange, Some(had))?;
-        if listed.commit == had {
-            return Ok((
-                Fetched {
-                    commit: had,
-                    change: RefChange::Unchanged,
-                },
-                shared,
-            ));
+        current: &Current,
+    ) -> Result<Found, SourceError> {
+        let Current { reading, head: had } = current;
+        let repo = reading.handle();
+        let listed = self.list(&repo, exchange, Some(*had))?;
+        if listed.commit == *had {
+            let change = RefChange::Unchanged;
+            let commit = *had;
+            return Ok((Fetched { commit, change }, reading.clone()));
         }
-        if cache::has_many_packs(&repo) {
-            return self.clone_anew(lock, exchange, Some(had));
+        if let Some(grown) = reading.grown(&self.limits.cache)
+            && let Some(result) = self.smaller(lock, current, &grown)
+        {
+            return result;
         }
         let commit = self.receive(&repo, exchange, &listed)?;
-        let change = change(&repo, Some(had), commit);
-        Ok((Fetched { commit, change }, self.reopen(had)?))
+        let change = change(&repo, Some(*had), commit, exchange.rings());
+        Ok((Fetched { commit, change }, self.reopen(*had)?))
+    }
+
+    /// A clone that fetches have made large is made anew beside it. Where that fails and need not be, none: then it
+    /// grows some more, and it is tried again later.
+    fn smaller(
+        &self,
+        lock: &Lock,
+        current: &Current,
+        grown: &Grown,
+    ) -> Option<Result<Found, SourceError>> {
+        let result = self
+            .exchange()
+            .and_then(|exchange| self.clone_anew(lock, &exchange, Some(current.head)));
+        let (url, why) = (self.wire.url(), &grown.why);
+        match result {
+            Ok(found) => {
+                tracing::info!(%url, "the clone was made anew: {why}");
+                Some(Ok(found))
+            }
+            Err(
+                error @ (SourceError::Limit { .. }
+                | SourceError::Damaged { .. }
+                | SourceError::Unreachable { .. }
+                | SourceError::NoSpace { .. }
+                | SourceError::Host { .. }),
+            ) if !grown.must => {
+                tracing::warn!(%url, "the clone cannot be made anew yet ({why}): {error}");
+                current.reading.later(grown, &self.limits.cache);
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
     }
 
     fn clone_anew(
@@ -121,31 +164,44 @@ impl Job<'_> {
         lock: &Lock,
         exchange: &Rc<Exchange<'_>>,
         had: Option<CommitId>,
-    ) -> Result<(Fetched, ThreadSafeRepository), SourceError> {
-        let repo = self.cache.begin(lock)?.to_thread_local();
-        let listed = self.list(&repo, exchange, had)?;
-        let commit = self.receive(&repo, exchange, &listed)?;
-        let change = change(&repo, had, commit);
-        drop(repo);
-        self.cache.publish(lock)?;
-        Ok((Fetched { commit, change }, self.reopen(commit)?))
+    ) -> Result<Found, SourceError> {
+        let fetched = self.replace(lock, |repo| {
+            let listed = self.list(repo, exchange, had)?;
+            let commit = self.receive(repo, exchange, &listed)?;
+            let change = change(repo, had, commit, exchange.rings());
+            Ok(Fetched { commit, change })
+        })?;
+        Ok((fetched, self.reopen(fetched.commit)?))
+    }
+
+    /// Fills a new clone, and makes it the one that counts. Nothing is left of one that could not be filled.
+    fn replace<T>(
+        &self,
+        lock: &Lock,
+        fill: impl FnOnce(&gix::Repository) -> Result<T, SourceError>,
+    ) -> Result<T, SourceError> {
+        let filled = self
+            .cache
+            .begin(lock)
+            .and_then(|new| fill(&new.to_thread_local()))
+            .and_then(|filled| self.cache.publish(lock).map(|()| filled));
+        if filled.is_err() {
+            self.cache.abandon(lock);
+        }
+        filled
     }
 
     /// A handle that knows the new packs.
-    fn reopen(&self, commit: CommitId) -> Result<ThreadSafeRepository, SourceError> {
+    fn reopen(&self, commit: CommitId) -> Result<Reading, SourceError> {
         let current = self.cache.current()?;
         current
-            .map(|(repo, _)| repo)
+            .map(|current| current.reading)
             .ok_or_else(|| self.damaged(format!("the cache lost its head ({commit})")))
     }
 
-    fn exchange(&self) -> Rc<Exchange<'_>> {
-        Rc::new(Exchange::begin(
-            self.wire.url(),
-            self.limits,
-            self.stop,
-            self.progress,
-        ))
+    fn exchange(&self) -> Result<Rc<Exchange<'_>>, SourceError> {
+        let exchange = Exchange::begin(self.wire.url(), self.limits, self.stop, self.progress)?;
+        Ok(Rc::new(exchange))
     }
 
     /// Where the ref points on the server: a branch of that name before a tag.
@@ -197,14 +253,19 @@ impl Job<'_> {
         exchange: &Rc<Exchange<'_>>,
         listed: &Listed,
     ) -> Result<CommitId, SourceError> {
-        let failed = |e: gix::Error| exchange.failure().unwrap_or_else(|| self.not_received(&e));
+        let failed = |e: gix::Error| {
+            exchange
+                .failure()
+                .unwrap_or_else(|| self.not_received(exchange, &e))
+        };
+        exchange.builds_on(repo);
         let remote = self.remote(repo, &[format!("+{}:{INCOMING}", listed.name)])?;
         let connection = self.connect(&remote, exchange)?;
         let prepared = connection
             .prepare_fetch(gix::progress::Discard, Default::default())
             .map_err(failed)?;
         prepared
-            .receive(gix::progress::Discard, self.stop)
+            .receive(gix::progress::Discard, exchange.rings())
             .map_err(failed)?;
         (self.progress)(FetchProgress::Checking);
         let commit = cache::commit_at(repo, INCOMING).ok_or_else(|| {
@@ -214,17 +275,16 @@ impl Job<'_> {
             ))
         })?;
         // Only what is missing or wrong counts here; what a commit must not hold is for its snapshot to refuse.
-        if let Err(error @ SourceError::Damaged { .. }) =
+        if let Err(error @ (SourceError::Damaged { .. } | SourceError::Collision { .. })) =
             snapshot::tree(repo, &self.wire.url(), commit, self.tree_limits, None)
         {
             return Err(error);
         }
         let moved = cache::set_head(repo, commit);
         moved.map_err(|e| {
-            SourceError::host(
-                "moving the ref of the cache",
-                io::Error::other(object::causes(&e)),
-            )
+            let said = object::system_error(&e);
+            let said = said.unwrap_or_else(|| io::Error::other(object::causes(&e)));
+            self.cache.host("moving the ref of", said)
         })?;
         Ok(commit)
     }
@@ -260,35 +320,27 @@ impl Job<'_> {
     }
 
     /// Why gix could not take a pack where the exchange itself was fine.
-    fn not_received(&self, error: &gix::Error) -> SourceError {
-        let text = object::causes(error);
+    fn not_received(&self, exchange: &Exchange<'_>, error: &gix::Error) -> SourceError {
+        let (url, text) = (self.wire.url(), object::causes(error));
         if self.stop.load(Ordering::Relaxed) {
-            return SourceError::Stopped {
-                url: self.wire.url(),
-            };
+            return SourceError::Stopped { url };
+        }
+        if exchange.has_rung() {
+            return exchange.unreachable("the fetch took longer than its deadline");
+        }
+        if object::is_collision(error) {
+            let what = "in the pack that was sent".to_owned();
+            return SourceError::Collision { url, what };
         }
         if error.is_resource_exhausted() {
             let which = format!(
                 "object_bytes of {} bytes for one object ({text})",
                 self.limits.object_bytes
             );
-            return SourceError::Limit {
-                url: self.wire.url(),
-                which,
-            };
+            return SourceError::Limit { url, which };
         }
-        let mut source = error.source();
-        while let Some(e) = source {
-            if let Some(io) = e
-                .downcast_ref::<io::Error>()
-                .filter(|e| e.raw_os_error().is_some())
-            {
-                return SourceError::host(
-                    "writing into the cache",
-                    io::Error::new(io.kind(), text),
-                );
-            }
-            source = e.source();
+        if let Some(said) = object::system_error(error) {
+            return self.cache.host("writing into", said);
         }
         self.damaged(format!("the pack that was sent cannot be used: {text}"))
     }
@@ -301,12 +353,17 @@ impl Job<'_> {
     }
 }
 
-/// How a ref moved.
-pub(crate) fn change(repo: &gix::Repository, from: Option<CommitId>, to: CommitId) -> RefChange {
+/// How a ref moved. Where it takes longer than until `rings`, it counts as rewritten.
+pub(crate) fn change(
+    repo: &gix::Repository,
+    from: Option<CommitId>,
+    to: CommitId,
+    rings: &AtomicBool,
+) -> RefChange {
     match from {
         None => RefChange::First,
         Some(from) if from == to => RefChange::Unchanged,
-        Some(from) if commit::is_ancestor(repo, from, to) => RefChange::FastForward { from },
+        Some(from) if commit::is_ancestor(repo, from, to, rings) => RefChange::FastForward { from },
         Some(from) => RefChange::Rewritten { from },
     }
 }

@@ -12,6 +12,8 @@ use crate::secret::{Credentials, CredentialsFrom, Secret};
 use crate::url::{HttpUrl, Origin, without_userinfo};
 
 mod addresses;
+pub(crate) mod guard;
+pub(crate) mod pack;
 mod stoppable;
 mod tls;
 pub(crate) mod transport;

@@ -29,12 +29,14 @@ mod worktree;
 #[cfg(test)]
 mod tests;
 
+pub use cache::CacheLimits;
 pub use commit::{CommitInfo, Person};
 pub use error::SourceError;
 pub use external::{
     AccessHost, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
     HostPattern, Watch,
 };
+pub use http::pack::PackLimits;
 pub use http::{Addresses, HttpOptions};
 pub use revision::RevisionStart;
 pub use secret::{Credentials, CredentialsFrom, Secret};

@@ -46,9 +46,10 @@ struct Line<'a> {
 }
 
 /// Reads a tree object: `mode SP name NUL id`, repeated. gix keeps 16 bits of the mode, which lets 300644 pass as 100644.
-fn lines(mut data: &[u8]) -> Option<Vec<Line<'_>>> {
+/// No more than one above `most` are read.
+fn lines(mut data: &[u8], most: usize) -> Option<Vec<Line<'_>>> {
     let mut lines = Vec::new();
-    while !data.is_empty() {
+    while !data.is_empty() && lines.len() <= most {
         let (mode, rest) = data.split_at_checked(data.find_byte(b' ')?)?;
         let (name, rest) = rest[1..].split_at_checked(rest[1..].find_byte(0)?)?;
         let (id, rest) = rest[1..].split_first_chunk::<20>()?;
@@ -236,7 +237,7 @@ impl Walk<'_> {
             )));
         }
         let data = self.read(id, Kind::Tree)?;
-        let lines = lines(&data)
+        let lines = lines(&data, self.limits.files)
             .ok_or_else(|| self.damaged(format!("tree {id} ({dir}) cannot be parsed")))?;
         let begun = self.size;
         let mut items = Vec::with_capacity(lines.len());
@@ -337,13 +338,24 @@ impl Walk<'_> {
     }
 
     fn read(&self, id: ObjectId, kind: Kind) -> Result<Vec<u8>, SourceError> {
-        self.repo
-            .read(id, kind)
-            .map_err(|e| self.damaged(e.text(id)))
+        self.repo.read(id, kind).map_err(|e| match e {
+            ObjectError::Collision => self.collision(format!("object {id}")),
+            e => self.damaged(e.text(id)),
+        })
     }
 
     fn object(&self, id: ObjectId, path: &RepoPath, error: &ObjectError) -> SourceError {
-        self.damaged(format!("{} ({path})", error.text(id)))
+        match error {
+            ObjectError::Collision => self.collision(format!("object {id}, {path}")),
+            e => self.damaged(format!("{} ({path})", e.text(id))),
+        }
+    }
+
+    fn collision(&self, what: String) -> SourceError {
+        SourceError::Collision {
+            url: self.url.to_owned(),
+            what,
+        }
     }
 
     fn damaged(&self, why: String) -> SourceError {

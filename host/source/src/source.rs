@@ -1,7 +1,7 @@
 //! One followed repository: opened, fetched, resolved and read.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -11,10 +11,11 @@ use weir_core::external::GitObject;
 use weir_core::name::RepositoryName;
 use weir_core::tree::{Snapshot, Tree, TreeLimits};
 
-use crate::cache::{self, Cache};
+use crate::cache::{self, Cache, CacheLimits, Reading};
 use crate::carried;
 use crate::commit::{self, CommitInfo};
 use crate::error::SourceError;
+use crate::http::pack::PackLimits;
 use crate::http::{Client, HttpOptions};
 use crate::object::{self, OdbBlobs};
 use crate::secret::CredentialsFrom;
@@ -28,18 +29,27 @@ use crate::{fetch, snapshot, worktree};
 pub struct FetchLimits {
     /// Bytes of all answers of one fetch, after decompression by HTTP.
     pub response_bytes: u64,
+    /// Bytes of refs, acknowledgements and messages in them: of all but packs.
+    pub talk_bytes: u64,
     /// Bytes of one object, in memory. A fetch that brings a larger one fails.
     pub object_bytes: u64,
     /// The time for all of it.
     pub deadline: Duration,
+    /// What a pack may hold.
+    pub pack: PackLimits,
+    /// How much fetches may add to a clone before it is made anew.
+    pub cache: CacheLimits,
 }
 
 impl FetchLimits {
     /// What a host allows that was told nothing else.
     pub const HOST: FetchLimits = FetchLimits {
         response_bytes: 4 << 30,
-        object_bytes: 512 << 20,
+        talk_bytes: 32 << 20,
+        object_bytes: 128 << 20,
         deadline: Duration::from_secs(600),
+        pack: PackLimits::HOST,
+        cache: CacheLimits::HOST,
     };
 }
 
@@ -118,7 +128,7 @@ pub struct Source {
     fetch_limits: FetchLimits,
     tree_limits: TreeLimits,
     place: Place,
-    repo: RwLock<Option<ThreadSafeRepository>>,
+    reading: RwLock<Option<Reading>>,
 }
 
 enum Place {
@@ -129,7 +139,6 @@ enum Place {
     Remote {
         wire: Wire,
         cache: Cache,
-        damaged: Arc<AtomicBool>,
     },
 }
 
@@ -151,24 +160,19 @@ impl Source {
             }
             RepoUrl::Ssh(url) => Some(Wire::Ssh(ssh::Client::new(url, &config.ssh)?)),
         };
-        let (place, repo) = match wire {
+        let (place, reading) = match wire {
             None => {
                 let path = config.url.local().unwrap_or(Path::new("")).to_owned();
                 let repo = open_local(&path, &url, object_bytes)?;
                 let last = Mutex::default();
-                (Place::Local { path, last }, Some(repo))
+                let reading = Reading::of_local(repo);
+                (Place::Local { path, last }, Some(reading))
             }
             Some(wire) => {
                 let reference = config.reference.as_str();
                 let cache = Cache::open(&config.cache_dir, &url, reference, object_bytes)?;
-                let repo = cache.current()?.map(|(repo, _)| repo);
-                let damaged = Arc::default();
-                let place = Place::Remote {
-                    wire,
-                    cache,
-                    damaged,
-                };
-                (place, repo)
+                let reading = cache.current()?.map(|current| current.reading);
+                (Place::Remote { wire, cache }, reading)
             }
         };
         Ok(Source {
@@ -178,7 +182,7 @@ impl Source {
             fetch_limits: config.fetch_limits,
             tree_limits: config.tree_limits,
             place,
-            repo: RwLock::new(repo),
+            reading: RwLock::new(reading),
         })
     }
 
@@ -219,15 +223,19 @@ impl Source {
     ) -> Result<Fetched, SourceError> {
         match &self.place {
             Place::Local { path, last } => self.look(path, last),
-            Place::Remote {
-                wire,
-                cache,
-                damaged,
-            } => {
+            Place::Remote { wire, cache } => {
                 let job = self.job(wire, cache, stop, progress);
-                let (fetched, repo) = job.run(damaged)?;
-                *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(repo);
-                Ok(fetched)
+                let mut reading = self.shared().ok();
+                let fetched = object::walled(|| job.run(&mut reading));
+                let fetched = fetched.unwrap_or_else(|why| {
+                    if let Some(reading) = &reading {
+                        reading.doubt();
+                    }
+                    let url = self.url.clone();
+                    Err(SourceError::Damaged { url, why })
+                });
+                *self.reading.write().unwrap_or_else(PoisonError::into_inner) = reading;
+                fetched
             }
         }
     }
@@ -242,9 +250,13 @@ impl Source {
         stop: &Arc<AtomicBool>,
         progress: &dyn Fn(FetchProgress),
     ) -> Result<(), SourceError> {
-        if let Place::Remote { wire, cache, .. } = &self.place {
-            let repo = self.job(wire, cache, stop, progress).bring(commit)?;
-            *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(repo);
+        if let Place::Remote { wire, cache } = &self.place {
+            let job = self.job(wire, cache, stop, progress);
+            let brought = object::walled(|| job.bring(commit)).map_err(|why| {
+                let url = self.url.clone();
+                SourceError::Damaged { url, why }
+            });
+            *self.reading.write().unwrap_or_else(PoisonError::into_inner) = Some(brought??);
         }
         Ok(())
     }
@@ -309,25 +321,62 @@ impl Source {
         before: Option<&Tree>,
         id: CommitId,
     ) -> Result<Snapshot, SourceError> {
-        let shared = self.shared()?;
-        let repo = shared.to_thread_local();
+        let reading = self.shared()?;
+        let repo = reading.handle();
         let tree = snapshot::tree(&repo, &self.url, id, self.tree_limits, before);
-        if let (Err(SourceError::Damaged { .. }), Place::Remote { damaged, .. }) =
-            (&tree, &self.place)
-        {
-            damaged.store(true, Ordering::Relaxed);
-        }
-        let damaged = match &self.place {
-            Place::Remote { damaged, .. } => damaged.clone(),
-            Place::Local { .. } => Arc::default(),
-        };
-        let blobs = Arc::new(OdbBlobs::new(shared, self.tree_limits.file_bytes, damaged));
+        let tree = self.doubted(&reading, &repo, id, tree);
+        let blobs = Arc::new(OdbBlobs::new(reading, self.tree_limits.file_bytes));
         Ok(Snapshot {
             tree: Arc::new(tree?),
             blobs,
             limits: self.tree_limits,
             externals: Default::default(),
         })
+    }
+
+    /// The same. Where objects of a clone are missing or wrong, it is made anew first, if the server is there.
+    ///
+    /// # Errors
+    /// See [`Source::snapshot`]; `Damaged` also says why it could not be cloned anew.
+    pub fn snapshot_anew(
+        &self,
+        before: Option<&Tree>,
+        id: CommitId,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Snapshot, SourceError> {
+        let damaged = match self.snapshot_after(before, id) {
+            Err(SourceError::Damaged { why, .. }) if self.shared()?.is_damaged() => why,
+            other => return other,
+        };
+        match self.fetch(stop, &|_| {}) {
+            Ok(_) => self.snapshot_after(before, id),
+            Err(e) => Err(SourceError::Damaged {
+                url: self.url.clone(),
+                why: format!("{damaged}; it cannot be cloned anew yet: {e}"),
+            }),
+        }
+    }
+
+    /// What a tree that could not be read says of the clone: a commit that was never fetched says nothing, and sizes
+    /// that are beyond all limits may be those of a file that is damaged.
+    fn doubted(
+        &self,
+        reading: &Reading,
+        repo: &gix::Repository,
+        id: CommitId,
+        tree: Result<Tree, SourceError>,
+    ) -> Result<Tree, SourceError> {
+        let why = match &tree {
+            Err(SourceError::Damaged { why, .. }) if object::is_there(repo, id) => why.clone(),
+            Err(SourceError::Limit { .. }) => match reading.broken() {
+                Some(why) => why,
+                None => return tree,
+            },
+            _ => return tree,
+        };
+        reading.damaged(&why);
+        let url = self.url.clone();
+        Err(SourceError::Damaged { url, why })
     }
 
     /// A commit with all its trees and blobs, each checked against its id, of at most so many bytes.
@@ -350,16 +399,16 @@ impl Source {
         worktree::snapshot(&self.handle()?, &self.url, self.tree_limits)
     }
 
-    fn shared(&self) -> Result<ThreadSafeRepository, SourceError> {
-        let repo = self.repo.read().unwrap_or_else(PoisonError::into_inner);
-        repo.clone().ok_or_else(|| SourceError::Unreachable {
+    fn shared(&self) -> Result<Reading, SourceError> {
+        let reading = self.reading.read().unwrap_or_else(PoisonError::into_inner);
+        reading.clone().ok_or_else(|| SourceError::Unreachable {
             url: self.url.clone(),
             why: "it was never fetched, and there is no cache of it".into(),
         })
     }
 
     fn handle(&self) -> Result<gix::Repository, SourceError> {
-        Ok(self.shared()?.to_thread_local())
+        Ok(self.shared()?.handle())
     }
 
     /// The full name of the followed ref in a local repository.
@@ -389,9 +438,10 @@ impl Source {
         let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let name = self.local_ref(&repo, *last)?;
         let commit = cache::commit_at(&repo, &name).ok_or_else(|| self.no_ref(*last))?;
-        let change = fetch::change(&repo, *last, commit);
+        let change = fetch::change(&repo, *last, commit, &AtomicBool::new(false));
         *last = Some(commit);
-        *self.repo.write().unwrap_or_else(PoisonError::into_inner) = Some(shared);
+        *self.reading.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Reading::of_local(shared));
         Ok(Fetched { commit, change })
     }
 }

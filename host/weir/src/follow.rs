@@ -287,10 +287,10 @@ impl Loop<'_> {
     }
 
     fn prepare(&mut self, commit: CommitId) {
-        let (follow, opened) = (self.follow.clone(), self.opened.clone());
+        let (follow, opened, stop) = (self.follow.clone(), self.opened.clone(), self.stop.clone());
         self.spawn(async move {
             let result = match opened {
-                Some(opened) => follow.prepare(&opened, commit).await,
+                Some(opened) => follow.prepare(&opened, commit, stop).await,
                 None => Err(Error::host("snapshot", "nothing is open")),
             };
             crash_point("prepared");

@@ -130,6 +130,26 @@ pub(crate) fn write(
     writer.flush().context("answering")
 }
 
+/// Writes an answer without a length, and more of the same until the client goes away.
+pub(crate) fn write_endless(
+    stream: &TcpStream,
+    headers: &[(String, String)],
+    body: &[u8],
+    again: &[u8],
+) -> Result<()> {
+    let mut head = "HTTP/1.1 200 Rig\r\nConnection: close\r\n".to_owned();
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    let mut writer = stream;
+    writer.write_all(head.as_bytes())?;
+    writer.write_all(body)?;
+    loop {
+        writer.write_all(again)?;
+    }
+}
+
 fn body(reader: &mut impl BufRead, request: &Request) -> Result<Vec<u8>> {
     let mut body = Vec::new();
     if request

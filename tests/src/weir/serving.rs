@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -231,6 +232,37 @@ impl Serving {
             .ok()
             .and_then(Pid::from_raw)
             .context("a process id")
+    }
+
+    /// A path as the process sees it, which may have disks of its own.
+    ///
+    /// # Errors
+    /// None: an id of the system is never zero.
+    pub fn sees(&self, path: &Path) -> Result<PathBuf> {
+        let root = PathBuf::from(format!("/proc/{}/root", self.pid()?.as_raw_nonzero()));
+        Ok(root.join(path.strip_prefix("/").unwrap_or(path)))
+    }
+
+    /// The most memory that the process had in use at once, in bytes, as the system has counted it.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn peak_memory(&self) -> Result<u64> {
+        let file = format!("/proc/{}/status", self.pid()?.as_raw_nonzero());
+        let text = std::fs::read_to_string(&file).with_context(|| file.clone())?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib.context("no VmHWM")?.trim().parse()?;
+        Ok(kib << 10)
+    }
+
+    /// Begins to count [`Serving::peak_memory`] from what is in use now.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn forget_peak_memory(&self) -> Result<()> {
+        let file = format!("/proc/{}/clear_refs", self.pid()?.as_raw_nonzero());
+        std::fs::write(&file, "5").with_context(|| file.clone())
     }
 
     /// Standard output so far, as read by the waiting calls.

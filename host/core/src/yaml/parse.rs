@@ -106,6 +106,8 @@ struct Builder<'b> {
     text: usize,
     /// Bytes of text that aliases repeated.
     repeated: usize,
+    /// Nodes and bytes of text that are kept once more for aliases: anchors inside each other keep a node many times.
+    kept: (usize, usize),
 }
 
 impl<'b> Builder<'b> {
@@ -119,6 +121,7 @@ impl<'b> Builder<'b> {
             nodes: 0,
             text: 0,
             repeated: 0,
+            kept: (0, 0),
         }
     }
 
@@ -145,6 +148,7 @@ impl<'b> Builder<'b> {
 
     fn document(&mut self, mark: Mark) -> Result<(), YamlError> {
         self.anchors.clear();
+        self.kept = (0, 0);
         self.documents_seen += 1;
         if self.documents_seen > self.budget.documents {
             let message = match self.budget.documents {
@@ -186,6 +190,7 @@ impl<'b> Builder<'b> {
         let length = text_length(&node);
         self.text += length;
         if anchor != 0 {
+            self.keep(mark, 1, length)?;
             let anchored = Anchored {
                 node: node.clone(),
                 key: key.clone(),
@@ -233,11 +238,14 @@ impl<'b> Builder<'b> {
             kind,
         };
         if open.anchor != 0 {
+            let nodes = self.nodes - open.nodes_before;
+            let text = self.text - open.text_before;
+            self.keep(open.mark, nodes, text)?;
             let anchored = Anchored {
                 node: node.clone(),
                 key: None,
-                nodes: self.nodes - open.nodes_before,
-                text: self.text - open.text_before,
+                nodes,
+                text,
                 height: open.height,
             };
             self.anchors.insert(open.anchor, anchored);
@@ -372,6 +380,24 @@ impl<'b> Builder<'b> {
             return Err(YamlError { mark, message });
         }
         Ok(())
+    }
+
+    /// Counts what an anchor keeps.
+    fn keep(&mut self, mark: Mark, nodes: usize, text: usize) -> Result<(), YamlError> {
+        let (all_nodes, all_text) = &mut self.kept;
+        *all_nodes = all_nodes.saturating_add(nodes);
+        *all_text = all_text.saturating_add(text);
+        let which = if *all_nodes > self.budget.nodes {
+            format!("{} nodes", self.budget.nodes)
+        } else if *all_text > self.budget.bytes {
+            format!("{} bytes of text", self.budget.bytes)
+        } else {
+            return Ok(());
+        };
+        let message = format!(
+            "anchors, those inside each other counted each time, stand for more than {which}, which is the limit"
+        );
+        Err(YamlError { mark, message })
     }
 
     fn check_depth(&self, mark: Mark, depth: usize) -> Result<(), YamlError> {

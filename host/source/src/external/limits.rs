@@ -65,8 +65,8 @@ impl ExternalLimits {
         time: Duration::from_secs(300),
         git: FetchLimits {
             response_bytes: 1 << 30,
-            object_bytes: 128 << 20,
             deadline: Duration::from_secs(300),
+            ..FetchLimits::HOST
         },
         tree: TreeLimits {
             files: 50_000,

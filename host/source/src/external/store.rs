@@ -47,15 +47,22 @@ impl<'a> Store<'a> {
         Ok(None)
     }
 
-    /// Keeps an archive: whole or not at all, whatever is killed.
-    pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), ExternalError> {
+    /// Keeps an archive: whole or not at all, whatever is killed. That it cannot be kept stops nobody who has its bytes.
+    pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) {
+        if let Err(e) = self.write(digest, bytes) {
+            let path = self.path(digest);
+            tracing::warn!(path = %path.display(), external = self.about.0, "the archive cannot be kept, and is fetched again when it is needed: {e}");
+        }
+    }
+
+    fn write(&self, digest: Digest, bytes: &[u8]) -> io::Result<()> {
         static WRITES: AtomicU64 = AtomicU64::new(0);
         let path = self.path(digest);
         let (process, write) = (std::process::id(), WRITES.fetch_add(1, Ordering::Relaxed));
         let temporary = self
             .dir
             .join(format!(".{}.{process}.{write}.tmp", digest.hex()));
-        let write = || -> io::Result<()> {
+        let all = || -> io::Result<()> {
             let mut builder = fs::DirBuilder::new();
             builder.recursive(true).mode(0o700).create(&self.dir)?;
             let mut file = File::create(&temporary)?;
@@ -63,10 +70,9 @@ impl<'a> Store<'a> {
             file.sync_all()?;
             fs::rename(&temporary, &path)
         };
-        write().map_err(|e| {
+        all().inspect_err(|_| {
             // What is half written is of no use; that it cannot be removed changes nothing.
             let _ = fs::remove_file(&temporary);
-            self.about.host(format!("writing {}", path.display()), e)
         })
     }
 }

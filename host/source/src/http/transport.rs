@@ -9,6 +9,7 @@ use gix_transport::client::blocking_io::http::{GetResponse, Http, PostBodyDataKi
 use ureq::http::Response;
 
 use super::Client;
+use super::guard::{Answer, Guard};
 use crate::error::printable;
 use crate::exchange::Exchange;
 
@@ -67,7 +68,7 @@ impl<'a> Http for GitHttp<'a> {
         if last != url {
             self.base = last.strip_suffix(REFS).map(str::to_owned);
         }
-        let (headers, body) = open(&self.exchange, response);
+        let (headers, body) = open(&self.exchange, response, Answer::Refs);
         Ok(GetResponse {
             headers: Headers::Ready(headers),
             body: Body::Ready(body),
@@ -128,7 +129,7 @@ impl<'a> Pending<'a> {
                 .client
                 .post(&self.url, &self.headers, &self.body, exchange.until())
                 .map_err(|e| exchange.fail(e))?;
-            self.response = Some(open(exchange, response));
+            self.response = Some(open(exchange, response, Answer::to(&self.body)));
         }
         self.response
             .as_mut()
@@ -139,6 +140,7 @@ impl<'a> Pending<'a> {
 fn open<'a>(
     exchange: &Rc<Exchange<'a>>,
     response: Response<ureq::Body>,
+    answer: Answer,
 ) -> (Cursor<Vec<u8>>, BufReader<Counted<'a>>) {
     let (parts, body) = response.into_parts();
     let mut headers = Vec::new();
@@ -156,6 +158,7 @@ fn open<'a>(
     let reader = Counted {
         exchange: exchange.clone(),
         body: body.into_reader(),
+        guard: exchange.guard(answer),
     };
     (
         Cursor::new(headers),
@@ -163,10 +166,11 @@ fn open<'a>(
     )
 }
 
-/// A response body under the byte limit and the stop flag.
+/// A response body under the byte limit and the stop flag, with all that is in it checked.
 pub(crate) struct Counted<'a> {
     exchange: Rc<Exchange<'a>>,
     body: ureq::BodyReader<'static>,
+    guard: Guard,
 }
 
 impl Read for Counted<'_> {
@@ -184,6 +188,9 @@ impl Read for Counted<'_> {
             exchange.fail(exchange.unreachable(why))
         })?;
         exchange.count(n)?;
+        self.guard
+            .feed(&buf[..n])
+            .map_err(|why| exchange.refused(why))?;
         Ok(n)
     }
 }

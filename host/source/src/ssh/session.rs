@@ -15,6 +15,7 @@ use super::host_key::HostKeyProblem;
 use super::known_hosts::KnownHosts;
 use crate::error::SourceError;
 use crate::exchange::Exchange;
+use crate::http::guard::{Answer, Guard};
 use crate::url::SshUrl;
 
 /// How long one turn waits.
@@ -24,6 +25,9 @@ const TURN: Timespec = Timespec {
 };
 /// How long ssh may take to end once nothing more is wanted of it.
 const LEAVE: Duration = Duration::from_secs(2);
+
+/// Bytes of a request that tell what its answer is.
+const ASKED: usize = 256;
 
 /// What the end of ssh is held against.
 pub(super) struct Facts {
@@ -45,6 +49,10 @@ pub(super) struct Session<'a> {
     /// Gone once it has ended.
     stderr: Option<ChildStderr>,
     heard: Heard,
+    /// Checks the answer to what was asked last.
+    guard: Guard,
+    /// What is asked and not answered yet, as far as it tells what the answer is.
+    asked: Vec<u8>,
     /// Bytes of the server's answers so far.
     received: u64,
     over: bool,
@@ -65,6 +73,8 @@ impl<'a> Session<'a> {
         // A pipe that is full would hold a write up for as long as the server likes.
         let flags = fcntl_getfl(&stdin)?;
         fcntl_setfl(&stdin, flags | OFlags::NONBLOCK)?;
+        // It begins with what it can do.
+        let guard = exchange.guard(Answer::Refs);
         Ok(Session {
             exchange,
             facts,
@@ -73,6 +83,8 @@ impl<'a> Session<'a> {
             stdout,
             stderr: Some(stderr),
             heard: Heard::default(),
+            guard,
+            asked: Vec::new(),
             received: 0,
             over: false,
         })
@@ -92,6 +104,12 @@ impl<'a> Session<'a> {
         }
         self.received += read as u64;
         self.exchange.count(read)?;
+        if !self.asked.is_empty() {
+            self.guard = self.exchange.guard(Answer::to(&self.asked));
+            self.asked.clear();
+        }
+        let fed = self.guard.feed(&buf[..read]);
+        fed.map_err(|why| self.exchange.refused(why))?;
         Ok(read)
     }
 
@@ -102,6 +120,11 @@ impl<'a> Session<'a> {
                 return Err(io::ErrorKind::BrokenPipe.into());
             };
             match stdin.write(buf) {
+                Ok(written) => {
+                    let room = ASKED.saturating_sub(self.asked.len()).min(written);
+                    self.asked.extend_from_slice(&buf[..room]);
+                    return Ok(written);
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                 // Nobody reads it any more: why, ssh says as it ends.
                 Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {

@@ -181,7 +181,7 @@ async fn look_up(source: &Arc<Source>, rev: &str) -> Result<Option<Snapshot>, Er
             Err(SourceError::RefNotFound { .. }) => return Ok(None),
             Err(e) => return Err(Error::stage("snapshot", &e)),
         };
-        let snapshot = source.snapshot(commit);
+        let snapshot = source.snapshot_anew(None, commit, &Arc::default());
         snapshot.map(Some).map_err(|e| Error::stage("snapshot", &e))
     })
     .await

@@ -56,12 +56,13 @@ impl Follow {
         &self,
         opened: &Opened,
         commit: CommitId,
+        stop: Arc<AtomicBool>,
     ) -> Result<Prepared, Error> {
         let begun = Instant::now();
         let name = self.opening.settings().reach.name.as_str();
         let mut last = opened.last.lock().await;
         let (source, before) = (opened.source.clone(), last.tree());
-        let snapshot = move || source.snapshot_after(before.as_deref(), commit);
+        let snapshot = move || source.snapshot_anew(before.as_deref(), commit, &stop);
         let snapshot = tokio::task::spawn_blocking(snapshot).await;
         let snapshot = snapshot
             .map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;

@@ -1,0 +1,475 @@
+//! Packs and answers that no honest server sends, byte by byte: each ends with a typed error, and what was there stays.
+
+use std::path::PathBuf;
+
+use weir_core::digest::{CommitId, ObjectId};
+
+use super::git::{fetch, open, text};
+use super::maker::{BLOB, COMMIT, OFS, Pack, TREE, answer, band, delta, line, sizes, zlib};
+use super::remote::Rig;
+use super::server::{Reply, Request, backend};
+use crate::{FetchLimits, PackLimits, SourceConfig, SourceError};
+
+fn asks_for_a_pack(request: &Request) -> bool {
+    String::from_utf8_lossy(&request.body).contains("command=fetch")
+}
+
+/// A repository that was fetched once; what is fetched next is answered with what a test says.
+struct Hostile {
+    rig: Rig,
+    /// What the branch points at now, which nobody has.
+    next: CommitId,
+}
+
+const LIMITS: FetchLimits = FetchLimits {
+    talk_bytes: 1 << 20,
+    object_bytes: 1 << 20,
+    pack: PackLimits {
+        objects: 1000,
+        resolved_bytes: 64 << 20,
+        delta_depth: 60,
+        delta_bytes: 4 << 20,
+        delta_refs: 10,
+    },
+    ..FetchLimits::HOST
+};
+
+impl Hostile {
+    fn new() -> Hostile {
+        let rig = Rig::with(&[("a", "1")]);
+        let next = rig.repo.commit(&[("a", "2"), ("b", "3")]);
+        let first = rig.repo.git(&["rev-parse", "HEAD~1"]);
+        rig.repo.git(&["update-ref", "refs/heads/main", &first]);
+        let it = Hostile { rig, next };
+        fetch(&it.source()).unwrap();
+        it.rig
+            .repo
+            .git(&["update-ref", "refs/heads/main", &next.to_string()]);
+        it
+    }
+
+    fn config(&self) -> SourceConfig {
+        SourceConfig {
+            fetch_limits: LIMITS,
+            ..self.rig.config()
+        }
+    }
+
+    fn source(&self) -> crate::Source {
+        open(self.config()).unwrap()
+    }
+
+    /// The packs that are on the disk.
+    fn packs(&self) -> Vec<PathBuf> {
+        let files = self.rig.cached().into_iter();
+        files
+            .filter(|f| f.extension().is_some_and(|e| e == "pack"))
+            .collect()
+    }
+
+    /// The error of a fetch that is answered so: from nothing, and on top of what is there. Nothing is left of it, and
+    /// the next fetch is well.
+    fn error(&self, body: &[u8]) -> SourceError {
+        let (root, said) = (self.rig.root(), body.to_vec());
+        self.rig.server.answer(move |request| {
+            if asks_for_a_pack(request) {
+                let kind = "application/x-git-upload-pack-result";
+                Reply {
+                    body: said.clone(),
+                    ..Reply::status(200)
+                }
+                .with("Content-Type", kind)
+            } else {
+                backend(&root, request)
+            }
+        });
+        let source = self.source();
+        let (good, before) = (source.last_good().unwrap(), self.packs());
+        let error = fetch(&source).unwrap_err();
+        assert_eq!(source.last_good(), Some(good), "{error}");
+        assert_eq!(text(&source, good, "a"), "1", "{error}");
+        assert_eq!(self.packs(), before, "{error}");
+        let elsewhere = tempfile::TempDir::new().unwrap();
+        let first = open(SourceConfig {
+            cache_dir: elsewhere.path().to_owned(),
+            ..self.config()
+        });
+        let again = fetch(&first.unwrap()).unwrap_err();
+        assert_eq!(again.kind(), error.kind(), "{again} and {error}");
+        error
+    }
+
+    fn malformed(&self, what: &str, body: &[u8], said: &str) {
+        let error = self.error(body);
+        assert!(
+            matches!(&error, SourceError::Damaged { why, .. } if why.contains(said)),
+            "{what}: {said:?} was expected in {error}"
+        );
+    }
+
+    fn limit(&self, what: &str, body: &[u8], limit: &str) {
+        let error = self.error(body);
+        assert!(
+            matches!(&error, SourceError::Limit { which, .. } if which.starts_with(limit)),
+            "{what}: {limit} was expected in {error}"
+        );
+    }
+
+    /// The server is honest again.
+    fn recovers(self) {
+        let root = self.rig.root();
+        self.rig
+            .server
+            .answer(move |request| backend(&root, request));
+        let source = self.source();
+        assert_eq!(fetch(&source).unwrap().commit, self.next);
+        assert_eq!(text(&source, self.next, "a"), "2");
+    }
+}
+
+#[test]
+fn a_pack_that_is_malformed_is_refused_before_anything_is_made_of_it() {
+    let it = Hostile::new();
+    let whole = || {
+        let mut pack = Pack::new();
+        pack.object(BLOB, b"some text");
+        pack
+    };
+    let good = whole().done();
+    let cut = |at: usize| answer(&good[..at]);
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("no pack", answer(b"PICK no pack at all"), "no pack of version"),
+        (
+            "version 9",
+            answer(&[b"PACK\0\0\0\x09", &good[8..]].concat()),
+            "no pack of version",
+        ),
+        ("nothing", answer(b""), "cannot be used"),
+        ("cut in its head", cut(7), "cannot be used"),
+        ("cut in an object", cut(18), "cannot be used"),
+        ("cut in its hash", cut(good.len() - 3), "cannot be used"),
+        (
+            "a hash of something else",
+            answer(&[&good[..good.len() - 1], b"\0"].concat()),
+            "cannot be used",
+        ),
+        (
+            "more than its end",
+            answer(&[&good[..], b"and more"].concat()),
+            "after the pack's end",
+        ),
+        ("more objects than it says", answer(&{
+            let mut pack = whole();
+            pack.object(BLOB, b"another");
+            pack.counted(1)
+        }), "after the pack's end"),
+        ("fewer objects than it says", answer(&whole().counted(3)), "malformed"),
+        ("a kind that is none", answer(&{
+            let mut pack = Pack::new();
+            pack.object(5, b"x");
+            pack.done()
+        }), "of kind 5"),
+        ("a kind of zero", answer(&{
+            let mut pack = Pack::new();
+            pack.object(0, b"x");
+            pack.done()
+        }), "of kind 0"),
+        ("no zlib", answer(&{
+            let mut pack = Pack::new();
+            pack.head(BLOB, 4);
+            pack.bytes.extend([0xff; 40]);
+            pack.done()
+        }), "compressed bytes cannot be read"),
+        ("more bytes than it says", answer(&{
+            let mut pack = Pack::new();
+            pack.head(BLOB, 4);
+            pack.bytes.extend(zlib(b"five bytes and more"));
+            pack.done()
+        }), "another size"),
+        ("fewer bytes than it says", answer(&{
+            let mut pack = Pack::new();
+            pack.head(BLOB, 400);
+            pack.bytes.extend(zlib(b"few"));
+            pack.done()
+        }), "another size"),
+        ("a size without end", answer(&{
+            let mut pack = Pack::new();
+            pack.bytes.extend([0xff; 30]);
+            pack.counted(1)
+        }), "more than 64 bits"),
+    ];
+    for (what, body, said) in cases {
+        it.malformed(what, &body, said);
+    }
+    it.recovers();
+}
+
+#[test]
+fn a_delta_that_is_malformed_is_refused_before_anything_is_made_of_it() {
+    let it = Hostile::new();
+    let base = b"a base of some bytes";
+    let good = delta(base.len() as u64, 30);
+    let made = |make: &dyn Fn(&mut Pack, u64)| {
+        let mut pack = Pack::new();
+        let at = pack.object(BLOB, base);
+        make(&mut pack, at);
+        answer(&pack.done())
+    };
+    let unknown: ObjectId = "1".repeat(40).parse().unwrap();
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("on itself", made(&|p, _| drop(p.ofs(0, &good))), "no object of the pack"),
+        ("on no object", made(&|p, at| {
+            let here = p.bytes.len() as u64;
+            p.ofs(here - at - 1, &good);
+        }), "no object of the pack"),
+        ("on what lies before the pack", made(&|p, _| drop(p.ofs(1 << 40, &good))), "before the pack's start"),
+        ("a distance without end", made(&|p, _| {
+            p.head(OFS, good.len() as u64);
+            p.bytes.extend([0xff; 30]);
+        }), "before the pack's start"),
+        ("of a base of another size", made(&|p, at| drop(p.on(at, &delta(7, 30)))), "base of another size"),
+        ("without sizes", made(&|p, at| drop(p.on(at, &[0x80]))), "two sizes"),
+        ("empty", made(&|p, at| drop(p.on(at, &[]))), "two sizes"),
+        ("that copies from beyond its base", made(&|p, at| {
+            let bytes = [sizes(base.len() as u64), sizes(5), vec![0x91, 200, 5]].concat();
+            p.on(at, &bytes);
+        }), "cannot be used"),
+        ("that gives less than it says", made(&|p, at| {
+            let bytes = [sizes(base.len() as u64), sizes(50), vec![0x90, 5]].concat();
+            p.on(at, &bytes);
+        }), "cannot be used"),
+        ("of an object that nobody has", made(&|p, _| drop(p.by_id(unknown, &good))), "cannot be used"),
+        ("two of objects that are each other", made(&|p, _| {
+            p.by_id(unknown, &delta(30, 30));
+            let other: ObjectId = "2".repeat(40).parse().unwrap();
+            p.by_id(other, &delta(30, 30));
+        }), "cannot be used"),
+    ];
+    for (what, body, said) in cases {
+        it.malformed(what, &body, said);
+    }
+    it.recovers();
+}
+
+#[test]
+fn a_bomb_ends_at_the_limit_that_it_passes_before_it_is_unfolded() {
+    let it = Hostile::new();
+    let mb = 1u64 << 20;
+    let zeros = vec![0u8; 1 << 20];
+    let declared = |size: u64| {
+        let mut pack = Pack::new();
+        pack.head(BLOB, size);
+        pack.bytes.extend(zlib(&zeros));
+        answer(&pack.done())
+    };
+    it.limit("2^40 bytes", &declared(1 << 40), "object_bytes");
+    it.limit("2^63 bytes", &declared(1 << 63), "object_bytes");
+    it.limit("one byte too many", &declared(mb + 1), "object_bytes");
+    it.limit(
+        "four billion objects",
+        &answer(&Pack::new().counted(u32::MAX)),
+        "objects",
+    );
+    let on_a_base = |make: &dyn Fn(&mut Pack, u64)| {
+        let mut pack = Pack::new();
+        let base = pack.object(BLOB, &zeros);
+        make(&mut pack, base);
+        answer(&pack.done())
+    };
+    it.limit(
+        "a delta of 2^40 bytes",
+        &on_a_base(&|p, base| {
+            let bytes = [sizes(mb), sizes(1 << 40), vec![0x90, 5]].concat();
+            p.on(base, &bytes);
+        }),
+        "object_bytes",
+    );
+    it.limit(
+        "deltas on each other",
+        &on_a_base(&|p, base| {
+            let small = p.object(BLOB, b"0123456789");
+            let mut last = small;
+            for _ in 0..61 {
+                last = p.on(last, &delta(10, 10));
+            }
+            p.on(base, &delta(mb, 10));
+        }),
+        "delta_depth",
+    );
+    it.limit(
+        "a bush: each delta has two deltas on it",
+        &on_a_base(&|p, base| {
+            let mut last = base;
+            for _ in 0..10 {
+                p.on(last, &delta(mb, 10));
+                last = p.on(last, &delta(mb, mb));
+            }
+        }),
+        "delta_bytes",
+    );
+    it.limit(
+        "many large objects of one",
+        &on_a_base(&|p, base| {
+            for _ in 0..70 {
+                p.on(base, &delta(mb, mb));
+            }
+        }),
+        "resolved_bytes",
+    );
+    it.limit(
+        "deltas that name each other",
+        &on_a_base(&|p, _| {
+            for n in 0..11u32 {
+                let id = format!("{n:040x}").parse().unwrap();
+                p.by_id(id, &delta(10, 10));
+            }
+        }),
+        "delta_refs",
+    );
+    it.recovers();
+}
+
+#[test]
+fn lines_and_sidebands_that_are_none_are_refused() {
+    let it = Hostile::new();
+    let mut pack = Pack::new();
+    pack.object(BLOB, b"some text");
+    let pack = pack.done();
+    let after = |lines: &[Vec<u8>]| [line(b"packfile\n"), lines.concat()].concat();
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("no lines", b"this is not git at all".to_vec(), "its length was expected"),
+        ("a length that is none", b"zzzz".to_vec(), "its length was expected"),
+        ("a length of three", b"0003".to_vec(), "its length was expected"),
+        ("a line that is too long", [&b"fff1"[..], &[b'x'; 65_529]].concat(), "its length was expected"),
+        ("a sideband that is none", after(&[band(7, &pack)]), "sideband 7"),
+        ("sideband 0", after(&[band(0, b"x")]), "sideband 0"),
+        ("a line without a sideband", after(&[line(b""), band(1, &pack)]), "its length was expected"),
+    ];
+    for (what, body, said) in cases {
+        it.malformed(what, &body, said);
+    }
+    // Empty packets alone are fine; without a pack they are none.
+    let empty = vec![band(1, b""); 1000];
+    it.malformed("nothing but empty packets", &after(&empty), "cannot be used");
+    it.limit(
+        "progress without end",
+        &after(&vec![band(2, &[b'.'; 60_000]); 20]),
+        "talk_bytes",
+    );
+    it.limit(
+        "acknowledgements without end",
+        &[
+            line(b"acknowledgments\n"),
+            vec![line(format!("ACK {}\n", it.next).as_bytes()); 40_000].concat(),
+        ]
+        .concat(),
+        "talk_bytes",
+    );
+    let error = it.error(&after(&[band(3, b"no room on this server\n")]));
+    assert!(
+        error.to_string().contains("no room on this server"),
+        "{error}"
+    );
+    it.recovers();
+}
+
+#[test]
+fn refs_without_end_are_given_up() {
+    let it = Hostile::new();
+    let refs = |n: u32| line(format!("{} refs/heads/b{n}\n", it.next).as_bytes());
+    let many = (0..30_000).map(refs).collect::<Vec<_>>().concat();
+    let root = it.rig.root();
+    it.rig.server.answer(move |request| {
+        let mut reply = backend(&root, request);
+        if String::from_utf8_lossy(&request.body).contains("command=ls-refs") {
+            reply.body = many.clone();
+        }
+        reply
+    });
+    let error = fetch(&it.source()).unwrap_err();
+    assert!(
+        matches!(&error, SourceError::Limit { which, .. } if which.starts_with("talk_bytes")),
+        "{error}"
+    );
+    it.recovers();
+}
+
+#[test]
+fn a_pack_that_lacks_objects_of_its_commit_moves_nothing_and_leaves_nothing() {
+    let it = Hostile::new();
+    let raw = |spec: &str, kind: &str| {
+        let repo = gix::open_opts(it.rig.repo.path(), gix::open::Options::isolated()).unwrap();
+        let id = it.rig.repo.git(&["rev-parse", spec]);
+        let id = gix::ObjectId::from_hex(id.as_bytes()).unwrap();
+        let data = repo.find_object(id).unwrap().data.clone();
+        assert!(!data.is_empty(), "{kind}");
+        data
+    };
+    let commit = raw("main", "commit");
+    let tree = raw("main^{tree}", "tree");
+    let mut only_a_commit = Pack::new();
+    only_a_commit.object(COMMIT, &commit);
+    let mut no_blobs = Pack::new();
+    no_blobs.object(COMMIT, &commit);
+    no_blobs.object(TREE, &tree);
+    let mut something_else = Pack::new();
+    something_else.object(BLOB, b"not what was asked for");
+    for pack in [only_a_commit, no_blobs, something_else] {
+        // What is fetched on top stays in the clone until it is made anew, and is of no use.
+        let body = answer(&pack.done());
+        let root = it.rig.root();
+        it.rig.server.answer(move |request| {
+            if asks_for_a_pack(request) {
+                Reply {
+                    body: body.clone(),
+                    ..Reply::status(200)
+                }
+                .with("Content-Type", "application/x-git-upload-pack-result")
+            } else {
+                backend(&root, request)
+            }
+        });
+        let source = it.source();
+        let good = source.last_good().unwrap();
+        let before = it.packs().len();
+        for _ in 0..3 {
+            let error = fetch(&source).unwrap_err();
+            assert!(matches!(error, SourceError::Damaged { .. }), "{error}");
+            assert_eq!(source.last_good(), Some(good));
+            assert_eq!(text(&source, good, "a"), "1");
+            assert!(it.packs().len() <= before + 1, "{:?}", it.packs());
+        }
+    }
+    it.recovers();
+}
+
+#[test]
+fn deltas_as_git_makes_them_are_taken() {
+    let rig = Rig::with(&[("a", "1")]);
+    let long: String = (0..20_000).map(|n| format!("line {n}\n")).collect();
+    for n in 0..40 {
+        let text = long.replace(&format!("line {n}\n"), "changed\n");
+        rig.repo.commit(&[("long", &text), ("short", &n.to_string())]);
+    }
+    rig.repo.git(&["repack", "-q", "-a", "-d", "-f", "--depth=50"]);
+    let limits = FetchLimits {
+        pack: PackLimits {
+            delta_bytes: 64 << 20,
+            ..LIMITS.pack
+        },
+        ..LIMITS
+    };
+    let source = open(SourceConfig {
+        fetch_limits: limits,
+        ..rig.config()
+    })
+    .unwrap();
+    let commit = fetch(&source).unwrap().commit;
+    assert!(text(&source, commit, "long").contains("changed"));
+    // Thin packs, too: deltas of what is here already.
+    for n in 100..110 {
+        let text = long.replace(&format!("line {n}\n"), "changed again\n");
+        let next = rig.repo.commit(&[("long", &text)]);
+        assert_eq!(fetch(&source).unwrap().commit, next);
+    }
+}
