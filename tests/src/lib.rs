@@ -33,6 +33,8 @@ pub mod s3;
 pub mod scene;
 /// A loopback Git server over `git http-backend`, with faults.
 pub mod server;
+/// Keys and signatures of the real `ssh-keygen` and `gpg`.
+pub mod signing;
 /// What a running host tells of its apps.
 pub mod told;
 /// Digests and listings of directories.

@@ -2,6 +2,7 @@
 //!
 //! - [`RepoUrl`], [`RefName`], [`Credentials`]: parsed once, refused early, never printed with a secret.
 //! - [`Source`]: opens a local repository in place, or keeps a bare clone of a remote one; fetches, resolves, snapshots.
+//! - [`Keys`]: who signed a commit; [`Source::facts`]: all that `weir_core::commit_policy` judges a commit by.
 //! - [`Externals`]: charts and other repositories that a lock pins, fetched by digest and shown as snapshots.
 //! - No work tree is ever written, no program is run, and nothing is read from the environment or from the
 //!   configuration of a user's git.
@@ -12,10 +13,13 @@ mod commit;
 mod error;
 mod external;
 mod fetch;
+mod history;
 mod http;
+mod judged;
 mod object;
 mod revision;
 mod secret;
+mod signature;
 mod snapshot;
 mod source;
 mod url;
@@ -30,8 +34,11 @@ pub use external::{
     AccessHost, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
     HostPattern, Watch,
 };
+pub use history::HistoryLimits;
 pub use http::HttpOptions;
+pub use judged::{Compared, HostKeys};
 pub use revision::RevisionStart;
 pub use secret::{Credentials, Secret};
+pub use signature::{Keys, KeysError};
 pub use source::{FetchLimits, FetchProgress, Fetched, RefChange, Source, SourceConfig};
 pub use url::{HttpUrl, RefName, RepoUrl};

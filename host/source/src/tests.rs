@@ -2,12 +2,14 @@
 
 mod damage;
 mod faults;
-mod git;
+pub(crate) mod git;
 mod hostile;
+mod judged;
 mod local;
 mod refusals;
 mod remote;
 mod server;
+pub(crate) mod signing;
 mod stop;
 mod tls;
 mod worktree;
