@@ -35,6 +35,8 @@ pub mod s3;
 pub mod scene;
 /// A loopback Git server over `git http-backend`, with faults.
 pub mod server;
+/// Keys and signatures of the real `ssh-keygen` and `gpg`.
+pub mod signing;
 /// The real sshd.
 pub mod sshd;
 /// What a running host tells of its apps.

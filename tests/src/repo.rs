@@ -135,6 +135,39 @@ impl Repo {
         self.head()
     }
 
+    /// The same, with these settings of git: for a signature, `-S` with the key that they name.
+    ///
+    /// # Errors
+    /// Git fails, such as where it cannot sign.
+    pub fn commit_signed(&mut self, message: &str, settings: &[String]) -> Result<String> {
+        self.commits += 1;
+        self.git(["add", "--all"])?;
+        let settings = settings.iter().flat_map(|one| ["-c", one.as_str()]);
+        let words = [
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "-S",
+            "--message",
+            message,
+        ];
+        self.git(settings.chain(words))?;
+        self.head()
+    }
+
+    /// Moves the branch to a commit that these bytes are: whatever they say, without a look at them.
+    ///
+    /// # Errors
+    /// Git fails.
+    pub fn raw_commit(&self, bytes: &[u8]) -> Result<String> {
+        let file = self.dir.path().join("raw");
+        fs::write(&file, bytes)?;
+        let file = file.to_str().context("a path of UTF-8")?;
+        let id = self.git(["hash-object", "-t", "commit", "-w", file])?;
+        self.reset(&id)?;
+        Ok(id)
+    }
+
     /// The id of the current commit.
     ///
     /// # Errors

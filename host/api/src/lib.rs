@@ -29,4 +29,4 @@ pub use decide::{Asked, NotDecided, ask_decide};
 pub use metrics::{CanaryResult, FetchResult, Metrics, RenderResult, SyncResult};
 pub use routes::router;
 pub use serve::{ApiLimits, Listen, serve};
-pub use view::{AppView, HealthView, PublicUrl, ReadModel, RepositoryView, View};
+pub use view::{AppView, HealthView, PublicUrl, ReadModel, RefusedView, RepositoryView, View};

@@ -103,6 +103,8 @@ pub enum FetchResult {
     Moved,
     /// The ref is where it was.
     Unchanged,
+    /// The ref points at a commit that the host's policy does not follow.
+    Refused,
     /// It did not work.
     Failed,
 }
@@ -113,6 +115,7 @@ impl FetchResult {
         match self {
             FetchResult::Moved => "moved",
             FetchResult::Unchanged => "unchanged",
+            FetchResult::Refused => "refused",
             FetchResult::Failed => "failed",
         }
     }
@@ -149,6 +152,11 @@ struct StageLabels {
 struct StateLabels {
     repository: Name,
     state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RepositoryLabels {
+    repository: Name,
 }
 
 /// A repository's name as a label: a DNS label, so never anything that needs escaping.
@@ -272,7 +280,7 @@ fn stage_times() -> Histogram {
     Histogram::new(exponential_buckets(start, factor, length))
 }
 
-/// The apps of a view by state. Made for each scrape, so that what is gone leaves no series behind.
+/// The apps of a view by state, and which repositories are held at an older commit. Made for each scrape, so that what is gone leaves no series behind.
 fn apps(view: &View) -> Registry {
     let apps = Family::<StateLabels, Gauge>::default();
     for repository in &view.repositories {
@@ -290,10 +298,23 @@ fn apps(view: &View) -> Registry {
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
     }
+    let refused = Family::<RepositoryLabels, Gauge>::default();
+    for repository in &view.repositories {
+        let labels = RepositoryLabels {
+            repository: Name(repository.name.clone()),
+        };
+        let is = i64::from(repository.refused.is_some());
+        refused.get_or_create(&labels).set(is);
+    }
     let ready = Gauge::<i64>::default();
     ready.set(i64::from(view.ready.is_ok()));
     let mut registry = Registry::with_prefix("weir");
     registry.register("apps", "Apps by how they stand", apps);
+    registry.register(
+        "commit_refused",
+        "1 while the ref points at a commit that the policy for commits does not follow",
+        refused,
+    );
     registry.register("ready", "1 while the host does its work", ready);
     registry
 }

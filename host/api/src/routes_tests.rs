@@ -38,6 +38,7 @@ fn view() -> View {
         commit: Some(CommitId::from_bytes([0xab; 20])),
         fault: None,
         message: None,
+        refused: None,
         apps: vec![app("web", State::Synced), app("db", State::Failed)],
     };
     let infra = RepositoryView {
@@ -48,6 +49,7 @@ fn view() -> View {
         commit: None,
         fault: Some(Fault::Host),
         message: Some("no such repository".into()),
+        refused: None,
         apps: Vec::new(),
     };
     View {
@@ -309,6 +311,7 @@ async fn metrics_count_what_happened_and_show_the_apps_by_state() {
         r#"weir_stage_seconds_count{stage="render"} 1"#,
         r#"weir_apps{repository="shop",state="synced"} 1"#,
         r#"weir_apps{repository="shop",state="held"} 0"#,
+        r#"weir_commit_refused{repository="shop"} 0"#,
         "weir_ready 1",
     ] {
         assert!(

@@ -36,14 +36,28 @@ pub struct RepositoryView {
     /// Whether the host is told to leave it alone.
     #[serde(skip_serializing_if = "is_false")]
     pub suspended: bool,
-    /// The last commit that was fetched.
+    /// The last commit that was followed.
     pub commit: Option<CommitId>,
+    /// The commit that the ref points at, where the host's policy does not follow it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedView>,
     /// Who has to act, when the repository as a whole is stuck.
     pub fault: Option<Fault>,
     /// What it is stuck on.
     pub message: Option<String>,
     /// Its apps, by name.
     pub apps: Vec<AppView>,
+}
+
+/// A commit that is not followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RefusedView {
+    /// Which.
+    pub commit: CommitId,
+    /// One word for why.
+    pub kind: String,
+    /// Why, and what to do.
+    pub message: String,
 }
 
 /// Where one app stands.

@@ -13,6 +13,7 @@
 
 pub mod allow;
 pub mod canary;
+pub mod commit_policy;
 pub mod decision;
 pub mod digest;
 pub mod external;

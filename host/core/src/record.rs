@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::commit_policy::{Refused, Signer};
 use crate::decision::Decision;
 use crate::digest::{CommitId, Digest};
 use crate::fault::Fault;
@@ -48,6 +49,16 @@ pub struct CommitRecord {
     pub committed: i64,
     /// The first line of its message.
     pub subject: String,
+    /// Who signed it, where the host's policy for commits asked and the signature was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Signer>,
+    /// The host has a policy for commits, and it accepted this one.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub accepted: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// What one sync of one app did.
@@ -114,6 +125,8 @@ pub struct Problem {
 pub enum Event {
     /// The ref moved.
     Commit(CommitRecord),
+    /// The ref moved to a commit that the host's policy does not follow.
+    Refused(Refused),
     /// Changes are about to be tried.
     Staked(Stake),
     /// Changes were tried.

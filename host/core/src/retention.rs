@@ -80,6 +80,7 @@ pub fn blobs_of(record: &Record) -> BTreeSet<Digest> {
             ..
         }) => BTreeSet::from([pin.to.bytes]),
         Event::Commit(_)
+        | Event::Refused(_)
         | Event::Staked(_)
         | Event::Hook(_)
         | Event::Settled(_)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::commit_policy::{Refused, Trusted};
 use crate::decision::{Adoption, Choice, Decision, Recovery};
 use crate::digest::{CommitId, Digest};
 use crate::guard::{Approval, Hold};
@@ -119,8 +120,14 @@ pub struct AppStatus {
 /// Where a repository stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// The last commit seen.
+    /// The last commit that was followed.
     pub head: Option<CommitRecord>,
+    /// The last commit that the host's policy for commits accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted: Option<Trusted>,
+    /// The commit that the ref points at and that is not followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<Refused>,
     /// Why that commit as a whole could not be read: its manifest, its lock, its tree.
     #[serde(default)]
     pub problem: Option<Problem>,
@@ -135,7 +142,15 @@ impl Status {
             (_, Event::Commit(commit)) => {
                 self.head = Some(commit.clone());
                 self.problem = None;
+                self.refused = None;
+                if commit.accepted {
+                    self.trusted = Some(Trusted {
+                        commit: commit.commit,
+                        signer: commit.signer.clone(),
+                    });
+                }
             }
+            (_, Event::Refused(refused)) => self.refused = Some(refused.clone()),
             (None, Event::Failed { problem, .. }) => self.problem = Some(problem.clone()),
             (Some(app), Event::Removed) => {
                 self.apps.remove(app);

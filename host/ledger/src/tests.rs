@@ -57,6 +57,8 @@ fn moved(n: u8) -> Record {
         merger: None,
         committed: 0,
         subject: format!("commit {n}"),
+        signer: None,
+        accepted: false,
     };
     Record {
         app: None,

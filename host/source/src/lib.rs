@@ -2,6 +2,7 @@
 //!
 //! - [`RepoUrl`], [`RefName`], [`Credentials`]: parsed once, refused early, never printed with a secret.
 //! - [`Source`]: opens a local repository in place, or keeps a bare clone of a remote one; fetches, resolves, snapshots.
+//! - [`Keys`]: who signed a commit; [`Source::facts`]: all that `weir_core::commit_policy` judges a commit by.
 //! - [`Externals`]: charts and other repositories that a lock pins, fetched by digest and shown as snapshots.
 //! - No work tree is ever written, no program but ssh is run, and nothing is read from the environment or from the
 //!   configuration of a user's git or ssh.
@@ -15,10 +16,13 @@ mod external;
 mod fetch;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod history;
 mod http;
+mod judged;
 mod object;
 mod revision;
 mod secret;
+mod signature;
 mod snapshot;
 mod source;
 mod ssh;
@@ -36,10 +40,13 @@ pub use external::{
     AccessHost, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
     HostPattern, Watch,
 };
+pub use history::HistoryLimits;
 pub use http::pack::PackLimits;
 pub use http::{Addresses, HttpOptions};
+pub use judged::{Compared, HostKeys};
 pub use revision::RevisionStart;
 pub use secret::{Credentials, CredentialsFrom, Secret};
+pub use signature::{Keys, KeysError};
 pub use source::{FetchLimits, FetchProgress, Fetched, RefChange, Source, SourceConfig};
 pub use ssh::known_hosts::{self, KnownHosts, KnownHostsLimits};
 pub use ssh::{EntryOf, HostKeyProblem, ShownKey, SshOptions};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument as _;
-use weir_api::{Asked, NotDecided, Refreshed};
+use weir_api::{Asked, NotDecided};
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame as _, Retry};
 use weir_core::health::{Health, Summary};
@@ -17,7 +17,6 @@ use weir_core::record::Problem;
 use weir_core::schedule::{Command, Event, Node, Now, Schedule, Settings};
 use weir_core::status::State;
 use weir_core::turns::Lane;
-use weir_source::Fetched;
 
 use crate::control::FetchBoard;
 use crate::crash::crash_point;
@@ -34,9 +33,11 @@ mod commit;
 mod decide;
 mod rollback;
 mod settle;
+mod trust;
 mod wait;
 mod work;
 use commit::keep_problem;
+use trust::Looked;
 use wait::Settling;
 
 /// How long a stop waits for what is in flight.
@@ -104,6 +105,8 @@ pub(crate) struct Ended {
     pub(crate) waiting: Vec<AppName>,
     /// Why the repository as a whole could not be synced.
     pub(crate) problem: Option<Error>,
+    /// The commit that the ref points at and that is not followed, and why.
+    pub(crate) refused: Option<String>,
     /// How healthy each app is, where its target watches that.
     pub(crate) health: BTreeMap<AppName, Summary>,
     /// Apps that are synced, were not healthy within their time and still are not: what is missing.
@@ -113,7 +116,7 @@ pub(crate) struct Ended {
 /// What a task tells the loop.
 enum Done {
     /// With the repository, where it is open by now.
-    Fetch(Option<Arc<Opened>>, Result<Fetched, Error>),
+    Fetch(Option<Arc<Opened>>, Result<Looked, Error>),
     Prepare(CommitId, Box<Result<Arc<Prepared>, Error>>),
     /// `None`: the host stops, and its turn had not come.
     Sync(AppName, CommitId, Option<Box<Result<Report, Error>>>),
@@ -357,28 +360,6 @@ impl Loop<'_> {
                 Event::Synced(app, commit, result)
             }
         }
-    }
-
-    async fn fetched(&mut self, result: Result<Fetched, Error>) -> Result<CommitId, Retry> {
-        let result = match (result, self.opened.clone()) {
-            (Ok(fetched), Some(opened)) => {
-                self.moved(&opened, &fetched).await.map(|()| fetched.commit)
-            }
-            (Ok(_), None) => Err(Error::host("fetch", "nothing is open")),
-            (Err(e), _) => Err(e),
-        };
-        self.teller
-            .fetched(result.as_ref().err(), self.follow.opening.known());
-        self.follow.fetches.ended(Refreshed {
-            commit: result.as_ref().ok().copied(),
-            problem: result.as_ref().err().map(ToString::to_string),
-            suspended: false,
-        });
-        result.map_err(|e| {
-            let retry = e.retry();
-            self.ended.problem = Some(e);
-            retry
-        })
     }
 
     async fn prepared(&mut self, result: Result<Arc<Prepared>, Error>) -> Result<Vec<Node>, Retry> {

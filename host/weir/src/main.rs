@@ -2,6 +2,7 @@
 
 mod blame;
 mod cli;
+mod commits;
 mod config;
 mod control;
 mod crash;

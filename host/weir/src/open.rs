@@ -13,6 +13,7 @@ use weir_core::name::TargetName;
 use weir_ledger::Ledger;
 use weir_source::Source;
 
+use crate::commits::LastRefusal;
 use crate::config::{Bound, Places, TargetPlace};
 use crate::error::Error;
 use crate::journal::Journal;
@@ -44,6 +45,8 @@ pub(crate) struct Opened {
     pub(crate) from: ManifestFrom,
     /// What its last commit came to.
     pub(crate) last: tokio::sync::Mutex<Last>,
+    /// What its ref was refused for.
+    pub(crate) refusal: Arc<LastRefusal>,
 }
 
 /// The half that needs no ledger.
@@ -58,6 +61,9 @@ pub(crate) async fn reach(
     places: &Places,
 ) -> Result<Reached, Error> {
     let from = settings.manifest.read()?;
+    if let Some(commits) = &settings.commits {
+        commits.read().map(drop)?;
+    }
     let (reach, reference) = (settings.reach.clone(), settings.reference.clone());
     let places = places.clone();
     let source = blocking("fetch", move || reach.open(&places, &reference)).await?;
@@ -123,6 +129,7 @@ impl Opening {
             )),
             from: reached.from,
             last: tokio::sync::Mutex::default(),
+            refusal: Arc::default(),
         })
     }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use weir_api::{AppView, HealthView, PublicUrl, RepositoryView, View};
+use weir_api::{AppView, HealthView, PublicUrl, RefusedView, RepositoryView, View};
+use weir_core::commit_policy::Refused;
+use weir_core::fault::Fault;
 use weir_core::health::Summary;
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::status::{AppStatus, Status};
@@ -22,8 +24,19 @@ pub(crate) fn unknown(settings: &RepositorySettings) -> RepositoryView {
         commit: None,
         fault: None,
         message: None,
+        refused: None,
         apps: Vec::new(),
     }
+}
+
+/// A commit that is not followed, in one line.
+pub(crate) fn refusal(refused: &Refused) -> String {
+    let stays = match refused.stays {
+        Some(stays) => format!("the last accepted commit {} stays followed", stays.short()),
+        None => "what is there stays, and nothing is done before a commit is accepted".to_owned(),
+    };
+    let (commit, why) = (refused.commit.short(), &refused.why);
+    format!("commit {commit} is refused: {why}; {stays}")
 }
 
 /// Where the views of all repositories are gathered. Cheap to clone.
@@ -117,12 +130,21 @@ impl Publisher {
 
     fn view(&self, status: &Status, problem: Option<&str>) -> RepositoryView {
         let kept = status.problem.as_ref();
+        let refused = status.refused.as_ref();
+        let refused = refused.map(|refused| RefusedView {
+            commit: refused.commit,
+            kind: refused.kind.clone(),
+            message: refusal(refused),
+        });
+        let fault = kept.map(|p| p.fault);
         RepositoryView {
             commit: status.head.as_ref().map(|h| h.commit),
-            fault: kept.map(|p| p.fault),
+            fault: fault.or(refused.as_ref().map(|_| Fault::Repository)),
             message: problem
                 .map(str::to_owned)
+                .or_else(|| refused.as_ref().map(|refused| refused.message.clone()))
                 .or_else(|| kept.map(|p| p.message.clone())),
+            refused,
             apps: apps(status, &self.health),
             ..self.unknown.clone()
         }
@@ -165,6 +187,7 @@ mod tests {
             commit: None,
             fault: None,
             message: None,
+            refused: None,
             apps: Vec::new(),
         }
     }

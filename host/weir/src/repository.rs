@@ -14,6 +14,7 @@ use weir_source::{
     SourceConfig, SshOptions,
 };
 
+use crate::commits::Commits;
 use crate::config::{Bound, Places};
 use crate::error::Error;
 use crate::prepare::ManifestFrom;
@@ -36,6 +37,8 @@ pub(crate) struct RepositorySettings {
     pub(crate) targets: BTreeMap<TargetName, Bound>,
     /// What it may have at its targets; `None` for all.
     pub(crate) allow: Option<Allow>,
+    /// Which of its commits are followed; `None` for all.
+    pub(crate) commits: Option<Commits>,
 }
 
 /// What the host does by itself with a repository and its targets.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use weir_api::{FetchResult, Metrics, RenderResult, SyncResult};
+use weir_core::commit_policy::Refused;
 use weir_core::digest::CommitId;
 use weir_core::health::{Health, Summary};
 use weir_core::name::AppName;
@@ -14,7 +15,7 @@ use weir_core::status::State;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::prepare::Prepared;
-use crate::read_model::Publisher;
+use crate::read_model::{Publisher, refusal};
 use crate::sync::{Report, is_whole};
 
 /// How many objects one sync names.
@@ -34,6 +35,8 @@ pub(crate) struct Teller {
     fetch_problem: Option<String>,
     prepare_problem: Option<String>,
     moved: bool,
+    /// The refusal that was said last.
+    refused: Option<Refused>,
     /// What is shown is older than what is known.
     owed: bool,
     /// When it may be shown anew.
@@ -53,6 +56,7 @@ impl Teller {
             fetch_problem: None,
             prepare_problem: None,
             moved: false,
+            refused: None,
             owed: false,
             next: Instant::now(),
         }
@@ -81,7 +85,11 @@ impl Teller {
     /// The ref moved.
     pub(crate) fn moved(&mut self, record: &CommitRecord) {
         self.moved = true;
+        self.refused = None;
         let (commit, subject, author) = (record.commit.short(), &record.subject, &record.author);
+        if let Some(signer) = &record.signer {
+            tracing::info!(%commit, "{commit} is signed by {signer}");
+        }
         match record.movement {
             Movement::First => {
                 tracing::info!(%commit, %author, "following from commit {commit}: {subject}");
@@ -95,10 +103,27 @@ impl Teller {
         }
     }
 
-    /// A fetch ended.
-    pub(crate) fn fetched(&mut self, problem: Option<&Error>, journal: Option<&Journal>) {
+    /// The ref points at a commit that is not followed.
+    pub(crate) fn refused(&mut self, refused: &Refused) {
+        if self.refused.as_ref() == Some(refused) {
+            return;
+        }
+        self.refused = Some(refused.clone());
+        let (commit, kind) = (refused.commit.short(), &refused.kind);
+        let (author, committer) = (&refused.author, &refused.committer);
+        tracing::error!(%commit, %kind, %author, %committer, "{}", refusal(refused));
+    }
+
+    /// A fetch ended. `held`: what it found is not followed.
+    pub(crate) fn fetched(
+        &mut self,
+        problem: Option<&Error>,
+        held: bool,
+        journal: Option<&Journal>,
+    ) {
         let result = match (problem, std::mem::take(&mut self.moved)) {
             (Some(_), _) => FetchResult::Failed,
+            (None, _) if held => FetchResult::Refused,
             (None, true) => FetchResult::Moved,
             (None, false) => FetchResult::Unchanged,
         };

@@ -28,6 +28,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let mut steps = Steps::default();
     let (installing, building) = steps.step("tools", "install what is named above", || {
         tools::git(root)?;
+        tools::signing(root)?;
         tools::components(root)?;
         tools::wasm_target(root)?;
         Ok((

@@ -1,5 +1,6 @@
 //! What a machine needs, and the cache for what the tasks install themselves.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -42,6 +43,48 @@ pub(crate) fn git(root: &Path) -> Result<()> {
         bail!("git is not in PATH: install it (`apt install git`)");
     }
     Ok(())
+}
+
+/// The programs that sign commits in tests, and the packages of Debian that have them.
+const SIGNING: [(&str, &str); 4] = [
+    ("gpg", "gnupg"),
+    ("gpgconf", "gnupg"),
+    ("gpg-agent", "gpg-agent"),
+    ("ssh-keygen", "openssh-client"),
+];
+
+/// What signs commits in tests is there; installed where this runs as root on Debian.
+///
+/// # Errors
+/// It is missing and cannot be installed here.
+pub(crate) fn signing(root: &Path) -> Result<()> {
+    let there = |tool: &str| {
+        let mut look = program("sh", root).args(["-c", "command -v \"$0\""]);
+        look = look.arg(tool);
+        look.succeeds()
+    };
+    let missing = || SIGNING.iter().filter(|(tool, _)| !there(tool));
+    let packages: BTreeSet<&str> = missing().map(|(_, package)| *package).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let is_root = program("id", root).arg("-u").output()? == "0";
+    if is_root && there("apt-get") {
+        let names: Vec<&str> = packages.iter().copied().collect();
+        println!("{} missing: installing it", names.join(" and "));
+        program("apt-get", root).args(["update", "-q"]).run()?;
+        program("apt-get", root)
+            .args(["install", "-q", "-y", "--no-install-recommends"])
+            .args(&names)
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .run()?;
+    }
+    match missing().next() {
+        None => Ok(()),
+        Some((tool, package)) => {
+            bail!("{tool} is not in PATH: install it (`apt install {package}`)")
+        }
+    }
 }
 
 /// The standard library for plugins is there; added with rustup where missing.

@@ -110,6 +110,7 @@ impl ByObject {
             // None of these changes what an app holds that is still there.
             Event::Removed
             | Event::Commit(_)
+            | Event::Refused(_)
             | Event::Failed { .. }
             | Event::Held { .. }
             | Event::Decided(_)

@@ -155,3 +155,77 @@ proptest! {
         }
     }
 }
+
+fn of_ref(event: Event) -> Record {
+    Record { app: None, event }
+}
+
+/// A commit that was followed: accepted by a policy where it says so, and signed.
+fn followed(n: u8, accepted: bool) -> Record {
+    let signer = accepted.then(|| crate::commit_policy::Signer {
+        name: "ann@e".to_owned(),
+        key: "SHA256:ann".to_owned(),
+    });
+    of_ref(Event::Commit(CommitRecord {
+        commit: CommitId::from_bytes([n; 20]),
+        movement: crate::record::Movement::First,
+        author: String::new(),
+        committer: String::new(),
+        merger: None,
+        committed: 0,
+        subject: String::new(),
+        signer,
+        accepted,
+    }))
+}
+
+fn refused(n: u8) -> Record {
+    of_ref(Event::Refused(Refused {
+        commit: CommitId::from_bytes([n; 20]),
+        author: String::new(),
+        committer: String::new(),
+        subject: String::new(),
+        kind: "unsigned".to_owned(),
+        why: "it is not signed".to_owned(),
+        stays: None,
+    }))
+}
+
+#[test]
+fn what_was_accepted_last_stays_known_and_a_refusal_is_forgotten_with_the_next_commit() {
+    let mut status = Status::default();
+    let known = |status: &Status| {
+        let commit = |n: Option<CommitId>| n.map(|id| id.as_bytes()[0]);
+        (
+            commit(status.head.as_ref().map(|head| head.commit)),
+            commit(status.trusted.as_ref().map(|trusted| trusted.commit)),
+            commit(status.refused.as_ref().map(|refused| refused.commit)),
+        )
+    };
+    for (record, expected) in [
+        (followed(1, false), (Some(1), None, None)),
+        (refused(2), (Some(1), None, Some(2))),
+        (followed(3, true), (Some(3), Some(3), None)),
+        (refused(4), (Some(3), Some(3), Some(4))),
+        // The host asks for nothing any more: what it follows was accepted by nobody.
+        (followed(4, false), (Some(4), Some(3), None)),
+    ] {
+        status.fold(1, 0, &record);
+        assert_eq!(known(&status), expected, "{record:?}");
+        let text = serde_json::to_string(&status).unwrap();
+        assert_eq!(serde_json::from_str::<Status>(&text).unwrap(), status);
+    }
+    let signer = status.trusted.and_then(|trusted| trusted.signer).unwrap();
+    assert_eq!(signer.to_string(), "ann@e (SHA256:ann)");
+}
+
+#[test]
+fn records_from_before_there_were_signers_read_as_they_were() {
+    let text = r#"{"event":{"type":"commit","commit":"0101010101010101010101010101010101010101","move":"first","author":"a","committer":"a","committed":0,"subject":"s"}}"#;
+    let record: Record = serde_json::from_str(text).unwrap();
+    let Event::Commit(commit) = &record.event else {
+        panic!("{record:?}")
+    };
+    assert_eq!((&commit.signer, commit.accepted), (&None, false));
+    assert_eq!(serde_json::to_string(&record).unwrap(), text);
+}

@@ -13,8 +13,8 @@ use weir_core::tree::TreeLimits;
 use crate::{FetchLimits, Fetched, HttpOptions, Source, SourceConfig, SourceError, SshOptions};
 
 /// A repository with a work tree, in a directory of its own.
-pub(super) struct Repo {
-    pub(super) dir: TempDir,
+pub(crate) struct Repo {
+    pub(crate) dir: TempDir,
 }
 
 /// `git` without anybody's configuration.
@@ -22,7 +22,7 @@ pub(super) struct Repo {
     clippy::disallowed_methods,
     reason = "the real git is what this crate is compared with"
 )]
-pub(super) fn command(dir: &Path) -> Command {
+pub(crate) fn command(dir: &Path) -> Command {
     let mut git = Command::new("git");
     git.current_dir(dir)
         .env_clear()
@@ -40,7 +40,7 @@ pub(super) fn command(dir: &Path) -> Command {
 }
 
 impl Repo {
-    pub(super) fn new() -> Repo {
+    pub(crate) fn new() -> Repo {
         let repo = Repo {
             dir: TempDir::new().unwrap(),
         };
@@ -49,17 +49,17 @@ impl Repo {
     }
 
     /// A repository of one commit with these files.
-    pub(super) fn with(files: &[(&str, &str)]) -> Repo {
+    pub(crate) fn with(files: &[(&str, &str)]) -> Repo {
         let repo = Repo::new();
         repo.commit(files);
         repo
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub(super) fn git(&self, args: &[&str]) -> String {
+    pub(crate) fn git(&self, args: &[&str]) -> String {
         let out = command(self.path()).args(args).output().unwrap();
         assert!(
             out.status.success(),
@@ -69,7 +69,7 @@ impl Repo {
         String::from_utf8(out.stdout).unwrap().trim_end().to_owned()
     }
 
-    pub(super) fn write(&self, files: &[(&str, &str)]) {
+    pub(crate) fn write(&self, files: &[(&str, &str)]) {
         for (path, text) in files {
             let path = self.path().join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -77,25 +77,25 @@ impl Repo {
         }
     }
 
-    pub(super) fn commit(&self, files: &[(&str, &str)]) -> CommitId {
+    pub(crate) fn commit(&self, files: &[(&str, &str)]) -> CommitId {
         self.write(files);
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "--allow-empty", "-m", "A change"]);
         self.head()
     }
 
-    pub(super) fn head(&self) -> CommitId {
+    pub(crate) fn head(&self) -> CommitId {
         self.git(&["rev-parse", "HEAD"]).parse().unwrap()
     }
 
     /// Writes an object as it is, however malformed.
-    pub(super) fn object(&self, kind: Kind, bytes: &[u8]) -> ObjectId {
+    pub(crate) fn object(&self, kind: Kind, bytes: &[u8]) -> ObjectId {
         let repo = gix::open_opts(self.path(), gix::open::Options::isolated()).unwrap();
         crate::object::from_gix(&repo.objects.write_buf(kind, bytes).unwrap()).unwrap()
     }
 
     /// A tree of entries of any mode and name.
-    pub(super) fn tree(&self, entries: &[(&str, &[u8], ObjectId)]) -> ObjectId {
+    pub(crate) fn tree(&self, entries: &[(&str, &[u8], ObjectId)]) -> ObjectId {
         let mut bytes = Vec::new();
         for (mode, name, id) in entries {
             bytes.extend_from_slice(mode.as_bytes());
@@ -107,7 +107,7 @@ impl Repo {
         self.object(Kind::Tree, &bytes)
     }
 
-    pub(super) fn commit_of(&self, tree: ObjectId) -> CommitId {
+    pub(crate) fn commit_of(&self, tree: ObjectId) -> CommitId {
         let who = "Ann <ann@example.com> 1700000000 +0100";
         self.object(
             Kind::Commit,
@@ -116,7 +116,7 @@ impl Repo {
     }
 
     /// Where a loose object lies.
-    pub(super) fn loose(&self, id: ObjectId) -> PathBuf {
+    pub(crate) fn loose(&self, id: ObjectId) -> PathBuf {
         let hex = id.hex();
         self.path()
             .join(".git/objects")
@@ -124,12 +124,12 @@ impl Repo {
             .join(&hex[2..])
     }
 
-    pub(super) fn source(&self) -> Source {
+    pub(crate) fn source(&self) -> Source {
         open(config(self.path().to_str().unwrap(), "main", self.path())).unwrap()
     }
 }
 
-pub(super) fn config(url: &str, reference: &str, cache: &Path) -> SourceConfig {
+pub(crate) fn config(url: &str, reference: &str, cache: &Path) -> SourceConfig {
     SourceConfig {
         name: "test".parse().unwrap(),
         url: url.parse().unwrap(),
@@ -143,20 +143,20 @@ pub(super) fn config(url: &str, reference: &str, cache: &Path) -> SourceConfig {
     }
 }
 
-pub(super) fn open(config: SourceConfig) -> Result<Source, SourceError> {
+pub(crate) fn open(config: SourceConfig) -> Result<Source, SourceError> {
     Source::open(config)
 }
 
-pub(super) fn fetch(source: &Source) -> Result<Fetched, SourceError> {
+pub(crate) fn fetch(source: &Source) -> Result<Fetched, SourceError> {
     source.fetch(&Arc::default(), &|_| {})
 }
 
-pub(super) fn path(text: &str) -> RepoPath {
+pub(crate) fn path(text: &str) -> RepoPath {
     text.parse().unwrap()
 }
 
 /// The text of a file at a commit.
-pub(super) fn text(source: &Source, commit: CommitId, file: &str) -> String {
+pub(crate) fn text(source: &Source, commit: CommitId, file: &str) -> String {
     let snapshot = source.snapshot(commit).unwrap();
     let Some(weir_core::tree::Entry::File { id, .. }) = snapshot.tree.get(&path(file)) else {
         panic!("{file} is no file");

@@ -10,7 +10,7 @@ use super::Done;
 use super::output::{self, Format, table};
 use crate::config::{GlobalArgs, Places};
 use crate::error::Error;
-use crate::read_model;
+use crate::read_model::{self, refusal};
 
 /// What `weir apps` takes.
 #[derive(Debug, clap::Args)]
@@ -70,6 +70,7 @@ pub(super) async fn apps(global: &GlobalArgs, args: &AppsArgs) -> Result<Done, E
     let reader = reader(&global.places()?).await?;
     let mut rows = Vec::new();
     let mut values = Vec::new();
+    let mut held = String::new();
     for repository in repositories(&reader, args.repository.as_ref()).await? {
         let status = reader
             .load(&repository)
@@ -104,11 +105,14 @@ pub(super) async fn apps(global: &GlobalArgs, args: &AppsArgs) -> Result<Done, E
         }
         values.push(serde_json::json!({
             "repository": repository, "commit": status.head.as_ref().map(|h| h.commit),
-            "problem": status.problem, "apps": apps,
+            "trusted": status.trusted, "refused": status.refused, "problem": status.problem, "apps": apps,
         }));
+        if let Some(refused) = &status.refused {
+            held.push_str(&format!("\n{repository}: {}\n", refusal(refused)));
+        }
     }
     match args.output {
-        Format::Text if rows.is_empty() => output::print("no app was synced yet\n"),
+        Format::Text if rows.is_empty() => output::print(&format!("no app was synced yet\n{held}")),
         Format::Text => {
             let heading = [
                 "REPOSITORY",
@@ -121,7 +125,7 @@ pub(super) async fn apps(global: &GlobalArgs, args: &AppsArgs) -> Result<Done, E
                 "OUTPUT",
                 "MESSAGE",
             ];
-            output::print(&table(&heading, &rows))
+            output::print(&format!("{}{held}", table(&heading, &rows)))
         }
         format => output::print_value(format, &values),
     }

@@ -66,12 +66,15 @@ fn row(entry: &Entry) -> Vec<String> {
                 Movement::Forward(from) => format!("after {}: ", from.short()),
                 Movement::Rewritten(from) => format!("history rewritten, was {}: ", from.short()),
             };
+            let signed = c.signer.as_ref();
+            let signed = signed.map_or_else(String::new, |s| format!(", signed by {s}"));
             (
                 "commit",
                 Some(c.commit),
-                format!("{how}{} ({})", c.subject, c.author),
+                format!("{how}{} ({}{signed})", c.subject, c.author),
             )
         }
+        Event::Refused(r) => ("refused", Some(r.commit), first_line(&r.why).to_owned()),
         Event::Staked(s) => (
             "staked",
             s.commit,

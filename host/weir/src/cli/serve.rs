@@ -15,7 +15,7 @@ use weir_core::status::State;
 use super::Done;
 use crate::config::file::{self, HostFile, PARALLEL};
 use crate::config::{
-    AccountBinding, CanaryArgs, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name,
+    AccountBinding, CanaryArgs, CommitArgs, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name,
 };
 use crate::error::Error;
 use crate::follow::Ended;
@@ -37,6 +37,8 @@ struct FollowArgs {
     /// The branch or tag to follow
     #[arg(long = "ref", default_value = "main", value_name = "REF")]
     reference: String,
+    #[command(flatten)]
+    commits: CommitArgs,
 }
 
 /// What `weir sync` takes.
@@ -95,6 +97,7 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "repo", "name", "path", "manifest", "token_file", "username", "password_file", "ssh_key_file",
         "known_hosts_file", "ca_file", "client_cert", "client_key", "proxy", "reference", "targets", "accounts", "interval",
+        "allowed_signers", "gpg_keys", "every_commit", "fast_forward_only",
     ])]
     config: Option<PathBuf>,
     /// Records of the ledger that are older than so many days are removed [default: they stay for ever]
@@ -205,6 +208,7 @@ fn settings(
     Ok(RepositorySettings {
         targets: bindings(targets, accounts)?,
         allow: None,
+        commits: args.commits.meant()?,
         reach: args.repo.reach()?,
         reference: ref_name(&args.reference)?,
         manifest: args.repo.manifest(),
@@ -263,6 +267,7 @@ fn outcome(ended: Ended, waited: Option<Duration>) -> Result<Done, Error> {
             tracing::warn!(app = %report.app, "still held: {}", problem.message);
         }
     }
+    let is_held = is_held || ended.refused.is_some();
     Ok(if is_held { Done::Held } else { Done::Well })
 }
 

@@ -343,6 +343,9 @@ fn text(trace: &Trace) -> String {
             if let Some(merger) = &c.merger {
                 line("merged by", merger.clone());
             }
+            if let Some(signer) = &c.signer {
+                line("signed by", signer.to_string());
+            }
         }
         None => line(
             "commit",

@@ -21,6 +21,7 @@ use weir_core::retention::Retention;
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
+use super::commits::RawCommits;
 use super::default_name;
 use super::externals::{self, RawExternals};
 use super::ledger::{LedgerConfig, RawLedger, RawRetention};
@@ -132,6 +133,10 @@ struct RawRepository {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "RawAllow")]
     allow: Option<RawAllow>,
+    /// Which commits are followed. Left out: all.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawCommits")]
+    commits: Option<RawCommits>,
     /// What is shown to the Git host.
     #[serde(default)]
     auth: Option<RawAuth>,
@@ -379,6 +384,9 @@ fn repository(
     let allow = raw
         .allow
         .map(|allow| allow.meant(said_by, place.key("allow"), errors));
+    let commits = raw
+        .commits
+        .map(|commits| commits.meant(place.key("commits"), base, errors));
     let at = place.key("targets");
     let targets = raw.targets.into_iter();
     let targets = targets
@@ -399,6 +407,7 @@ fn repository(
         },
         targets,
         allow,
+        commits,
     };
     (errors.count() == before).then_some(settings)
 }

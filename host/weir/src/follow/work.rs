@@ -11,9 +11,9 @@ use weir_core::manifest::{App, SETTLE_WITHIN};
 use weir_core::name::{AppName, TargetName};
 use weir_core::schedule::Node;
 use weir_core::turns::Lane;
-use weir_source::Fetched;
 
 use super::Follow;
+use super::trust::Looked;
 use crate::config::Bound;
 use crate::error::Error;
 use crate::open::Opened;
@@ -27,7 +27,7 @@ impl Follow {
         &self,
         opened: Option<Arc<Opened>>,
         stop: Arc<AtomicBool>,
-    ) -> (Option<Arc<Opened>>, Result<Fetched, Error>) {
+    ) -> (Option<Arc<Opened>>, Result<Looked, Error>) {
         let opened = match opened {
             Some(opened) => opened,
             None => match self.opening.open().await {
@@ -40,16 +40,19 @@ impl Follow {
             return (Some(opened), Err(stopping));
         };
         let source = opened.source.clone();
-        let fetched = tokio::task::spawn_blocking(move || {
+        let judge = self.judge(&opened);
+        let looked = tokio::task::spawn_blocking(move || {
             let line = Line::begin("fetching");
-            source.fetch(&stop, &|p| line.say(fetching(&p)))
+            let fetched = source.fetch(&stop, &|p| line.say(fetching(&p)));
+            let fetched = fetched.map_err(|e| Error::stage("fetch", &e))?;
+            judge(fetched, &stop)
         })
         .await;
-        let fetched = match fetched {
-            Ok(result) => result.map_err(|e| Error::stage("fetch", &e)),
+        let looked = match looked {
+            Ok(result) => result,
             Err(e) => Err(Error::host("fetch", format!("the fetch ended early: {e}"))),
         };
-        (Some(opened), fetched)
+        (Some(opened), looked)
     }
 
     pub(super) async fn prepare(

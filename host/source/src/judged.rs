@@ -1,0 +1,442 @@
+//! What has to be known of a commit before it is judged: how it stands to the last accepted one, who signed which of the
+//! commits since, and who changed what lies at watched paths. `weir_core::commit_policy` decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gix::objs::Kind;
+use weir_core::commit_policy::{
+    Begin, Brought, Change, Check, CommitPolicy, Content, Facts, ListId, Refusal, Relation, Signer,
+    SignersIn, Step, Unsigned,
+};
+use weir_core::digest::{BlobId, CommitId, Digest, ObjectId};
+use weir_core::name::RepoPath;
+use weir_core::tree::TreeLimits;
+
+use crate::history::{self, Commits as _, HistoryLimits, Stands};
+use crate::object;
+use crate::signature::Keys;
+use crate::snapshot;
+
+/// The most lists of signers that commits may have brought since the last accepted one.
+const MAX_LISTS: usize = 100;
+
+/// Keys that the host lists itself.
+#[derive(Debug, Clone, Default)]
+pub struct HostKeys {
+    /// Those that may sign: where the repository lists the SSH keys, the first ones.
+    pub main: Keys,
+    /// Those that may change each entry of the protected paths, in order.
+    pub entries: Vec<Keys>,
+}
+
+/// Which commits are compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Compared {
+    /// The last accepted one, from which trust comes.
+    pub trusted: Option<CommitId>,
+    /// The one that is followed, where none was accepted yet.
+    pub followed: Option<CommitId>,
+    /// The one that is judged.
+    pub head: CommitId,
+}
+
+/// All that one judgement works with.
+pub(crate) struct Job<'a> {
+    pub(crate) repo: &'a gix::Repository,
+    pub(crate) policy: &'a CommitPolicy,
+    pub(crate) keys: &'a HostKeys,
+    pub(crate) limits: HistoryLimits,
+    pub(crate) tree_limits: TreeLimits,
+}
+
+/// Why a fact is not known.
+type Why = String;
+
+impl Job<'_> {
+    pub(crate) fn facts(&self, compared: Compared) -> Facts {
+        let between = compared.trusted.or(compared.followed).map(|base| {
+            let between = history::between(self.repo, base, compared.head, self.limits);
+            (base, between)
+        });
+        let relation = match &between {
+            None => Relation::First,
+            Some((base, between)) => match &between.stands {
+                Stands::After => Relation::After(*base),
+                Stands::Before => Relation::Before(*base),
+                Stands::Beside => Relation::Beside(*base),
+                Stands::Unknown(why) => Relation::Unknown(*base, why.clone()),
+            },
+        };
+        let begin = self.begin(compared);
+        let mut lists = Lists::default();
+        if let Ok(begin) = &begin {
+            lists.add(self, begin.list.clone());
+        }
+        let since = between.filter(|_| compared.trusted.is_some());
+        let steps = match since {
+            Some((base, between)) if self.policy.looks_between() => between
+                .since
+                .and_then(|since| self.steps(base, compared.head, &since, &mut lists)),
+            _ => self.alone(compared, &mut lists).map(|step| vec![step]),
+        };
+        Facts {
+            relation,
+            begin,
+            steps,
+            lists: lists.usable(),
+        }
+    }
+
+    /// Whose signatures count at the last accepted commit.
+    fn begin(&self, compared: Compared) -> Result<Begin, Refusal> {
+        let host = Begin {
+            list: ListId::Host,
+            content: Content::Absent,
+        };
+        let Some(SignersIn { path, first }) = self.policy.signers_in() else {
+            return Ok(host);
+        };
+        if let Some(trusted) = compared.trusted {
+            let content = self.at(trusted, path).map_err(Refusal::Unknown)?;
+            let list = content.file().map(ListId::File);
+            return list.map(|list| Begin { list, content }).ok_or_else(|| {
+                Refusal::Unknown(format!(
+                    "the last accepted commit {} has no file {path} that says who may sign: name one that it has, or list the signers on this host (signers-file)",
+                    trusted.short()
+                ))
+            });
+        }
+        let Some(wanted) = first else {
+            return Ok(host);
+        };
+        let other = || Refusal::OtherFirst {
+            path: path.clone(),
+            wanted: *wanted,
+        };
+        let content = self.at(compared.head, path).map_err(Refusal::Unknown)?;
+        let blob = content.file().ok_or_else(other)?;
+        let bytes = self.blob(blob).map_err(Refusal::Unknown)?;
+        if Digest::of(&bytes) != *wanted {
+            return Err(other());
+        }
+        Ok(Begin {
+            list: ListId::File(blob),
+            content: Content::Absent,
+        })
+    }
+
+    /// The commit with nothing before it that counts: all that it has at watched paths is new.
+    fn alone(&self, compared: Compared, lists: &mut Lists) -> Result<Step, Why> {
+        let head = self.repo.ancestry(compared.head)?;
+        let changed = match compared.trusted {
+            // Nothing is watched: otherwise what came between is looked at.
+            Some(_) => BTreeMap::new(),
+            None => self.changes(None, Some(head.tree))?,
+        };
+        let changes = changed
+            .iter()
+            .map(|(path, change)| (path.clone(), change.to));
+        let changes: BTreeMap<RepoPath, Content> = changes.collect();
+        lists.add_brought(self, &changes)?;
+        Ok(Step {
+            changed,
+            others: Vec::new(),
+            commit: self.brought(compared.head, changes, true, lists),
+        })
+    }
+
+    fn steps(
+        &self,
+        base: CommitId,
+        head: CommitId,
+        since: &BTreeMap<CommitId, history::Ancestry>,
+        lists: &mut Lists,
+    ) -> Result<Vec<Step>, Why> {
+        let stages = match since.contains_key(&head) {
+            true => history::line(base, head, since),
+            // An older commit: nothing came with it.
+            false => vec![history::Stage {
+                commit: head,
+                before: base,
+                others: Vec::new(),
+            }],
+        };
+        let mut watched = BTreeMap::new();
+        for stage in &stages {
+            for id in stage.others.iter().chain([&stage.commit]) {
+                let changes = self.changes_of(*id)?;
+                lists.add_brought(self, &changes)?;
+                watched.insert(*id, changes);
+            }
+        }
+        let mut steps = Vec::new();
+        for stage in stages {
+            let trees = (
+                self.repo.ancestry(stage.before)?,
+                self.repo.ancestry(stage.commit)?,
+            );
+            let changed = match self.watches() {
+                true => self.changes(Some(trees.0.tree), Some(trees.1.tree))?,
+                false => BTreeMap::new(),
+            };
+            lists.add_changed(self, &changed)?;
+            let mut brought = |id: CommitId| {
+                let changes = watched.remove(&id).unwrap_or_default();
+                self.brought(id, changes, id == head, lists)
+            };
+            steps.push(Step {
+                changed,
+                others: stage.others.into_iter().map(&mut brought).collect(),
+                commit: brought(stage.commit),
+            });
+        }
+        Ok(steps)
+    }
+
+    fn watches(&self) -> bool {
+        self.policy.signers_in().is_some() || !self.policy.protected.is_empty()
+    }
+
+    /// One commit, with what its signature is worth by each list that may be asked about it.
+    fn brought(
+        &self,
+        commit: CommitId,
+        changes: BTreeMap<RepoPath, Content>,
+        is_head: bool,
+        lists: &Lists,
+    ) -> Brought {
+        let signatures = self.policy.signatures.as_ref();
+        let every = signatures.is_some_and(|s| s.check == Check::Every);
+        let signers = self.policy.signers_in();
+        let of_list = signers.is_some_and(|at| changes.contains_key(&at.path));
+        let mut asked: BTreeMap<ListId, Result<&Keys, &String>> = BTreeMap::new();
+        if signatures.is_some() && (every || is_head || of_list) {
+            asked.extend(lists.0.iter().map(|(id, keys)| (id.clone(), keys.as_ref())));
+        }
+        for (place, entry) in self.policy.protected.iter().enumerate() {
+            if let Some(keys) = self.keys.entries.get(place)
+                && changes.keys().any(|path| entry.has(path))
+            {
+                asked.insert(ListId::Entry(place), Ok(keys));
+            }
+        }
+        let bytes = match asked.is_empty() {
+            true => Ok(Vec::new()),
+            false => object::read(self.repo, commit, Kind::Commit).map_err(|e| e.text(commit)),
+        };
+        let signed = |keys: Result<&Keys, &String>| -> Result<Signer, Unsigned> {
+            let keys = keys.map_err(|why| Unsigned::NoList(why.clone()))?;
+            let bytes = bytes.as_ref();
+            keys.signer(bytes.map_err(|why| Unsigned::Malformed(why.clone()))?)
+        };
+        let signed = asked.into_iter().map(|(id, keys)| (id, signed(keys)));
+        Brought {
+            commit,
+            signed: signed.collect(),
+            changes,
+        }
+    }
+
+    /// What lies at watched paths of a commit where it is not as in each of its parents.
+    fn changes_of(&self, id: CommitId) -> Result<BTreeMap<RepoPath, Content>, Why> {
+        let mut all = BTreeMap::new();
+        if !self.watches() {
+            return Ok(all);
+        }
+        let commit = self.repo.ancestry(id)?;
+        let mut before = Vec::new();
+        for parent in &commit.parents {
+            before.push(Some(self.repo.ancestry(*parent)?.tree));
+        }
+        if before.is_empty() {
+            before.push(None);
+        }
+        for before in before {
+            let changes = self.changes(before, Some(commit.tree))?;
+            all.extend(changes.into_iter().map(|(path, change)| (path, change.to)));
+        }
+        Ok(all)
+    }
+
+    /// Watched paths that differ between two trees.
+    fn changes(
+        &self,
+        from: Option<ObjectId>,
+        to: Option<ObjectId>,
+    ) -> Result<BTreeMap<RepoPath, Change>, Why> {
+        let mut walk = Differing {
+            job: self,
+            left: self.tree_limits.files,
+            found: BTreeMap::new(),
+        };
+        if self.watches() {
+            walk.trees(&RepoPath::root(), from, to, 0)?;
+        }
+        Ok(walk.found)
+    }
+
+    /// What lies at a path of a commit.
+    fn at(&self, commit: CommitId, path: &RepoPath) -> Result<Content, Why> {
+        let mut tree = self.repo.ancestry(commit)?.tree;
+        let mut parts = path.parts().peekable();
+        while let Some(part) = parts.next() {
+            let entries = self.entries(tree)?;
+            match entries.get(part.as_bytes()) {
+                Some((mode, id)) if parts.peek().is_none() => {
+                    return Ok(match *mode {
+                        TREE => Content::Absent,
+                        mode => Content::There { mode, id: *id },
+                    });
+                }
+                Some((TREE, id)) => tree = *id,
+                _ => return Ok(Content::Absent),
+            }
+        }
+        Ok(Content::Absent)
+    }
+
+    fn entries(&self, tree: ObjectId) -> Result<BTreeMap<Vec<u8>, (u32, ObjectId)>, Why> {
+        let data = object::read(self.repo, tree, Kind::Tree).map_err(|e| e.text(tree))?;
+        snapshot::entries(&data).ok_or_else(|| format!("tree {tree} cannot be read"))
+    }
+
+    fn blob(&self, id: BlobId) -> Result<Vec<u8>, Why> {
+        let size = object::blob_size(self.repo, id).map_err(|e| e.text(id))?;
+        if size > self.tree_limits.file_bytes {
+            return Err(format!(
+                "blob {id} has {size} bytes, more than one file may"
+            ));
+        }
+        object::read(self.repo, id, Kind::Blob).map_err(|e| e.text(id))
+    }
+}
+
+/// The mode of a folder.
+const TREE: u32 = 0o40_000;
+
+/// The lists of signers that commits may be asked about, beside those of protected paths.
+#[derive(Default)]
+struct Lists(BTreeMap<ListId, Result<Keys, String>>);
+
+impl Lists {
+    fn add(&mut self, job: &Job<'_>, id: ListId) {
+        let keys = match &id {
+            ListId::Host => Ok(job.keys.main.clone()),
+            ListId::File(blob) => {
+                let path = job.policy.signers_in().map(|at| at.path.to_string());
+                let path = path.unwrap_or_default();
+                job.blob(*blob).and_then(|bytes| {
+                    let keys = job.keys.main.with_allowed_signers(&path, &bytes);
+                    keys.map_err(|e| e.to_string())
+                })
+            }
+            ListId::Entry(_) => return,
+        };
+        self.0.entry(id).or_insert(keys);
+    }
+
+    fn add_content(&mut self, job: &Job<'_>, content: Option<Content>) -> Result<(), Why> {
+        if let Some(blob) = content.and_then(|content| content.file()) {
+            self.add(job, ListId::File(blob));
+        }
+        match self.0.len() {
+            0..=MAX_LISTS => Ok(()),
+            n => Err(format!(
+                "{n} lists of signers since the last accepted commit; at most {MAX_LISTS} are looked at"
+            )),
+        }
+    }
+
+    fn add_brought(
+        &mut self,
+        job: &Job<'_>,
+        changes: &BTreeMap<RepoPath, Content>,
+    ) -> Result<(), Why> {
+        let path = job.policy.signers_in().map(|at| &at.path);
+        self.add_content(job, path.and_then(|path| changes.get(path)).copied())
+    }
+
+    fn add_changed(
+        &mut self,
+        job: &Job<'_>,
+        changed: &BTreeMap<RepoPath, Change>,
+    ) -> Result<(), Why> {
+        let path = job.policy.signers_in().map(|at| &at.path);
+        let change = path.and_then(|path| changed.get(path));
+        self.add_content(job, change.map(|change| change.to))
+    }
+
+    /// Which of the repository's own can be used.
+    fn usable(self) -> BTreeMap<BlobId, Result<(), String>> {
+        let all = self.0.into_iter();
+        all.filter_map(|(id, keys)| match id {
+            ListId::File(blob) => Some((blob, keys.map(drop))),
+            ListId::Host | ListId::Entry(_) => None,
+        })
+        .collect()
+    }
+}
+
+/// A walk through two trees at once. What has the same id is not looked into.
+struct Differing<'a> {
+    job: &'a Job<'a>,
+    left: usize,
+    found: BTreeMap<RepoPath, Change>,
+}
+
+impl Differing<'_> {
+    fn trees(
+        &mut self,
+        dir: &RepoPath,
+        from: Option<ObjectId>,
+        to: Option<ObjectId>,
+        depth: usize,
+    ) -> Result<(), Why> {
+        if from == to {
+            return Ok(());
+        }
+        if depth > self.job.tree_limits.depth {
+            return Err(format!(
+                "{dir}: more folders inside each other than Weir takes in"
+            ));
+        }
+        let read = |tree: Option<ObjectId>| match tree {
+            Some(tree) => self.job.entries(tree),
+            None => Ok(BTreeMap::new()),
+        };
+        let (before, now) = (read(from)?, read(to)?);
+        let names: BTreeSet<&Vec<u8>> = before.keys().chain(now.keys()).collect();
+        for name in names {
+            let (was, is) = (before.get(name), now.get(name));
+            if was == is {
+                continue;
+            }
+            self.left = self
+                .left
+                .checked_sub(1)
+                .ok_or("more changed files than Weir takes in")?;
+            let text = std::str::from_utf8(name).ok();
+            let path = text.and_then(|name| dir.join(name).ok()).ok_or_else(|| {
+                let name = crate::error::printable(&String::from_utf8_lossy(name));
+                format!("{dir}: {name:?} is a name that Weir does not take in")
+            })?;
+            let tree = |it: Option<&(u32, ObjectId)>| it.filter(|it| it.0 == TREE).map(|it| it.1);
+            self.trees(&path, tree(was), tree(is), depth + 1)?;
+            let leaf = |it: Option<&(u32, ObjectId)>| match it.filter(|it| it.0 != TREE) {
+                Some((mode, id)) => Content::There {
+                    mode: *mode,
+                    id: *id,
+                },
+                None => Content::Absent,
+            };
+            let change = Change {
+                from: leaf(was),
+                to: leaf(is),
+            };
+            if change.from != change.to && self.job.policy.watches(&path) {
+                self.found.insert(path, change);
+            }
+        }
+        Ok(())
+    }
+}
