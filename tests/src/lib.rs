@@ -33,6 +33,8 @@ pub mod s3;
 pub mod scene;
 /// A loopback Git server over `git http-backend`, with faults.
 pub mod server;
+/// The real `sops` and `age-keygen`.
+pub mod sops;
 /// What a running host tells of its apps.
 pub mod told;
 /// Digests and listings of directories.

@@ -13,12 +13,14 @@ use crate::error::Error;
 use crate::externals::ExternalsConfig;
 use crate::repository::{Auth, ManifestAt, Reach};
 
+mod decrypt;
 mod externals;
 pub(crate) mod file;
 mod ledger;
 mod place;
 mod tenancy;
 
+pub(crate) use decrypt::DecryptArgs;
 pub(crate) use externals::schema as externals_schema;
 pub(crate) use place::{AccountBinding, Bound, TargetBinding, TargetPlace, bindings};
 

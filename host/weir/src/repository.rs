@@ -15,6 +15,7 @@ use weir_source::{
 
 use crate::config::{Bound, Places};
 use crate::error::Error;
+use crate::keyring::Decrypt;
 use crate::prepare::ManifestFrom;
 use crate::sync::SyncLimits;
 
@@ -35,6 +36,8 @@ pub(crate) struct RepositorySettings {
     pub(crate) targets: BTreeMap<TargetName, Bound>,
     /// What it may have at its targets; `None` for all.
     pub(crate) allow: Option<Allow>,
+    /// Where the keys are that its Secrets are opened with.
+    pub(crate) decrypt: Decrypt,
 }
 
 /// What the host does by itself with a repository and its targets.

@@ -76,6 +76,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         services::REGISTRY.build(root)
     })?;
     let s3 = steps.step("S3 server", "see Go's message", || services::S3.build(root))?;
+    let (sops, age_keygen) = steps.step("sops and age-keygen", "see Go's message", || {
+        let sops = services::SOPS.build(root)?;
+        Ok((sops, services::AGE_KEYGEN.build(root)?))
+    })?;
     let native = steps.step("Helm and Kustomize", "see Go's message", || {
         native::check(root)?;
         native::build(root)
@@ -85,6 +89,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         ("WEIR_CONTROL_PLANE", &*programs),
         (services::REGISTRY.variable, &*registry),
         (services::S3.variable, &*s3),
+        (services::SOPS.variable, &*sops),
+        (services::AGE_KEYGEN.variable, &*age_keygen),
         ("WEIR_NATIVE", &*native),
     ];
     let mut tally = Tally::default();

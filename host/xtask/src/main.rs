@@ -95,6 +95,16 @@ const TASKS: &[Task] = &[
         },
     },
     Task {
+        name: "sops",
+        help: "build sops and age-keygen for the tests of Secrets into the cache (some minutes, once)",
+        run: |root, _| {
+            for service in [services::SOPS, services::AGE_KEYGEN] {
+                println!("{}", service.build(root)?.display());
+            }
+            Ok(())
+        },
+    },
+    Task {
         name: "cluster",
         help: "up: a control plane of your own in the background; down: stop it",
         run: cluster::run,

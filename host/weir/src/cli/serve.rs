@@ -15,7 +15,7 @@ use weir_core::status::State;
 use super::Done;
 use crate::config::file::{self, HostFile, PARALLEL};
 use crate::config::{
-    AccountBinding, CanaryArgs, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name,
+    AccountBinding, CanaryArgs, DecryptArgs, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name,
 };
 use crate::error::Error;
 use crate::follow::Ended;
@@ -34,6 +34,8 @@ const NO_POLLS: Millis = Millis(24 * 3_600_000);
 struct FollowArgs {
     #[command(flatten)]
     repo: RepoArgs,
+    #[command(flatten)]
+    decrypt: DecryptArgs,
     /// The branch or tag to follow
     #[arg(long = "ref", default_value = "main", value_name = "REF")]
     reference: String,
@@ -94,7 +96,7 @@ pub(super) struct ServeArgs {
     /// and policy; `weir schema host` prints what may stand in it
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "repo", "name", "path", "manifest", "token_file", "username", "password_file", "ca_file", "client_cert",
-        "client_key", "proxy", "reference", "targets", "accounts", "interval",
+        "client_key", "proxy", "reference", "targets", "accounts", "interval", "age_key_file",
     ])]
     config: Option<PathBuf>,
     /// Records of the ledger that are older than so many days are removed [default: they stay for ever]
@@ -209,6 +211,7 @@ fn settings(
         manifest: args.repo.manifest(),
         interval,
         policy: Policy::default(),
+        decrypt: args.decrypt.decrypt(),
     })
 }
 

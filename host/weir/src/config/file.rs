@@ -21,6 +21,7 @@ use weir_core::retention::Retention;
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
+use super::decrypt::RawDecrypt;
 use super::default_name;
 use super::externals::{self, RawExternals};
 use super::ledger::{LedgerConfig, RawLedger, RawRetention};
@@ -132,6 +133,10 @@ struct RawRepository {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "RawAllow")]
     allow: Option<RawAllow>,
+    /// Where the keys are that its encrypted Secrets are opened with. Left out: there are none.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawDecrypt")]
+    decrypt: Option<RawDecrypt>,
     /// What is shown to the Git host.
     #[serde(default)]
     auth: Option<RawAuth>,
@@ -374,6 +379,9 @@ fn repository(
     let allow = raw
         .allow
         .map(|allow| allow.meant(said_by, place.key("allow"), errors));
+    let decrypt = raw
+        .decrypt
+        .map(|decrypt| decrypt.meant(place.key("decrypt"), base, errors));
     let at = place.key("targets");
     let targets = raw.targets.into_iter();
     let targets = targets
@@ -394,6 +402,7 @@ fn repository(
         },
         targets,
         allow,
+        decrypt: decrypt.unwrap_or_default(),
     };
     (errors.count() == before).then_some(settings)
 }
