@@ -79,7 +79,9 @@ fn no_test_is_switched_off_and_nothing_is_left_to_do() {
 
 #[test]
 fn adapters_know_the_core_and_not_each_other() {
-    let adapters = ["source", "sandbox", "cluster", "ledger", "api", "receipt"];
+    let adapters = [
+        "source", "sandbox", "cluster", "ledger", "api", "receipt", "secrets",
+    ];
     for name in adapters {
         let own = format!("weir-{name}");
         let weir: Vec<String> = dependencies(&format!("host/{name}/Cargo.toml"))
@@ -115,6 +117,7 @@ fn the_core_has_no_means_for_io() {
         "sha2",
         "strsim",
         "thiserror",
+        "zeroize",
     ];
     for name in dependencies("host/core/Cargo.toml") {
         assert!(
@@ -132,9 +135,11 @@ fn each_outside_world_has_one_crate_that_sees_it() {
         ("object_store", "ledger"),
         ("axum", "api"),
         ("ed25519-dalek", "receipt"),
+        ("aes-gcm", "secrets"),
+        ("x25519-dalek", "secrets"),
     ] {
         for crate_name in [
-            "core", "source", "sandbox", "cluster", "ledger", "api", "receipt", "weir",
+            "core", "source", "sandbox", "cluster", "ledger", "api", "receipt", "secrets", "weir",
         ] {
             let sees = dependencies(&format!("host/{crate_name}/Cargo.toml"))
                 .iter()

@@ -39,6 +39,8 @@ pub mod server;
 pub mod signing;
 /// The real sshd.
 pub mod sshd;
+/// The real `sops` and `age-keygen`.
+pub mod sops;
 /// What a running host tells of its apps.
 pub mod told;
 /// Secrets that have left their place.

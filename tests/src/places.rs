@@ -120,6 +120,22 @@ pub fn sshd() -> Result<PathBuf> {
     existing("WEIR_SSHD", "target/sshd", "cargo xtask sshd")
 }
 
+/// SOPS' own program: `WEIR_SOPS`, or `target/sops`.
+///
+/// # Errors
+/// It is not there; the text says how to build it.
+pub fn sops() -> Result<PathBuf> {
+    existing("WEIR_SOPS", "target/sops", "cargo xtask sops")
+}
+
+/// The program that makes age keys: `WEIR_AGE_KEYGEN`, or `target/age-keygen`.
+///
+/// # Errors
+/// It is not there; the text says how to build it.
+pub fn age_keygen() -> Result<PathBuf> {
+    existing("WEIR_AGE_KEYGEN", "target/age-keygen", "cargo xtask sops")
+}
+
 fn existing(variable: &str, default: &str, build: &str) -> Result<PathBuf> {
     let path = std::env::var_os(variable).map_or_else(|| root().join(default), PathBuf::from);
     if !path.exists() {

@@ -43,7 +43,7 @@ pub use account::{Account, AccountError};
 use again::Tries;
 pub use compare::{Change, Compare, Compared};
 use connect::Clients;
-pub use connect::{KubeAccess, KubePlace};
+pub use connect::{KubeAccess, KubePlace, secret_data};
 pub use error::{Conflicts, FieldConflict, KubeError};
 use flight::Flight;
 use kinds::Kinds;

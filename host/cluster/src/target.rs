@@ -9,6 +9,7 @@ use weir_core::live::Live;
 use weir_core::object::{Object, ResourceId};
 use weir_core::owner::Claim;
 use weir_core::plan::Plan;
+use weir_core::reveal::Reveal;
 use weir_core::stake::{Applied, Staked};
 
 use crate::dir::DirTarget;
@@ -118,7 +119,8 @@ impl Target {
         }
     }
 
-    /// Does what was staked: waves in order, prunes last, nothing after a wave with a failure.
+    /// Does what was staked: waves in order, prunes last, nothing after a wave with a failure. What is encrypted is
+    /// revealed for the request that is made of it, to a cluster alone: a directory gets it as it was rendered.
     ///
     /// # Errors
     /// When the run ended without an answer; how single steps ended is in the answer.
@@ -126,6 +128,7 @@ impl Target {
         &self,
         claim: &Claim,
         staked: Staked<Plan>,
+        reveal: &dyn Reveal,
         on_event: OnEvent,
     ) -> Result<Applied, TargetError> {
         match self {
@@ -134,7 +137,7 @@ impl Target {
                 let apply = move || dir.apply(staked, &mut |_| {}, &*on_event);
                 blocking("applying", apply).await
             }
-            Target::Kube(kube) => Ok(kube.apply(claim, staked, &*on_event).await),
+            Target::Kube(kube) => Ok(kube.apply(claim, staked, reveal, &*on_event).await),
         }
     }
 }

@@ -43,6 +43,7 @@ pub mod remade;
 pub mod render;
 pub mod retention;
 pub mod reuse;
+pub mod reveal;
 pub mod routing;
 pub mod schedule;
 pub mod scope;

@@ -14,6 +14,9 @@ use crate::yaml;
 /// The longest object name, in bytes (a DNS subdomain, RFC 1123; RBAC names may be longer but not in etcd's keys).
 pub const MAX_OBJECT_NAME: usize = 253;
 
+/// What each value begins with that SOPS encrypted.
+const ENCRYPTED: &str = "ENC[AES256_GCM,";
+
 /// What an object is, whatever version of its API it is written in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceId {
@@ -146,6 +149,9 @@ fn identify(body: &Value) -> Result<ResourceId, String> {
         ));
     };
     let text = |value: Option<&Value>, field: &str| match value {
+        Some(Value::String(s)) if s.starts_with(ENCRYPTED) => Err(format!(
+            "`{field}` is encrypted with SOPS, and has to be readable: encrypt the values of a Secret only (sops --encrypt --encrypted-regex '^(data|stringData)$')"
+        )),
         Some(Value::String(s)) if !s.is_empty() => Ok(s.clone()),
         Some(Value::String(_)) | None | Some(Value::Null) => Err(format!("`{field}` is missing")),
         Some(other) => Err(format!("`{field}` is {}, expected text", type_name(other))),
@@ -272,6 +278,30 @@ mod tests {
         }
         let kind = json!({"apiVersion": "v1", "kind": "../A", "metadata": {"name": "a"}});
         assert!(Object::new(kind, origin()).is_err());
+    }
+
+    #[test]
+    fn an_object_whose_identity_is_encrypted_is_told_how_to_encrypt() {
+        let token = "ENC[AES256_GCM,data:aa==,iv:aa==,tag:aa==,type:str]";
+        for (path, body) in [
+            (
+                "apiVersion",
+                json!({"apiVersion": token, "kind": token, "metadata": {"name": token}}),
+            ),
+            (
+                "metadata.name",
+                json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": token}}),
+            ),
+            (
+                "metadata.namespace",
+                json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": token}}),
+            ),
+        ] {
+            let error = Object::new(body, origin()).unwrap_err().to_string();
+            let expected = format!("`{path}` is encrypted with SOPS");
+            assert!(error.contains(&expected), "{error}");
+            assert!(error.contains("--encrypted-regex '^(data|stringData)$'"), "{error}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::externals::ExternalsConfig;
 use crate::repository::{Auth, ManifestAt, Reach};
 
 mod commits;
+mod decrypt;
 mod externals;
 pub(crate) mod file;
 mod ledger;
@@ -21,6 +22,7 @@ mod place;
 mod tenancy;
 
 pub(crate) use commits::CommitArgs;
+pub(crate) use decrypt::DecryptArgs;
 pub(crate) use externals::schema as externals_schema;
 pub(crate) use place::{AccountBinding, Bound, TargetBinding, TargetPlace, bindings};
 

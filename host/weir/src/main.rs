@@ -11,6 +11,7 @@ mod externals;
 mod follow;
 mod hosting;
 mod journal;
+mod keyring;
 mod landing;
 mod logs;
 mod mask;

@@ -17,6 +17,7 @@ use crate::commits::LastRefusal;
 use crate::config::{Bound, Places, TargetPlace};
 use crate::error::Error;
 use crate::journal::Journal;
+use crate::keyring::Keyring;
 use crate::landing::{Landing, Watch};
 use crate::notary::Notary;
 use crate::prepare::{Last, ManifestFrom};
@@ -126,6 +127,7 @@ impl Opening {
                 targets,
                 self.settings.policy.limits(),
                 Notary::of(&self.places, &self.settings.reach),
+                Keyring::new(self.settings.decrypt.clone(), self.places.kube.clone()),
             )),
             from: reached.from,
             last: tokio::sync::Mutex::default(),

@@ -35,6 +35,7 @@ mod describe;
 mod next;
 mod pipeline;
 mod reused;
+mod values;
 
 pub(crate) use canary::Canary;
 use describe::heard;
@@ -91,6 +92,8 @@ pub(crate) struct Prepared {
     pub(crate) rewritten: BTreeSet<AppName>,
     /// How long it took from the commit to the renders, where somebody looked at a clock.
     pub(crate) spent: Duration,
+    /// Its files, with what lies outside and was shown with them; `None` where no commit was read.
+    pub(crate) snapshot: Option<Snapshot>,
     /// What receipts say that all apps were rendered from; `None` where no commit was read.
     pub(crate) basis: Option<Arc<Basis>>,
 }
@@ -274,6 +277,7 @@ pub(crate) async fn prepare(
     });
     let mut prepared = Prepared::of(snapshot.tree.commit(), warnings, apps);
     prepared.basis = Some(basis);
+    prepared.snapshot = Some(snapshot);
     Ok(prepared)
 }
 

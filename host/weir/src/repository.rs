@@ -17,6 +17,7 @@ use weir_source::{
 use crate::commits::Commits;
 use crate::config::{Bound, Places};
 use crate::error::Error;
+use crate::keyring::Decrypt;
 use crate::prepare::ManifestFrom;
 use crate::sync::SyncLimits;
 
@@ -39,6 +40,8 @@ pub(crate) struct RepositorySettings {
     pub(crate) allow: Option<Allow>,
     /// Which of its commits are followed; `None` for all.
     pub(crate) commits: Option<Commits>,
+    /// Where the keys are that its Secrets are opened with.
+    pub(crate) decrypt: Decrypt,
 }
 
 /// What the host does by itself with a repository and its targets.

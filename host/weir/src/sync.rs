@@ -16,12 +16,14 @@ use weir_core::object::{Object, ResourceId};
 use weir_core::plan::{Counts, Neighbours, Plan, plan};
 use weir_core::policy::Heal;
 use weir_core::record::{Event, Problem, Record, SyncRecord};
+use weir_core::reveal::{AsRendered, Reveal};
 use weir_core::stake::Outcome;
 use weir_core::status::{State, Status};
 
 use crate::crash::crash_point;
 use crate::error::Error;
 use crate::journal::{Journal, now};
+use crate::keyring::Keyring;
 use crate::landing::Landing;
 use crate::notary::Notary;
 use crate::prepare::{Prepared, PreparedApp, Rendered};
@@ -32,6 +34,7 @@ mod hooks;
 mod keep;
 mod leave;
 mod outcome;
+mod seals;
 mod settle;
 mod under_way;
 use allowed::{Untouchable, admitted};
@@ -47,6 +50,7 @@ pub(crate) struct Syncer {
     targets: BTreeMap<TargetName, Landing>,
     limits: SyncLimits,
     notary: Notary,
+    keyring: Keyring,
     under_way: UnderWay,
 }
 
@@ -93,6 +97,8 @@ struct Run<'a> {
     micros: BTreeMap<String, u64>,
     lap: Instant,
     hooks: Hooks,
+    /// Opens what of the app is encrypted.
+    reveal: Arc<dyn Reveal>,
     pace: Pace,
 }
 
@@ -103,12 +109,14 @@ impl Syncer {
         targets: BTreeMap<TargetName, Landing>,
         limits: SyncLimits,
         notary: Notary,
+        keyring: Keyring,
     ) -> Syncer {
         Syncer {
             journal,
             targets,
             limits,
             notary,
+            keyring,
             under_way: UnderWay::default(),
         }
     }
@@ -159,6 +167,7 @@ impl Syncer {
         let run = Run {
             pinned: pinned.is_some(),
             hooks: Hooks::none(settle.map_or(SETTLE_WITHIN, |settle| settle.within)),
+            reveal: Arc::new(AsRendered),
             pace,
             app,
             commit: pinned.map_or(prepared.commit, |pinned| pinned.to.commit),
@@ -246,6 +255,12 @@ impl Syncer {
         let mut counts = plan.counts();
         if plan.is_empty() && unchanged && !due {
             return Ok(run.as_before(&plan, refused));
+        }
+        if !plan.is_empty() {
+            match self.revealed(&run, prepared, app, &target).await {
+                Ok(reveal) => run.reveal = reveal,
+                Err(e) => return self.fail(run, &e).await,
+            }
         }
         let bytes = match self.keep_output(&run, prepared, app, rendered).await? {
             Ok(bytes) => bytes,

@@ -78,6 +78,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     })?;
     let s3 = steps.step("S3 server", "see Go's message", || services::S3.build(root))?;
     let sshd = steps.step("sshd", "see above", || sshd::get(root))?;
+    let (sops, age_keygen) = steps.step("sops and age-keygen", "see Go's message", || {
+        let sops = services::SOPS.build(root)?;
+        Ok((sops, services::AGE_KEYGEN.build(root)?))
+    })?;
     let native = steps.step("Helm and Kustomize", "see Go's message", || {
         native::check(root)?;
         native::build(root)
@@ -88,6 +92,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         (services::REGISTRY.variable, &*registry),
         (services::S3.variable, &*s3),
         (sshd::VARIABLE, &*sshd),
+        (services::SOPS.variable, &*sops),
+        (services::AGE_KEYGEN.variable, &*age_keygen),
         ("WEIR_NATIVE", &*native),
     ];
     let mut tally = Tally::default();

@@ -101,6 +101,15 @@ const TASKS: &[Task] = &[
         help: "get the sshd of the tests: the machine's own, or Debian's package unpacked into the cache",
         run: |root, _| {
             println!("{}", sshd::get(root)?.display());
+        },
+    },
+    Task {
+        name: "sops",
+        help: "build sops and age-keygen for the tests of Secrets into the cache (some minutes, once)",
+        run: |root, _| {
+            for service in [services::SOPS, services::AGE_KEYGEN] {
+                println!("{}", service.build(root)?.display());
+            }
             Ok(())
         },
     },

@@ -1,4 +1,5 @@
-//! The servers of the tests: the real `distribution` and the real `versitygw`, each built once from Go modules into the cache.
+//! Programs of others that the tests run: the real `distribution`, `versitygw`, `sops` and `age-keygen`, each built once from
+//! Go modules into the cache.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -13,7 +14,7 @@ use crate::tools;
 
 const GOFLAGS: &str = "-mod=readonly -buildvcs=false -trimpath";
 
-/// One server.
+/// One program.
 pub(crate) struct Service {
     /// What it is called here: its folder of the cache, and its link in `target`.
     name: &'static str,
@@ -38,6 +39,22 @@ pub(crate) const S3: Service = Service {
     package: "github.com/versity/versitygw/cmd/versitygw",
     module: "tests/s3",
     variable: "WEIR_S3",
+};
+
+/// What encrypts files.
+pub(crate) const SOPS: Service = Service {
+    name: "sops",
+    package: "github.com/getsops/sops/v3/cmd/sops",
+    module: "tests/sops",
+    variable: "WEIR_SOPS",
+};
+
+/// What makes keys for it.
+pub(crate) const AGE_KEYGEN: Service = Service {
+    name: "age-keygen",
+    package: "filippo.io/age/cmd/age-keygen",
+    module: "tests/sops",
+    variable: "WEIR_AGE_KEYGEN",
 };
 
 impl Service {

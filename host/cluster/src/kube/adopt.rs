@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use weir_core::live::Seen;
 use weir_core::object::{Object, ResourceId};
 use weir_core::policy;
+use weir_core::reveal::{Body, Revealed};
 use weir_core::stake::Ended;
 
 use super::body::{MANAGER, Precondition, our_entry};
@@ -198,8 +199,13 @@ fn remove_all(body: &mut Value, fields: &Value) {
 }
 
 /// The body that an adoption applies.
-pub(super) fn body_of(object: &Object, policy: &policy::Policy, live: &ObjectMeta) -> Value {
-    let mut body = object.body().clone();
+pub(super) fn body_of(
+    id: &ResourceId,
+    wanted: &Body<'_>,
+    policy: &policy::Policy,
+    live: &ObjectMeta,
+) -> Revealed {
+    let mut body = Revealed::new(wanted.expose().clone());
     // What was the former owner's is ours by then.
     let (mut ours, mut others) = (json!({}), Vec::new());
     for entry in live.managed_fields.as_deref().unwrap_or_default() {
@@ -211,8 +217,8 @@ pub(super) fn body_of(object: &Object, policy: &policy::Policy, live: &ObjectMet
         }
     }
     leave(
-        &mut body,
-        policy.fields(object.id()),
+        body.expose_mut(),
+        policy.fields(id),
         &managed::Ours::from_fields(ours, others),
     );
     body

@@ -1,13 +1,17 @@
 //! From a rendered object to what is sent, and from what the API server says to what was seen: pure.
 
+use std::fmt;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::core::{ObjectMeta, PartialObjectMeta};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use weir_core::digest::Digest;
 use weir_core::live::{Mark, Seen, Uid, Version, Written};
 use weir_core::object::{Object, ResourceId};
 use weir_core::owner::{ANNOTATION, APP_LABEL, Claim, REPOSITORY_LABEL};
 use weir_core::plan::{PRUNE_ANNOTATION, may_prune};
+use weir_core::reveal::Revealed;
 
 /// The field manager that Weir applies as.
 pub(super) const MANAGER: &str = "weir";
@@ -19,6 +23,28 @@ pub(super) struct Precondition<'a> {
     pub(super) uid: Option<&'a Uid>,
     /// It is still in this state.
     pub(super) version: Option<&'a Version>,
+}
+
+/// A body on its way to the API server. Written as JSON it is the request; it has no other text, and is wiped when it
+/// is sent.
+pub(super) struct Sent(Revealed);
+
+impl Sent {
+    pub(super) fn new(body: Value) -> Sent {
+        Sent(Revealed::new(body))
+    }
+}
+
+impl Serialize for Sent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.expose().serialize(serializer)
+    }
+}
+
+impl fmt::Debug for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sent")
+    }
 }
 
 /// The body of a server-side apply: an object as rendered, with whose it is written on it.

@@ -12,10 +12,11 @@ use weir_core::live::{Live, Owner, Seen, Uid};
 use weir_core::object::{Object, ResourceId};
 use weir_core::owner::Claim;
 use weir_core::policy::{self, Policy};
+use weir_core::reveal::{Body, Reveal, Revealed};
 use weir_core::scope;
 
 use super::adopt::{adopted, body_of, is_former};
-use super::body::{MANAGER, Precondition, seen, to_apply};
+use super::body::{MANAGER, Precondition, Sent, seen, to_apply};
 use super::error::{Conflicts, KubeError};
 use super::look::{unknown_kind, version_of};
 use super::managed::Ours;
@@ -89,6 +90,7 @@ impl KubeTarget {
         (policy, with): (&Policy, Compare),
         wanted: &[Object],
         held: Option<&BTreeSet<ResourceId>>,
+        reveal: &dyn Reveal,
     ) -> Result<Vec<Compared>, KubeError> {
         self.has_account().await?;
         let mut random = [0; 32];
@@ -110,7 +112,7 @@ impl KubeTarget {
         };
         let each: Vec<_> = wanted
             .iter()
-            .map(|object| self.compare_one(claim, object, &coming, key))
+            .map(|object| self.compare_one(claim, object, &coming, (key, reveal)))
             .collect();
         let mut each = stream::iter(each).buffer_unordered(self.limits.in_flight.max(1));
         let mut out = BTreeMap::new();
@@ -137,17 +139,21 @@ impl KubeTarget {
         claim: &Claim,
         object: &Object,
         coming: &Coming<'_>,
-        key: &MaskKey,
+        (key, reveal): (&MaskKey, &dyn Reveal),
     ) -> Result<Compared, KubeError> {
-        match self.try_compare(claim, object, coming, key).await {
+        let tried = match reveal.reveal(object) {
+            Ok(body) => self.try_compare(claim, object, &body, coming, key).await,
+            Err(sealed) => Err(sealed.into()),
+        };
+        match tried {
             Err(error) if error.is_of_all() => Err(error),
-            Err(error) => {
-                let mut compared = made(object, key);
-                compared.change = Change::Unchanged;
-                compared.fields.clear();
-                compared.problem = Some(error.to_string());
-                Ok(compared)
-            }
+            Err(error) => Ok(Compared {
+                object: object.id().clone(),
+                change: Change::Unchanged,
+                fields: Vec::new(),
+                problem: Some(error.to_string()),
+                stranger: None,
+            }),
             compared => compared,
         }
     }
@@ -156,6 +162,7 @@ impl KubeTarget {
         &self,
         claim: &Claim,
         object: &Object,
+        wanted: &Body<'_>,
         coming: &Coming<'_>,
         key: &MaskKey,
     ) -> Result<Compared, KubeError> {
@@ -166,41 +173,43 @@ impl KubeTarget {
             .and_then(|served| served.resource(&id.group, &id.kind, Some(version)));
         let Some((resource, placed)) = resource.zip(kinds.place(id)) else {
             if coming.kinds.contains(&(id.group.clone(), id.kind.clone())) {
-                return Ok(made(object, key));
+                return Ok(made(object, wanted, key));
             }
             return Err(unknown_kind(&kinds, id, Some(version)));
         };
         let get = || async { self.api(&resource, &placed).get_opt(&placed.name).await };
         let Some(live) = self.request(is_secret(id), get).await? else {
-            let tried = self.dry_run(claim, object.body(), &resource, &placed, None, false);
+            let tried = self.dry_run(claim, wanted.expose(), &resource, &placed, None, false);
             return match tried.await {
                 Err(KubeError::NoNamespace { .. }) if comes_with(&placed, coming) => {
-                    Ok(made(object, key))
+                    Ok(made(object, wanted, key))
                 }
                 Err(error) => Err(error),
-                Ok(_) => Ok(made(object, key)),
+                Ok(_) => Ok(made(object, wanted, key)),
             };
         };
         let before = seen(claim, &placed, &live.metadata);
         let strange = matches!(before.owner, Owner::Nobody | Owner::Foreign(_));
         if coming.with == Compare::Adopt && strange && before.leaving.is_none() {
+            let object = (object, wanted);
             let adopted =
                 self.compare_adopted(claim, object, coming, (&resource, &placed), &live, key);
             return adopted.await;
         }
         let mut problem = coming.owners.then(|| refused(&before)).flatten();
-        let mut body = object.body().clone();
+        let mut revealed = Revealed::new(wanted.expose().clone());
+        let body = revealed.expose_mut();
         leave(
-            &mut body,
+            body,
             coming.policy.fields(id),
             &Ours::of(&live.metadata),
         );
-        let tried = self.dry_run(claim, &body, &resource, &placed, Some(&before), false);
+        let tried = self.dry_run(claim, body, &resource, &placed, Some(&before), false);
         let mut tried = tried.await;
         if let Err(KubeError::Conflict(conflicts)) = &tried
-            && yields(coming.policy, id, conflicts, &mut body)
+            && yields(coming.policy, id, conflicts, body)
         {
-            let again = self.dry_run(claim, &body, &resource, &placed, Some(&before), false);
+            let again = self.dry_run(claim, body, &resource, &placed, Some(&before), false);
             tried = again.await;
         }
         let after = match tried {
@@ -211,7 +220,7 @@ impl KubeTarget {
                     let conflict = || Some(KubeError::Conflict(conflicts).to_string());
                     problem = problem.or_else(conflict);
                 }
-                let forced = self.dry_run(claim, &body, &resource, &placed, Some(&before), true);
+                let forced = self.dry_run(claim, body, &resource, &placed, Some(&before), true);
                 forced.await?
             }
             tried => tried?,
@@ -237,7 +246,7 @@ impl KubeTarget {
     async fn compare_adopted(
         &self,
         claim: &Claim,
-        object: &Object,
+        (object, wanted): (&Object, &Body<'_>),
         coming: &Coming<'_>,
         (resource, placed): (&ApiResource, &ResourceId),
         live: &DynamicObject,
@@ -245,8 +254,9 @@ impl KubeTarget {
     ) -> Result<Compared, KubeError> {
         let id = object.id();
         let before = seen(claim, placed, &live.metadata);
-        let mut body = body_of(object, coming.policy, &live.metadata);
-        let tried = self.dry_run(claim, &body, resource, placed, Some(&before), false);
+        let mut revealed = body_of(id, wanted, coming.policy, &live.metadata);
+        let body = revealed.expose_mut();
+        let tried = self.dry_run(claim, body, resource, placed, Some(&before), false);
         let mut problem = None;
         if let Err(KubeError::Conflict(conflicts)) = tried.await {
             let others = Conflicts(
@@ -257,7 +267,7 @@ impl KubeTarget {
                     .cloned()
                     .collect(),
             );
-            yields(coming.policy, id, &others, &mut body);
+            yields(coming.policy, id, &others, body);
             let refuses =
                 coming.policy.conflicts == policy::Conflicts::Refuse || others.is_of_scale();
             let stay = Conflicts(
@@ -271,7 +281,7 @@ impl KubeTarget {
                 (refuses && !stay.0.is_empty()).then(|| KubeError::Conflict(stay).to_string());
         }
         let after = self
-            .dry_run(claim, &body, resource, placed, Some(&before), true)
+            .dry_run(claim, body, resource, placed, Some(&before), true)
             .await?;
         let after = Fields::of(id, &adopted(&live.metadata, &after), key);
         let now = serde_json::to_value(live).unwrap_or(Value::Null);
@@ -304,7 +314,7 @@ impl KubeTarget {
             field_manager: Some(MANAGER.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
         };
-        let patch = Patch::Apply(to_apply(claim, body, placed, only_if));
+        let patch = Patch::Apply(Sent::new(to_apply(claim, body, placed, only_if)));
         let api = self.api(resource, placed);
         let sent = || api.patch(&placed.name, &params, &patch);
         self.request(is_secret(placed), sent).await
@@ -312,8 +322,8 @@ impl KubeTarget {
 }
 
 /// An object that nothing is at the place of.
-fn made(object: &Object, key: &MaskKey) -> Compared {
-    let fields = Fields::of(object.id(), object.body(), key);
+fn made(object: &Object, wanted: &Body<'_>, key: &MaskKey) -> Compared {
+    let fields = Fields::of(object.id(), wanted.expose(), key);
     Compared {
         object: object.id().clone(),
         change: Change::Created,

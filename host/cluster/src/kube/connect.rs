@@ -1,15 +1,18 @@
 //! How a cluster is reached: a kubeconfig and a context of it, the pod's own account, or a kubeconfig that
 //! lies in a Secret.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::client::{ClientBuilder, DynBody};
 use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
 use tower::util::MapResponseLayer;
+use weir_core::reveal::Hidden;
 
 use super::KubeLimits;
 use super::account::Account;
@@ -289,20 +292,38 @@ async fn of_kubeconfig(
     Ok(config)
 }
 
-async fn from_secret(
+/// What a Secret of a cluster holds, read with this host's own account.
+///
+/// # Errors
+/// When the cluster cannot be asked, or has no such Secret. No text of a value is in the error.
+pub async fn secret_data(
+    access: &KubeAccess,
+    limits: KubeLimits,
+    namespace: &str,
+    name: &str,
+) -> Result<Vec<(String, Hidden)>, KubeError> {
+    let home = with_config(config(access, limits).await?, access, None)?;
+    let data = read_secret(&home, access, limits, namespace, name).await?;
+    Ok(data
+        .into_iter()
+        .map(|(key, value)| (key, Hidden::new(value.0)))
+        .collect())
+}
+
+async fn read_secret(
     home: &Client,
     access: &KubeAccess,
     limits: KubeLimits,
     namespace: &str,
     name: &str,
-) -> Result<String, KubeError> {
+) -> Result<BTreeMap<String, ByteString>, KubeError> {
     let secrets: Api<Secret> = Api::namespaced(home.clone(), namespace);
     let place = access.to_string();
     let secret = match tokio::time::timeout(limits.request, secrets.get_opt(name)).await {
         Ok(Ok(Some(secret))) => secret,
         Ok(Ok(None)) => {
             return Err(KubeError::Config(format!(
-                "{access}: there is no such Secret"
+                "{access}: there is no Secret {namespace}/{name}"
             )));
         }
         Ok(Err(e)) => return Err(KubeError::of(&place, &e, true)),
@@ -311,7 +332,17 @@ async fn from_secret(
             return Err(KubeError::Away { place, message });
         }
     };
-    let data = secret.data.unwrap_or_default();
+    Ok(secret.data.unwrap_or_default())
+}
+
+async fn from_secret(
+    home: &Client,
+    access: &KubeAccess,
+    limits: KubeLimits,
+    namespace: &str,
+    name: &str,
+) -> Result<String, KubeError> {
+    let data = read_secret(home, access, limits, namespace, name).await?;
     let bytes = SECRET_KEYS.iter().find_map(|key| data.get(*key));
     let text = bytes.and_then(|b| String::from_utf8(b.0.clone()).ok());
     text.ok_or_else(|| {

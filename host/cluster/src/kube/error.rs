@@ -4,6 +4,7 @@
 use super::account::AccountError;
 use kube::core::response::{Status, StatusCause};
 use weir_core::fault::{Blame, Fault, Retry};
+use weir_core::reveal::NotRevealed;
 
 mod conflicts;
 pub use conflicts::{Conflicts, FieldConflict};
@@ -36,6 +37,9 @@ pub enum KubeError {
     /// Something about the service account that the target runs as.
     #[error(transparent)]
     Account(#[from] AccountError),
+    /// It is encrypted, and cannot be opened for a request.
+    #[error(transparent)]
+    Sealed(#[from] NotRevealed),
     /// The host does not let the repository have it there.
     #[error("the host does not let this repository have it, and nothing was done: {0}")]
     Outside(String),
@@ -199,6 +203,7 @@ impl Blame for KubeError {
         match self {
             KubeError::Config(_) | KubeError::Unauthorized { .. } => Fault::Host,
             KubeError::Account(error) => error.fault(),
+            KubeError::Sealed(error) => error.fault(),
             KubeError::UnknownKind { .. }
             | KubeError::Outside(_)
             | KubeError::UnknownVersion { .. }
@@ -213,6 +218,7 @@ impl Blame for KubeError {
 
     fn retry(&self) -> Retry {
         match self {
+            KubeError::Sealed(error) => error.retry(),
             KubeError::Invalid { .. }
             | KubeError::Immutable { .. }
             | KubeError::TooLarge { .. }

@@ -12,6 +12,7 @@ use weir_core::object::ResourceId;
 use weir_core::owner::Claim;
 use weir_core::plan::{Plan, Step, Wave};
 use weir_core::policy::Policy;
+use weir_core::reveal::{AsRendered, Reveal};
 use weir_core::stake::{Applied, Ended, Failure, Outcome, Staked};
 
 use super::KubeTarget;
@@ -23,6 +24,8 @@ pub(super) struct Run<'a> {
     pub(super) target: &'a KubeTarget,
     pub(super) claim: &'a Claim,
     pub(super) policy: &'a Policy,
+    /// Opens what is encrypted, for one request at a time.
+    pub(super) reveal: &'a dyn Reveal,
     adopts: &'a BTreeSet<ResourceId>,
     on_event: &'a (dyn Fn(ApplyEvent) + Send + Sync),
     written: AtomicUsize,
@@ -43,6 +46,7 @@ impl KubeTarget {
         &self,
         claim: &Claim,
         staked: Staked<Plan>,
+        reveal: &dyn Reveal,
         on_event: &(dyn Fn(ApplyEvent) + Send + Sync),
     ) -> Applied {
         let plan = staked.get();
@@ -50,6 +54,7 @@ impl KubeTarget {
             target: self,
             claim,
             policy: plan.policy(),
+            reveal,
             adopts: plan.adopts(),
             on_event,
             written: AtomicUsize::new(0),
@@ -89,6 +94,7 @@ impl<'a> Run<'a> {
             target,
             claim,
             policy: &PLAIN,
+            reveal: &AsRendered,
             adopts: &NONE,
             on_event: &|_| {},
             written: AtomicUsize::new(0),

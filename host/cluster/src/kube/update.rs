@@ -58,12 +58,13 @@ impl Run<'_> {
         heal: bool,
     ) -> Result<Ended, KubeError> {
         let (resource, id) = self.place(object).await?;
-        let mut body = object.body().clone();
+        let mut body = self.reveal.reveal(object)?.into_revealed();
         // Which fields are ours by now matters only to these: others cost no request more.
         let mut former = Ours::default();
         if heal || self.policy.fields(object.id()).next().is_some() {
             let (_, ours) = self.now(&resource, &id).await?;
-            leave(&mut body, self.policy.fields(object.id()), &ours);
+            let fields = self.policy.fields(object.id());
+            leave(body.expose_mut(), fields, &ours);
             former = ours;
         }
         let takes = heal || self.policy.conflicts == policy::Conflicts::Force;
@@ -78,8 +79,14 @@ impl Run<'_> {
             };
             let force = judged.is_some();
             let sent = match force {
-                true => self.send(&body, &resource, &id, only_if, true).await,
-                false => self.send_again(&body, &resource, &id, only_if).await,
+                true => {
+                    let sent = self.send(body.expose(), &resource, &id, only_if, true);
+                    sent.await
+                }
+                false => {
+                    let sent = self.send_again(body.expose(), &resource, &id, only_if);
+                    sent.await
+                }
             };
             let conflicts = match sent {
                 Ok(answer) => {
@@ -104,7 +111,7 @@ impl Run<'_> {
                 }
                 Err(error) => return Err(error),
             };
-            if yields(self.policy, object.id(), &conflicts, &mut body) {
+            if yields(self.policy, object.id(), &conflicts, body.expose_mut()) {
                 continue;
             }
             if !takes || conflicts.is_of_scale() {

@@ -17,7 +17,7 @@ use weir_core::plan::{Step, Wave};
 use weir_core::scope::{self, Definition};
 use weir_core::stake::{Ended, Failure};
 
-use super::body::{MANAGER, Precondition, seen, to_apply, waits_for, written};
+use super::body::{MANAGER, Precondition, Sent, seen, to_apply, waits_for, written};
 use super::error::{KubeError, is_missing};
 use super::is_secret;
 use super::look::{unknown_kind, version_of};
@@ -35,6 +35,7 @@ impl Run<'_> {
     /// by then and has our name on it is what we made.
     pub(super) async fn create(&self, object: &Object) -> Result<Written, KubeError> {
         let (resource, id) = self.place(object).await?;
+        let body = self.reveal.reveal(object)?;
         let mut tries = self.target.tries();
         let mut uid: Option<Uid> = None;
         loop {
@@ -42,7 +43,7 @@ impl Run<'_> {
                 uid: uid.as_ref(),
                 version: None,
             };
-            let sent = self.send(object.body(), &resource, &id, only_if, false);
+            let sent = self.send(body.expose(), &resource, &id, only_if, false);
             let error = match sent.await {
                 Err(error) if tries.again(&error, self.target.flight.is_quiet()).await => error,
                 ended => return ended.map(|answer| written(object, &answer)),
@@ -224,7 +225,7 @@ impl Run<'_> {
             field_manager: Some(MANAGER.to_owned()),
             field_validation: Some(ValidationDirective::Strict),
         };
-        let patch = Patch::Apply(to_apply(self.claim, body, id, only_if));
+        let patch = Patch::Apply(Sent::new(to_apply(self.claim, body, id, only_if)));
         let sent = api.patch_metadata(&id.name, &params, &patch);
         let answer: PartialObjectMeta<DynamicObject> =
             self.target.once(is_secret(id), sent).await?;

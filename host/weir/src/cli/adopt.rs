@@ -8,8 +8,9 @@ use super::decide::{self, Confirm, DecideArgs};
 use super::diff::live;
 use super::histories::{Histories, RefArgs};
 use super::{Done, engine, output, render};
-use crate::config::{AccountBinding, GlobalArgs, RepoArgs, TargetBinding, bindings};
+use crate::config::{AccountBinding, DecryptArgs, GlobalArgs, RepoArgs, TargetBinding, bindings};
 use crate::error::Error;
+use crate::keyring::Keyring;
 use crate::prepare::prepare;
 
 /// What `weir adopt` takes.
@@ -30,6 +31,8 @@ pub(super) struct AdoptArgs {
     #[arg(long = "as", value_name = "[NAME=]NAMESPACE/ACCOUNT")]
     accounts: Vec<AccountBinding>,
     #[command(flatten)]
+    decrypt: DecryptArgs,
+    #[command(flatten)]
     decide: DecideArgs,
 }
 
@@ -44,7 +47,9 @@ pub(super) async fn adopt(global: &GlobalArgs, args: &AdoptArgs) -> Result<Done,
     render::failures(&prepared)?;
     let name = args.repo.reach()?.name;
     let targets = bindings(&args.targets, &args.accounts)?;
-    let report = live::look(&prepared, &name, &targets, &places, Compare::Adopt).await?;
+    let keyring = Keyring::new(args.decrypt.decrypt(), places.kube.clone());
+    let with = (Compare::Adopt, &keyring);
+    let report = live::look(&prepared, &name, &targets, &places, with).await?;
     let mut objects = Vec::new();
     let mut text = String::new();
     for difference in &report.fields {

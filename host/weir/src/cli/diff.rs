@@ -14,8 +14,9 @@ use weir_core::tree::Snapshot;
 use super::histories::{Histories, RefArgs};
 use super::output::{self, Format};
 use super::{Done, engine, render};
-use crate::config::{AccountBinding, GlobalArgs, RepoArgs, TargetBinding, bindings};
+use crate::config::{AccountBinding, DecryptArgs, GlobalArgs, RepoArgs, TargetBinding, bindings};
 use crate::error::Error;
+use crate::keyring::Keyring;
 use crate::prepare::{Prepared, prepare};
 
 pub(super) mod live;
@@ -51,6 +52,8 @@ pub(super) struct DiffArgs {
         requires = "live"
     )]
     accounts: Vec<AccountBinding>,
+    #[command(flatten)]
+    decrypt: DecryptArgs,
     /// Exit with 3 where there are differences
     #[arg(long)]
     exit_code: bool,
@@ -145,7 +148,9 @@ pub(super) async fn diff(global: &GlobalArgs, args: &DiffArgs) -> Result<Done, E
         None => {
             let name = args.repo.reach()?.name;
             let targets = bindings(&args.targets, &args.accounts)?;
-            live::look(&after, &name, &targets, &places, Compare::Sync).await?
+            let keyring = Keyring::new(args.decrypt.decrypt(), places.kube.clone());
+            let with = (Compare::Sync, &keyring);
+            live::look(&after, &name, &targets, &places, with).await?
         }
     };
     match args.output {

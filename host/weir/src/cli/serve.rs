@@ -15,7 +15,7 @@ use weir_core::status::State;
 use super::Done;
 use crate::config::file::{self, HostFile, PARALLEL};
 use crate::config::{
-    AccountBinding, CanaryArgs, CommitArgs, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name,
+    AccountBinding, CanaryArgs, CommitArgs, DecryptArgs, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name,
 };
 use crate::error::Error;
 use crate::follow::Ended;
@@ -34,6 +34,8 @@ const NO_POLLS: Millis = Millis(24 * 3_600_000);
 struct FollowArgs {
     #[command(flatten)]
     repo: RepoArgs,
+    #[command(flatten)]
+    decrypt: DecryptArgs,
     /// The branch or tag to follow
     #[arg(long = "ref", default_value = "main", value_name = "REF")]
     reference: String,
@@ -97,7 +99,7 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = [
         "repo", "name", "path", "manifest", "token_file", "username", "password_file", "ssh_key_file",
         "known_hosts_file", "ca_file", "client_cert", "client_key", "proxy", "reference", "targets", "accounts", "interval",
-        "allowed_signers", "gpg_keys", "every_commit", "fast_forward_only",
+        "allowed_signers", "gpg_keys", "every_commit", "fast_forward_only", "age_key_file",
     ])]
     config: Option<PathBuf>,
     /// Records of the ledger that are older than so many days are removed [default: they stay for ever]
@@ -214,6 +216,7 @@ fn settings(
         manifest: args.repo.manifest(),
         interval,
         policy: Policy::default(),
+        decrypt: args.decrypt.decrypt(),
     })
 }
 

@@ -22,6 +22,7 @@ use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
 use super::commits::RawCommits;
+use super::decrypt::RawDecrypt;
 use super::default_name;
 use super::externals::{self, RawExternals};
 use super::ledger::{LedgerConfig, RawLedger, RawRetention};
@@ -137,6 +138,10 @@ struct RawRepository {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "RawCommits")]
     commits: Option<RawCommits>,
+    /// Where the keys are that its encrypted Secrets are opened with. Left out: there are none.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawDecrypt")]
+    decrypt: Option<RawDecrypt>,
     /// What is shown to the Git host.
     #[serde(default)]
     auth: Option<RawAuth>,
@@ -387,6 +392,9 @@ fn repository(
     let commits = raw
         .commits
         .map(|commits| commits.meant(place.key("commits"), base, errors));
+    let decrypt = raw
+        .decrypt
+        .map(|decrypt| decrypt.meant(place.key("decrypt"), base, errors));
     let at = place.key("targets");
     let targets = raw.targets.into_iter();
     let targets = targets
@@ -408,6 +416,7 @@ fn repository(
         targets,
         allow,
         commits,
+        decrypt: decrypt.unwrap_or_default(),
     };
     (errors.count() == before).then_some(settings)
 }

@@ -154,6 +154,7 @@ pub(crate) async fn prepare_next(
     prepared.commit = snapshot.tree.commit();
     prepared.warnings = heard(&described);
     prepared.basis = Some(Arc::new(described.basis(host, &snapshot)));
+    prepared.snapshot = Some(snapshot.clone());
     for name in &work.gone {
         prepared.take(name);
     }

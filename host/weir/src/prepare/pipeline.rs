@@ -20,7 +20,7 @@ use weir_core::yaml::Budget;
 use weir_sandbox::{Call, Document, Params, Plugin, Role, Sandbox};
 
 use super::canary::{self, Trace};
-use super::{Host, Rendered};
+use super::{Host, Rendered, values};
 use crate::blame::Makers;
 use crate::crash::Spoiled;
 use crate::error::Error;
@@ -212,6 +212,7 @@ impl Render<'_> {
     }
 
     async fn documents(&self, snapshot: Snapshot) -> Result<(Vec<Document>, ReadSet), Error> {
+        values::are_plain(&snapshot, self.manifest, self.app)?;
         let call = &self.app.render;
         let plugin = self.plugin(Role::Renderer, call)?;
         let view = View::new(snapshot, self.app.roots.clone());

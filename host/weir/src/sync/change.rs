@@ -84,7 +84,7 @@ impl Syncer {
             pulse.beat();
             crash_point(step_of(event));
         });
-        let applied = target.apply(&claim, staked, on_event).await;
+        let applied = target.apply(&claim, staked, &*run.reveal, on_event).await;
         crash_point("applied");
         applied.map_err(|e| Error::stage("apply", &e))
     }

@@ -15,6 +15,7 @@ use weir_core::name::{AppName, RepositoryName, TargetName};
 use weir_core::object::Object;
 use weir_core::owner::Claim;
 use weir_core::plan::{Others, plan};
+use weir_core::reveal::AsRendered;
 use weir_core::stake::{Stake, StakeId, StakeLog, stake};
 
 /// How many requests are under way at once, on both sides.
@@ -86,7 +87,7 @@ impl Own {
             Ok(staked) => staked,
             Err(never) => match never {},
         };
-        let applied = self.target.apply(claim, staked, Arc::new(|_| {})).await?;
+        let applied = self.target.apply(claim, staked, &AsRendered, Arc::new(|_| {})).await?;
         match applied.failure() {
             Some((id, failure)) => bail!("{id}: {}", failure.why),
             None => Ok(()),

@@ -187,7 +187,7 @@ async fn outcome(target: &KubeTarget, staked: Staked<Plan>) -> (usize, usize, St
     };
     // The kinds are known, as they are after a look.
     target.kinds().await.unwrap();
-    let applied = target.apply(&claim, staked, &|_| {}).await;
+    let applied = target.apply(&claim, staked, &AsRendered, &|_| {}).await;
     assert_eq!(applied.outcomes.len(), count, "each step has an outcome");
     let failures: Vec<&Failure> = applied
         .outcomes

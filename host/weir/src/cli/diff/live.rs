@@ -8,6 +8,7 @@ use weir_cluster::Target;
 use weir_cluster::dir::DirTarget;
 use weir_cluster::kube::{Change, Compare, Compared, KubeTarget};
 use weir_core::digest::Digest;
+use weir_core::fault::Blame as _;
 use weir_core::hook::{self, Hook};
 use weir_core::live::Uid;
 use weir_core::manifest::App;
@@ -15,13 +16,16 @@ use weir_core::name::{AppName, RepositoryName, TargetName};
 use weir_core::object::{Object, Origin, ResourceId};
 use weir_core::owner::Claim;
 use weir_core::render::{Document, parse};
+use weir_core::reveal::NotRevealed;
 use weir_core::status::Status;
 use weir_core::yaml::Budget;
+use weir_secrets::{Opener, SecretLimits};
 
 use super::{Report, Side, compare, line};
 use crate::cli::apps;
 use crate::config::{Bound, Places};
 use crate::error::Error;
+use crate::keyring::Keyring;
 use crate::open;
 use crate::prepare::Prepared;
 
@@ -79,9 +83,10 @@ pub(in crate::cli) async fn look(
     repository: &RepositoryName,
     targets: &BTreeMap<TargetName, Bound>,
     places: &Places,
-    with: Compare,
+    (with, keyring): (Compare, &Keyring),
 ) -> Result<Report, Error> {
     let known = known(repository, places).await?;
+    let opener = opener(keyring).await;
     let mut open = BTreeMap::new();
     for (name, bound) in targets {
         open.insert(name, open::target(bound, places).await?);
@@ -102,7 +107,7 @@ pub(in crate::cli) async fn look(
                 let app = (&app.app, repository);
                 let (hooks, objects) = hook::split(objects);
                 let known = known.as_ref();
-                let found = differences(kube, app, &objects, &hooks, known, with).await?;
+                let found = differences(kube, app, &objects, &hooks, known, (with, &opener)).await?;
                 fields.extend(found);
                 fields.extend(to_run(name, &hooks, rendered.validated.output(), known));
             }
@@ -112,6 +117,22 @@ pub(in crate::cli) async fn look(
         texts: compare(&before, &after),
         fields,
     })
+}
+
+/// Opens what is encrypted. Without keys, each object that needs one says so, and the others are compared.
+async fn opener(keyring: &Keyring) -> Opener {
+    let limits = SecretLimits::HOST;
+    match keyring.keys().await {
+        Ok(keys) => Opener::new(keys, limits),
+        Err(e) => {
+            let without = NotRevealed {
+                why: e.to_string(),
+                fault: e.fault(),
+                retry: e.retry(),
+            };
+            Opener::without(without, limits)
+        }
+    }
 }
 
 /// What this host's ledger says, where it has one. It is read beside whoever writes it.
@@ -152,7 +173,7 @@ async fn differences(
     objects: &[Object],
     hooks: &[Hook],
     known: Option<&Known>,
-    with: Compare,
+    (with, opener): (Compare, &Opener),
 ) -> Result<Vec<Difference>, Error> {
     let claim = Claim {
         ledger: known.map(|k| k.ledger.clone()).unwrap_or_default(),
@@ -169,7 +190,7 @@ async fn differences(
             .collect::<BTreeSet<ResourceId>>()
     });
     let compared = kube
-        .compare(&claim, (&app.policy, with), objects, held.as_ref())
+        .compare(&claim, (&app.policy, with), objects, held.as_ref(), opener)
         .await;
     let compared = compared.map_err(|e| Error::stage("observe", &e))?;
     let differs = |c: &Compared| c.change != Change::Unchanged || c.problem.is_some();
