@@ -101,6 +101,7 @@ const TASKS: &[Task] = &[
         help: "get the sshd of the tests: the machine's own, or Debian's package unpacked into the cache",
         run: |root, _| {
             println!("{}", sshd::get(root)?.display());
+            Ok(())
         },
     },
     Task {
