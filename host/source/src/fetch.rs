@@ -40,7 +40,7 @@ struct Listed {
     commit: CommitId,
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
     /// Fetches; `damaged` says that the cache is to be replaced, and is set where this finds it so.
     pub(crate) fn run(
         &self,
@@ -250,6 +250,8 @@ impl Job<'_> {
         remote: &'b gix::Remote<'r>,
         exchange: &Rc<Exchange<'b>>,
     ) -> Result<gix::remote::Connection<'b, 'static, 'r, Box<dyn Transport + 'b>>, SourceError>
+    where
+        'a: 'b,
     {
         let transport = self.wire.connect(exchange)?;
         // Our client has the credentials; Git's helpers, which are programs, are never asked.
