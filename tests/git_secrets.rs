@@ -209,18 +209,18 @@ fn no_route_log_or_file_of_a_host_has_what_it_shows_to_a_server() {
             .start(scene.arguments("serve", &url, &more))
             .unwrap();
         let address = address(&mut serving);
-        serving.wait_for_text("synced", SOON).unwrap();
         let routes = |when: &str| {
             for route in ["/healthz", "/readyz", "/metrics", "/api/v1/apps", "/nope"] {
                 let (_, body) = http_get(&address, route).unwrap();
                 clean(&format!("{route} {when}"), &body);
             }
         };
-        routes("well");
+        routes("begun");
         scene.server.fault(Fault::Status(401));
         serving.wait_for_text("refused access (401)", SOON).unwrap();
         routes("refused");
         scene.server.fault(Fault::None);
+        serving.wait_for_text("answers again", SOON).unwrap();
         assert_eq!(serving.terminate(SOON).unwrap(), Some(0));
         clean("the log", &serving.transcript());
         for command in [

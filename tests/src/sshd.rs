@@ -175,7 +175,7 @@ impl Sshd {
                             \"$SSH_ORIGINAL_COMMAND\""
                 .to_owned(),
             // git would wait for the next question; the shell that sshd waits for is gone by then.
-            Does::Cut(bytes) => format!("{git} 2>/dev/null | {{ head -c {bytes}; kill -9 $$; }}"),
+            Does::Cut(bytes) => format!("{git} 2>/dev/null | {{ dd bs=4k iflag=count_bytes count={bytes} status=none; kill -9 $$; }}"),
             Does::Nothing => "exec cat >/dev/null".to_owned(),
             Does::Say(text, code) => format!("echo '{text}' >&2\nexit {code}"),
         };

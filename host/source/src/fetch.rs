@@ -43,7 +43,7 @@ struct Listed {
 /// What a fetch has found, with the clone that has it.
 type Found = (Fetched, Reading);
 
-impl Job<'_> {
+impl<'a> Job<'a> {
     /// Fetches. `own` is the clone that was read last; on an error it is the one that is to be read from then on.
     pub(crate) fn run(&self, own: &mut Option<Reading>) -> Result<Fetched, SourceError> {
         let lock = self.cache.lock()?;
@@ -310,6 +310,8 @@ impl Job<'_> {
         remote: &'b gix::Remote<'r>,
         exchange: &Rc<Exchange<'b>>,
     ) -> Result<gix::remote::Connection<'b, 'static, 'r, Box<dyn Transport + 'b>>, SourceError>
+    where
+        'a: 'b,
     {
         let transport = self.wire.connect(exchange)?;
         // Our client has the credentials; Git's helpers, which are programs, are never asked.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gix_transport::Protocol;
+use gix_transport::client::blocking_io::Transport;
 use gix_transport::client::git::ConnectMode;
 use gix_transport::client::git::blocking_io::Connection;
 
@@ -67,9 +68,6 @@ pub(crate) struct Client {
     search: Vec<PathBuf>,
 }
 
-/// The transport of one connection.
-pub(crate) type GitSsh<'a> = Connection<Answers<'a>, Questions<'a>>;
-
 impl Client {
     /// # Errors
     /// There is no key or no `known_hosts` in the options, or its path cannot be told to ssh. The files are not read.
@@ -112,7 +110,7 @@ impl Client {
     pub(crate) fn connect<'a>(
         &self,
         exchange: &Rc<Exchange<'a>>,
-    ) -> Result<GitSsh<'a>, SourceError> {
+    ) -> Result<Box<dyn Transport + 'a>, SourceError> {
         let known = self.known()?;
         key::check(&self.key)?;
         let program = command::program(&self.search)?;
@@ -150,7 +148,7 @@ impl Client {
             ConnectMode::Process,
             false,
         );
-        Ok(connection.custom_url(Some(self.url().into())))
+        Ok(Box::new(connection.custom_url(Some(self.url().into()))))
     }
 
     /// The keys of the file, of which at least one is of the server.

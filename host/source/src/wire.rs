@@ -47,7 +47,7 @@ impl Wire {
         exchange: &Rc<Exchange<'a>>,
     ) -> Result<Box<dyn Transport + 'a>, SourceError> {
         match self {
-            Wire::Ssh(client) => Ok(Box::new(client.connect(exchange)?)),
+            Wire::Ssh(client) => client.connect(exchange),
             Wire::Http(client) => {
                 let url = gix::url::parse(client.url().as_str());
                 let url = url.map_err(|e| SourceError::BadUrl {

@@ -26,7 +26,8 @@ pub(crate) enum LogFormat {
 /// The most that is logged of what stands in this module and below it, whatever was asked for; the longest
 /// name wins. The client of clusters logs whole answers, and in them the values of Secrets: those that are
 /// refusals at debug, those that it cannot read at warn. All that it fails with is an error that Weir reports
-/// in words of its own.
+/// in words of its own. The client under Git and externals logs whole requests with what is shown in them at trace, and
+/// at debug where servers redirect to, which may hold a password or a signature.
 const CAPS: &[(&str, Option<Level>)] = &[
     ("kube", Some(Level::INFO)),
     ("kube_client", Some(Level::INFO)),
@@ -34,6 +35,8 @@ const CAPS: &[(&str, Option<Level>)] = &[
     ("kube_client::client::tls", Some(Level::INFO)),
     ("kube_core", Some(Level::INFO)),
     ("kube_runtime", Some(Level::INFO)),
+    ("ureq", Some(Level::INFO)),
+    ("ureq_proto", Some(Level::INFO)),
 ];
 
 /// Starts logging. `filter` is a level, or directives such as `info,weir_source=debug`.
@@ -133,6 +136,7 @@ mod tests {
             );
             say!("kube_client::client", "kube_client::client::builder");
             say!("kube_client::client::tls", "kube_runtime::watcher");
+            say!("ureq::run", "ureq_proto::util");
         });
         let bytes = log.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -145,6 +149,18 @@ mod tests {
                 !rest.starts_with(|c: char| c.is_alphanumeric() || ":_".contains(c))
             })
         })
+    }
+
+    #[test]
+    fn what_is_shown_to_a_server_is_logged_at_no_level_that_anybody_asks_for() {
+        for filter in ["trace", "ureq=trace,ureq_proto::util=trace"] {
+            let log = logged(true, filter);
+            for level in ["trace", "debug"] {
+                assert!(!has(&log, &format!("{level} of ureq::run")), "{log}");
+                assert!(!has(&log, &format!("{level} of ureq_proto::util")), "{log}");
+            }
+        }
+        assert!(has(&logged(true, "trace"), "info of ureq::run"));
     }
 
     #[test]

@@ -224,6 +224,8 @@ mod tests {
             let timeout = NextTimeout {
                 after: ureq::unversioned::transport::time::Duration::NotHappening,
                 reason: ureq::Timeout::Resolve,
+                per_read: None,
+                per_write: None,
             };
             let found = resolver.resolve(
                 &"https://a.example/".parse().unwrap(),

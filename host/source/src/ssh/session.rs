@@ -115,6 +115,10 @@ impl<'a> Session<'a> {
 
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
         loop {
+            // gix says goodbye even where it was told that all is over.
+            if self.over || self.exchange.has_failed() {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
             self.wait(Want::Write)?;
             let Some(stdin) = &mut self.stdin else {
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -168,15 +172,21 @@ impl<'a> Session<'a> {
 
     /// One turn of waiting for a pipe and for what ssh says.
     fn turn(&mut self, want: Want) -> io::Result<Ready> {
+        let ready = self.ready(want)?;
+        if ready.said {
+            self.listen()?;
+        }
+        Ok(ready)
+    }
+
+    fn ready(&self, want: Want) -> io::Result<Ready> {
         let pipe = match (want, &self.stdin) {
             (Want::Read, _) => Some(PollFd::new(&self.stdout, PollFlags::IN)),
             (Want::Write, Some(stdin)) => Some(PollFd::new(stdin, PollFlags::OUT)),
             _ => None,
         };
-        let said = self
-            .stderr
-            .as_ref()
-            .map(|stderr| PollFd::new(stderr, PollFlags::IN));
+        let stderr = self.stderr.as_ref();
+        let said = stderr.map(|stderr| PollFd::new(stderr, PollFlags::IN));
         let has_pipe = pipe.is_some();
         let mut fds: Vec<PollFd<'_>> = pipe.into_iter().chain(said).collect();
         match poll(&mut fds, Some(&TURN)) {
@@ -185,12 +195,10 @@ impl<'a> Session<'a> {
             Err(e) => return Err(e.into()),
         }
         let mut ready = fds.iter().map(|fd| !fd.revents().is_empty());
-        let pipe = has_pipe && ready.next().unwrap_or(false);
-        let said = ready.next().unwrap_or(false);
-        if said {
-            self.listen()?;
-        }
-        Ok(Ready { pipe, said })
+        Ok(Ready {
+            pipe: has_pipe && ready.next().unwrap_or(false),
+            said: ready.next().unwrap_or(false),
+        })
     }
 
     /// Takes in what ssh has said; it has said something, or has ended.
