@@ -1,6 +1,6 @@
 //! One fetch: list the ref, take the pack if it moved, check that the commit is whole, and only then move our own ref.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ impl Job<'_> {
         let lock = self.cache.lock()?;
         self.client.follow(self.stop);
         let mut current = self.cache.current()?;
-        if let (Some(current), Some(own)) = (&mut current, &own)
+        if let (Some(current), Some(own)) = (current.as_mut(), own.as_ref())
             && current.reading.is(own)
         {
             // What was found wrong with it in this process counts.
@@ -74,8 +74,13 @@ impl Job<'_> {
             }
             Err(error) => {
                 if let Some(current) = current {
-                    if let SourceError::Damaged { .. } = &error {
-                        current.reading.doubt();
+                    match &error {
+                        // What came lies in the clone now, and would be taken for whole.
+                        SourceError::Damaged { why, .. } if exchange.taken.get() => {
+                            current.reading.damaged(why);
+                        }
+                        SourceError::Damaged { .. } => current.reading.doubt(),
+                        _ => {}
                     }
                     *own = Some(current.reading);
                 }
@@ -219,6 +224,7 @@ impl Job<'_> {
             alarm,
             here: RefCell::default(),
             failure: RefCell::default(),
+            taken: Cell::default(),
         }))
     }
 
@@ -291,6 +297,7 @@ impl Job<'_> {
         prepared
             .receive(gix::progress::Discard, exchange.alarm.rings())
             .map_err(failed)?;
+        exchange.taken.set(true);
         (self.progress)(FetchProgress::Checking);
         let commit = cache::commit_at(repo, INCOMING).ok_or_else(|| {
             self.damaged(format!(

@@ -1,7 +1,7 @@
 //! gix's HTTP seam: requests go through our client, bodies are counted, and the true reason of a failure is kept.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, BufReader, Cursor, Read, Write};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,6 +43,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) here: RefCell<Option<gix::Repository>>,
     /// Why the exchange failed: gix's own errors do not tell 401 from a dead server.
     pub(crate) failure: RefCell<Option<SourceError>>,
+    /// A pack was taken into the clone, whatever it is worth.
+    pub(crate) taken: Cell<bool>,
 }
 
 impl Exchange<'_> {
@@ -57,6 +59,9 @@ impl Exchange<'_> {
         let url = self.client.url();
         self.fail(match why {
             Refusal::Limit(which) => SourceError::Limit { url, which },
+            Refusal::Said(text) => self
+                .client
+                .unreachable(format!("the server gave up: {text}")),
             Refusal::Malformed(why) => SourceError::Damaged {
                 url,
                 why: format!("{why}; the last good state stays, the next fetch clones anew"),
