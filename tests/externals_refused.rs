@@ -222,6 +222,29 @@ fn a_bomb_and_a_link_are_refused_while_locking() {
 }
 
 #[test]
+fn a_server_that_sends_without_end_or_less_than_it_says_is_given_up() {
+    let server = FileServer::start().unwrap();
+    let whole = web("1.0.0", "x");
+    server.charts(&[("web", "1.0.0", &whole)]);
+    let reference = server.reference("web", "");
+    let file = "/stable/files/web-1.0.0.tgz";
+    let scene = Scene::new(&[&reference]);
+    server.cut(file, whole.len() / 2);
+    says(&scene.fails("lock", &[], 1), &[&reference]);
+    server.cut("/stable/index.yaml", 30);
+    says(&scene.fails("lock", &[], 1), &[&reference]);
+    // As much as a limit says is read, and not one part more.
+    server.endless(file, &[b'x'; 64 << 10]);
+    server.cut("/stable/index.yaml", usize::MAX);
+    let said = scene.fails("lock", &[], 1);
+    says(&said, &[&reference, "exceeds the limit archive_bytes"]);
+    server.endless("/stable/index.yaml", b"# and so on\n");
+    let said = scene.fails("lock", &[], 1);
+    says(&said, &[&reference, "exceeds the limit index_bytes"]);
+    assert!(!scene.archives().exists());
+}
+
+#[test]
 fn only_hosts_that_the_file_names_are_reached() {
     let server = FileServer::start().unwrap();
     let elsewhere = FileServer::start().unwrap();

@@ -14,6 +14,11 @@ use weir_tests::pack::{BLOB, Pack, band, impostor, line, sends};
 use weir_tests::server::{Fault, Impostor};
 use weir_tests::{GitServer, Repo, Serving, Weir};
 
+#[path = "hostile/bombs.rs"]
+mod bombs;
+
+use bombs::Bomb;
+
 /// Longer than any one step takes, on any machine.
 const SOON: Duration = Duration::from_secs(120);
 const MIB: u64 = 1 << 20;
@@ -155,7 +160,11 @@ fn answers() -> Vec<(&'static str, Impostor, &'static str)> {
         again: Arc::new(line(format!("ACK {}\n", "1".repeat(40)).as_bytes()).repeat(1000)),
     };
     vec![
-        ("an object of 2^40 bytes", one(1 << 40, &zeros), "object_bytes"),
+        (
+            "an object of 2^40 bytes",
+            one(1 << 40, &zeros),
+            "object_bytes",
+        ),
         (
             "an object that unpacks to more than it says",
             one(10, &zeros),
@@ -241,84 +250,18 @@ fn a_server_that_sends_bombs_is_refused_in_bounded_memory_and_the_other_reposito
     scene.stops();
 }
 
-/// A file that means harm, and what is said of it.
-struct Bomb {
-    what: &'static str,
-    path: &'static str,
-    content: String,
-    said: &'static str,
-}
-
-fn bomb(what: &'static str, path: &'static str, content: String, said: &'static str) -> Bomb {
-    Bomb {
-        what,
-        path,
-        content,
-        said,
-    }
-}
-
-/// Ten nodes that are each ten of the one before them, and so on.
-fn laughs() -> String {
-    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
-    for n in 1..12 {
-        let all = vec![format!("*a{}", n - 1); 10].join(", ");
-        text.push_str(&format!("a{n}: &a{n} [{all}]\n"));
-    }
-    text
-}
-
-/// Each map has all of the one before it and one key more.
-fn merges(count: usize) -> String {
-    let mut text = "m0: &m0 { k0: v }\n".to_owned();
-    for n in 1..count {
-        text.push_str(&format!("m{n}: &m{n}\n  <<: *m{}\n  k{n}: v\n", n - 1));
-    }
-    text
-}
-
-fn in_a_map(data: &str) -> String {
-    let indented = data.replace('\n', "\n  ");
-    format!("{}more:\n  {indented}\n", map("x"))
-}
-
-fn bombs() -> Vec<Bomb> {
-    let deep = 1_000_000;
-    let at = "app/bomb.yaml";
-    let json = "app/bomb.json";
-    let anchors: String = (0..100_000).map(|n| format!("k{n}: &a{n} v\n")).collect();
-    let keys: String = (0..2_000_000).map(|n| format!("\"k{n}\":1,")).collect();
-    let documents = "---\na: b\n".repeat(1_000_000);
-    let scalar = "x".repeat(50 << 20);
-    let filler = "# nothing but a comment, again and again and again\n".repeat(2_000_000);
-    vec![
-        bomb("a billion laughs", at, in_a_map(&laughs()), "nodes with its aliases expanded"),
-        bomb("an alias in itself", at, in_a_map("a: &a [*a]"), "inside the node that it repeats"),
-        bomb("100,000 anchors", at, in_a_map(&anchors), "bytes"),
-        bomb("a chain of merges", at, in_a_map(&merges(100_000)), "nodes with its aliases expanded"),
-        bomb("lists a million deep", at, "[".repeat(deep), "deep in each other"),
-        bomb("maps a million deep", at, "{a: ".repeat(deep), "deep in each other"),
-        bomb("blocks a million deep", at, "- ".repeat(deep), "deep in each other"),
-        bomb("a file of 100 MB", at, filler, "at most"),
-        bomb("a million documents", at, documents, "documents"),
-        bomb("a scalar of 50 MB", at, map(&scalar), "bytes"),
-        bomb("JSON a million deep", json, "[".repeat(deep), "deep in each other"),
-        bomb("JSON maps a million deep", json, "{\"a\":".repeat(deep), "deep in each other"),
-        bomb("a JSON text of 50 MB", json, format!("{{\"a\":\"{scalar}\"}}"), "bomb.json"),
-        bomb("two million keys", json, format!("{{{keys}\"end\":1}}"), "bomb.json"),
-        bomb("a manifest of laughs", "weir.yaml", format!("{MANIFEST}x:\n  {}", laughs().replace('\n', "\n  ")), "weir.yaml"),
-        bomb("a manifest a million deep", "weir.yaml", "[".repeat(deep), "weir.yaml"),
-        bomb("a manifest of 50 MB", "weir.yaml", format!("version: \"{scalar}\""), "weir.yaml"),
-        bomb("a lock of laughs", "weir.lock", laughs(), "weir.lock"),
-    ]
-}
-
 #[test]
-fn a_file_that_is_a_bomb_is_an_error_that_names_it_in_bounded_memory_and_the_other_repository_goes_on() {
+fn a_file_that_is_a_bomb_is_an_error_that_names_it_in_bounded_memory_and_the_other_repository_goes_on()
+ {
     let mut scene = scene();
     let mut most = 0;
-    for bomb in bombs() {
-        let Bomb { what, path, content, said } = bomb;
+    for bomb in bombs::all() {
+        let Bomb {
+            what,
+            path,
+            content,
+            said,
+        } = bomb;
         scene.bad.write(path, content).unwrap();
         scene.bad.commit(what).unwrap();
         most = most.max(scene.ends_with(what, said, FILE_PEAK));
@@ -346,12 +289,19 @@ fn commit_of(repo: &Repo, lines: &[(&str, &[u8])]) {
     let empty = empty.unwrap_or_else(|_| repo.git(["write-tree"]).unwrap());
     let mut bytes = Vec::new();
     for (mode, name) in lines {
-        let id = if mode.ends_with("40000") { &empty } else { &blob };
+        let id = if mode.ends_with("40000") {
+            &empty
+        } else {
+            &blob
+        };
         bytes.extend(mode.as_bytes());
         bytes.push(b' ');
         bytes.extend(*name);
         bytes.push(0);
-        let pairs = id.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        let pairs = id
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| std::str::from_utf8(pair).unwrap());
         bytes.extend(pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()));
     }
     let file = repo.parent().join("tree");
@@ -361,24 +311,46 @@ fn commit_of(repo: &Repo, lines: &[(&str, &[u8])]) {
         .git(["hash-object", "-t", "tree", "-w", "--literally", file])
         .unwrap();
     let commit = repo.git(["commit-tree", "-m", "By hand", &tree]).unwrap();
-    repo.git(["update-ref", "refs/heads/main", &commit]).unwrap();
+    repo.git(["update-ref", "refs/heads/main", &commit])
+        .unwrap();
 }
 
 #[test]
 fn a_tree_that_no_git_writes_is_refused_by_its_path_and_nothing_of_it_is_on_the_disk() {
     let mut scene = scene();
     let plain = |name: &'static [u8]| vec![("100644", name)];
-    let many: Vec<Vec<u8>> = (0..200_001).map(|n| format!("f{n:06}").into_bytes()).collect();
-    let many: Vec<(&str, &[u8])> = many.iter().map(|name| ("100644", name.as_slice())).collect();
+    let many: Vec<Vec<u8>> = (0..200_001)
+        .map(|n| format!("f{n:06}").into_bytes())
+        .collect();
+    let many: Vec<(&str, &[u8])> = many
+        .iter()
+        .map(|name| ("100644", name.as_slice()))
+        .collect();
     let cases: Vec<(&str, Vec<(&str, &[u8])>, &str)> = vec![
         ("a name that leads out", plain(b".."), ". or .."),
         ("a name with a slash", plain(b"a/../../b"), "a /"),
         (".git in capitals", plain(b".GIT"), "means .git"),
         (".git as NTFS has it", plain(b"git~1"), "means .git"),
-        (".git as HFS has it", plain(".g\u{200c}it".as_bytes()), "means .git"),
-        (".git with its stream", plain(b".git::$INDEX_ALLOCATION"), "means .git"),
-        ("a name that is there twice", vec![("100644", b"a"), ("100644", b"a")], "twice"),
-        ("a link and a directory of one name", vec![("120000", b"a"), ("40000", b"a")], "twice"),
+        (
+            ".git as HFS has it",
+            plain(".g\u{200c}it".as_bytes()),
+            "means .git",
+        ),
+        (
+            ".git with its stream",
+            plain(b".git::$INDEX_ALLOCATION"),
+            "means .git",
+        ),
+        (
+            "a name that is there twice",
+            vec![("100644", b"a"), ("100644", b"a")],
+            "twice",
+        ),
+        (
+            "a link and a directory of one name",
+            vec![("120000", b"a"), ("40000", b"a")],
+            "twice",
+        ),
         ("a mode that is none", vec![("100777", b"a")], "mode 100777"),
         ("a name that is not UTF-8", plain(b"\xff"), "not UTF-8"),
         ("200,001 files", many, "200000 files"),

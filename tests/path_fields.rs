@@ -24,7 +24,10 @@ struct Field {
     render: &'static str,
 }
 
-const fn kustomization(name: &'static str, files: &'static [(&'static str, &'static str)]) -> Field {
+const fn kustomization(
+    name: &'static str,
+    files: &'static [(&'static str, &'static str)],
+) -> Field {
     Field {
         name,
         files,
@@ -68,8 +71,14 @@ const FIELDS: &[Field] = &[
         ],
         render: "",
     },
-    kustomization("resources", &[("kustomization.yaml", "resources: [\"{P}\"]\n")]),
-    kustomization("components", &[("kustomization.yaml", "components: [\"{P}\"]\n")]),
+    kustomization(
+        "resources",
+        &[("kustomization.yaml", "resources: [\"{P}\"]\n")],
+    ),
+    kustomization(
+        "components",
+        &[("kustomization.yaml", "components: [\"{P}\"]\n")],
+    ),
     kustomization("bases", &[("kustomization.yaml", "bases: [\"{P}\"]\n")]),
     kustomization("crds", &[("kustomization.yaml", "crds: [\"{P}\"]\n")]),
     kustomization(
@@ -202,8 +211,11 @@ fn a_path_of_a_plugin_that_leads_out_shows_nothing_and_not_whether_something_is_
     let mut repo = Repo::empty().unwrap();
     let outside = Outside::of(&repo);
     let mut manifest = String::from("version: 1\napps:\n- {name: good, path: good}\n");
-    repo.write("good/a.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: good}}\n")
-        .unwrap();
+    repo.write(
+        "good/a.yaml",
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: good}}\n",
+    )
+    .unwrap();
     let mut apps: BTreeMap<(usize, usize), [(String, String); 2]> = BTreeMap::new();
     for (f, field) in FIELDS.iter().enumerate() {
         for (p, (there, not)) in outside.pairs.iter().enumerate() {
@@ -251,13 +263,19 @@ fn a_path_of_a_plugin_that_leads_out_shows_nothing_and_not_whether_something_is_
 fn a_path_of_the_manifest_that_leads_out_is_refused_where_it_stands() {
     let mut repo = Repo::empty().unwrap();
     let outside = Outside::of(&repo);
-    repo.write("app/a.yaml", "{apiVersion: v1, kind: ConfigMap, metadata: {name: good}}\n")
-        .unwrap();
+    repo.write(
+        "app/a.yaml",
+        "{apiVersion: v1, kind: ConfigMap, metadata: {name: good}}\n",
+    )
+    .unwrap();
     Outside::link(&repo, "app/deep/deeper");
     let weir = Weir::new().unwrap();
     let fields = [
         ("path", "apps: [{name: a, path: \"{P}\"}]"),
-        ("roots", "apps: [{name: a, path: app, roots: [app, \"{P}\"]}]"),
+        (
+            "roots",
+            "apps: [{name: a, path: app, roots: [app, \"{P}\"]}]",
+        ),
         ("each", "apps: [{each: \"{P}/*\", name: \"{1}\"}]"),
         (
             "source",
@@ -269,7 +287,10 @@ fn a_path_of_the_manifest_that_leads_out_is_refused_where_it_stands() {
             let both = [there, not].map(|path| {
                 // Links are looked up from the root.
                 let path = match path.as_str() {
-                    link if !link.starts_with('/') && !link.contains(':') && !link.starts_with("..") => {
+                    link if !link.starts_with('/')
+                        && !link.contains(':')
+                        && !link.starts_with("..") =>
+                    {
                         format!("app/deep/deeper/{link}")
                     }
                     other => other.to_owned(),
@@ -292,7 +313,12 @@ fn a_path_of_the_manifest_that_leads_out_is_refused_where_it_stands() {
             assert_eq!(both[0].len(), both[1].len(), "{field}: {both:#?}");
         }
     }
-    for path in ["../secret.yaml", "/etc/passwd", "file:///etc/passwd", "app/deep/deeper/updir"] {
+    for path in [
+        "../secret.yaml",
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "app/deep/deeper/updir",
+    ] {
         let ran = run(&weir, &repo, &["render", "--path", path]);
         assert_ne!(ran.code, Some(0), "{path}: {}", ran.stdout);
         assert_eq!(ran.stdout, "");

@@ -127,7 +127,9 @@ fn killed_a_hundred_times_in_the_middle_of_a_fetch_the_next_one_succeeds_and_not
                 serving = weir.start(words).unwrap();
                 let all = server.requests().len();
                 // It is somewhere between its first request and its end.
-                server.wait_for_requests(all + 1 + random.below(4), SOON).unwrap();
+                server
+                    .wait_for_requests(all + 1 + random.below(4), SOON)
+                    .unwrap();
                 serving.kill().unwrap();
             }
             let signal = serving.ended_by_signal().unwrap();
@@ -151,7 +153,9 @@ fn killed_a_hundred_times_in_the_middle_of_a_fetch_the_next_one_succeeds_and_not
         );
     }
     assert!(in_the_middle >= 80 && kills >= 95, "{kills} kills");
-    println!("{kills} kills, {in_the_middle} of them in the middle of an answer; at most {most} bytes");
+    println!(
+        "{kills} kills, {in_the_middle} of them in the middle of an answer; at most {most} bytes"
+    );
 }
 
 /// `weir serve` whose cache is on a disk of its own.
@@ -208,7 +212,9 @@ fn small() -> Small {
     weir.small_disk(&disk, DISK_KIB, 0).unwrap();
     let (url, target) = (server.url("work"), format!("dir:{}", live.display()));
     let cache = disk.to_str().unwrap();
-    let mut words = vec!["serve", "--repo", &url, "--target", &target, "--cache", cache];
+    let mut words = vec![
+        "serve", "--repo", &url, "--target", &target, "--cache", cache,
+    ];
     words.extend(["--interval", "200ms", "--listen", "127.0.0.1:0"]);
     let mut serving = weir.start(words).unwrap();
     let line = serving.wait_for_text("/api/v1/apps", SOON).unwrap();
@@ -251,7 +257,12 @@ fn fault_18_a_full_disk_is_said_with_what_to_do_and_gone_on_from_when_there_is_r
         let commit = push(&mut it.repo, &value, &noise);
         it.serving.signal(Signal::HUP).unwrap();
         let line = it.serving.wait_for_text("the disk is full", SOON).unwrap();
-        for said in ["--cache", "free space there", "the last good state stays", "ERROR"] {
+        for said in [
+            "--cache",
+            "free space there",
+            "the last good state stays",
+            "ERROR",
+        ] {
             assert!(line.contains(said), "{said}: {line}");
         }
         it.api_says(Some("the disk is full"));

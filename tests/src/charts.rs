@@ -60,6 +60,10 @@ pub struct FileServer {
 #[derive(Debug, Default)]
 struct State {
     answers: BTreeMap<String, Answer>,
+    /// What is sent again and again after an answer.
+    endless: BTreeMap<String, Vec<u8>>,
+    /// How many bytes of an answer are sent, whatever length it promises.
+    cut: BTreeMap<String, usize>,
     auth: Auth,
     requests: Vec<Request>,
     stopping: bool,
@@ -130,6 +134,18 @@ impl FileServer {
         lock(&self.shared).answers.insert(path.to_owned(), answer);
     }
 
+    /// Serves a file that does not end: this again and again, from now on.
+    pub fn endless(&self, path: &str, again: &[u8]) {
+        lock(&self.shared)
+            .endless
+            .insert(path.to_owned(), again.to_vec());
+    }
+
+    /// Promises the whole file and sends only so many bytes of it, from now on.
+    pub fn cut(&self, path: &str, bytes: usize) {
+        lock(&self.shared).cut.insert(path.to_owned(), bytes);
+    }
+
     /// Takes a file away.
     pub fn remove(&self, path: &str) {
         lock(&self.shared).answers.remove(path);
@@ -194,11 +210,13 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> Result<()> {
     let Some(request) = http::read(stream)? else {
         return Ok(());
     };
-    let (answer, allowed) = {
+    let (answer, again, cut, allowed) = {
         let mut state = lock(state);
         state.requests.push(request.clone());
         let answer = state.answers.get(&request.path).cloned();
-        (answer, request.satisfies(&state.auth))
+        let again = state.endless.get(&request.path).cloned();
+        let cut = state.cut.get(&request.path).copied();
+        (answer, again, cut, request.satisfies(&state.auth))
     };
     if !allowed {
         let challenge = [(
@@ -207,13 +225,16 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> Result<()> {
         )];
         return http::write(stream, 401, &challenge, b"who are you?\n", usize::MAX);
     }
+    if let Some(again) = again {
+        return http::write_endless(stream, &[], &[], &again);
+    }
     match answer {
         Some(answer) => http::write(
             stream,
             answer.status,
             &answer.headers,
             &answer.body,
-            usize::MAX,
+            cut.unwrap_or(usize::MAX),
         ),
         None => http::write(stream, 404, &[], b"not here\n", usize::MAX),
     }

@@ -228,7 +228,9 @@ impl Sandbox {
             Ok(cache) => Some(cache),
             // A full disk must not stop a sync that could be done.
             Err(e) if e.is_full => {
-                tracing::warn!("compiled plugins are not kept, and each start compiles them anew: {e}");
+                tracing::warn!(
+                    "compiled plugins are not kept, and each start compiles them anew: {e}"
+                );
                 None
             }
             Err(e) => return Err(e.into()),

@@ -36,6 +36,8 @@ pub(crate) struct Exchange<'a> {
     here: RefCell<Option<gix::Repository>>,
     /// Why the exchange failed: gix's own errors do not tell refused credentials from a dead server.
     failure: RefCell<Option<SourceError>>,
+    /// A pack was taken into the clone, whatever it is worth.
+    taken: Cell<bool>,
 }
 
 impl<'a> Exchange<'a> {
@@ -62,6 +64,7 @@ impl<'a> Exchange<'a> {
             limits,
             here: RefCell::default(),
             failure: RefCell::default(),
+            taken: Cell::default(),
         })
     }
 
@@ -83,6 +86,16 @@ impl<'a> Exchange<'a> {
     /// A pack that comes may build on what this has.
     pub(crate) fn builds_on(&self, repo: &gix::Repository) {
         *self.here.borrow_mut() = Some(repo.clone());
+    }
+
+    /// A pack was taken into the clone.
+    pub(crate) fn has_taken(&self) {
+        self.taken.set(true);
+    }
+
+    /// Whether a pack was taken into the clone, whatever it is worth.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken.get()
     }
 
     /// What checks an answer as it streams past.
@@ -121,6 +134,7 @@ impl<'a> Exchange<'a> {
         let url = self.url.clone();
         self.fail(match why {
             Refusal::Limit(which) => SourceError::Limit { url, which },
+            Refusal::Said(text) => self.unreachable(format!("the server gave up: {text}")),
             Refusal::Malformed(why) => SourceError::Damaged {
                 url,
                 why: format!("{why}; the last good state stays, the next fetch clones anew"),

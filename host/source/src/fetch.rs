@@ -49,7 +49,7 @@ impl<'a> Job<'a> {
         let lock = self.cache.lock()?;
         self.wire.begin(self.stop)?;
         let mut current = self.cache.current()?;
-        if let (Some(current), Some(own)) = (&mut current, &own)
+        if let (Some(current), Some(own)) = (current.as_mut(), own.as_ref())
             && current.reading.is(own)
         {
             // What was found wrong with it in this process counts.
@@ -70,8 +70,13 @@ impl<'a> Job<'a> {
             }
             Err(error) => {
                 if let Some(current) = current {
-                    if let SourceError::Damaged { .. } = &error {
-                        current.reading.doubt();
+                    match &error {
+                        // What came lies in the clone now, and would be taken for whole.
+                        SourceError::Damaged { why, .. } if exchange.is_taken() => {
+                            current.reading.damaged(why);
+                        }
+                        SourceError::Damaged { .. } => current.reading.doubt(),
+                        _ => {}
                     }
                     *own = Some(current.reading);
                 }
@@ -267,6 +272,7 @@ impl<'a> Job<'a> {
         prepared
             .receive(gix::progress::Discard, exchange.rings())
             .map_err(failed)?;
+        exchange.has_taken();
         (self.progress)(FetchProgress::Checking);
         let commit = cache::commit_at(repo, INCOMING).ok_or_else(|| {
             self.damaged(format!(

@@ -59,7 +59,7 @@ pub(crate) fn causes(error: &gix::Error) -> String {
 
 /// What the system said, where that is what an error of gix's is about.
 pub(crate) fn system_error(error: &gix::Error) -> Option<io::Error> {
-    error.iter_errors().find_map(|e| said_by_the_system(e))
+    error.iter_errors().find_map(said_by_the_system)
 }
 
 fn said_by_the_system(error: &(dyn StdError + 'static)) -> Option<io::Error> {
@@ -103,7 +103,7 @@ pub(crate) fn walled<T>(call: impl FnOnce() -> T) -> Result<T, String> {
 /// The id of an object of these bytes. A collision attack on SHA-1 is an error.
 pub(crate) fn id_of(kind: Kind, bytes: &[u8]) -> Result<gix::ObjectId, ObjectError> {
     let header = gix::objs::encode::loose_header(kind, bytes.len() as u64);
-    hash(&[&header, bytes])
+    hash(&[header.as_slice(), bytes])
 }
 
 /// The hash of bytes in parts, as everything here is hashed.

@@ -347,8 +347,10 @@ impl Source {
         id: CommitId,
         stop: &Arc<AtomicBool>,
     ) -> Result<Snapshot, SourceError> {
-        let damaged = match self.snapshot_after(before, id) {
-            Err(SourceError::Damaged { why, .. }) if self.shared()?.is_damaged() => why,
+        let first = self.snapshot_after(before, id);
+        let is_damaged = self.shared().is_ok_and(|reading| reading.is_damaged());
+        let damaged = match first {
+            Err(SourceError::Damaged { why, .. }) if is_damaged => why,
             other => return other,
         };
         match self.fetch(stop, &|_| {}) {

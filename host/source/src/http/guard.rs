@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::pack::{Known, Pack, PackLimits, Refusal};
+use crate::error::printable;
 
 /// What an answer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(crate) struct Guard {
     pack: Option<Pack>,
     limits: Most,
     known: Option<Known>,
+    /// What it says in sideband 3.
+    said: Vec<u8>,
 }
 
 enum At {
@@ -97,6 +100,7 @@ impl Guard {
             pack: None,
             limits,
             known,
+            said: Vec::new(),
         }
     }
 
@@ -174,11 +178,16 @@ impl Guard {
         let start = line.start;
         let start = &start[..line.have];
         if self.pack.is_some() && line.of_the_pack == Some(true) {
-            let result = self.in_sideband(start[0], fresh, part);
+            let band = start[0];
+            self.in_sideband(band, if fresh { &part[1..] } else { part })?;
             if is_whole {
                 self.at = NEXT;
             }
-            return result;
+            if is_whole && band == 3 {
+                let text = String::from_utf8_lossy(&self.said);
+                return Err(Refusal::Said(printable(text.trim())));
+            }
+            return Ok(());
         }
         // Before the pack: what the line is shows in its first bytes.
         self.talk(part.len())?;
@@ -192,7 +201,11 @@ impl Guard {
         let first = line.of_the_pack.is_none();
         line.of_the_pack = Some(false);
         if first && let Some(begins) = begins_pack(start) {
-            let mut pack = Pack::new(self.limits.pack, self.limits.object_bytes, self.known.take());
+            let mut pack = Pack::new(
+                self.limits.pack,
+                self.limits.object_bytes,
+                self.known.take(),
+            );
             if let Begins::Within = begins {
                 pack.feed(&start[1..])?;
                 pack.feed(&part[taken..])?;
@@ -209,11 +222,15 @@ impl Guard {
     }
 
     /// A part of a line after the pack has begun: `band` is its first byte.
-    fn in_sideband(&mut self, band: u8, fresh: bool, part: &[u8]) -> Result<(), Refusal> {
-        let part = if fresh { &part[1..] } else { part };
+    fn in_sideband(&mut self, band: u8, part: &[u8]) -> Result<(), Refusal> {
         match band {
             1 => self.pack().feed(part),
-            2 | 3 => self.talk(part.len() + usize::from(fresh)),
+            2 => self.talk(part.len()),
+            3 => {
+                // Of one line, which is no longer than 64 KiB.
+                self.said.extend(part);
+                self.talk(part.len())
+            }
             other => Err(Refusal::Malformed(format!(
                 "it sent sideband {other}, where 1, 2 or 3 was expected"
             ))),

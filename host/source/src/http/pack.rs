@@ -7,32 +7,9 @@ use std::collections::HashMap;
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What a pack may hold.
-#[derive(Debug, Clone, Copy)]
-pub struct PackLimits {
-    /// Objects.
-    pub objects: u32,
-    /// Bytes of all objects together, deltas applied.
-    pub resolved_bytes: u64,
-    /// Deltas on each other.
-    pub delta_depth: u32,
-    /// Bytes of the objects that have to be kept at once while deltas are applied.
-    pub delta_bytes: u64,
-    /// Deltas that name an object of the same pack by its id and not by its place: how they lie on each other cannot be
-    /// told before they are applied. Git sends none.
-    pub delta_refs: u32,
-}
+mod limits;
 
-impl PackLimits {
-    /// What a host allows that was told nothing else.
-    pub const HOST: PackLimits = PackLimits {
-        objects: 1_800_000,
-        resolved_bytes: 128 << 30,
-        delta_depth: 4096,
-        delta_bytes: 512 << 20,
-        delta_refs: 20_000,
-    };
-}
+pub use limits::PackLimits;
 
 /// Why an answer is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +18,8 @@ pub(crate) enum Refusal {
     Malformed(String),
     /// It is more than a limit, which is named with its value.
     Limit(String),
+    /// The server says why it gives none.
+    Said(String),
 }
 
 /// Whether an object of this id is here already.
@@ -84,13 +63,31 @@ pub(crate) struct Pack {
 }
 
 enum State {
-    Header { bytes: [u8; HEADER], have: usize },
+    Header {
+        bytes: [u8; HEADER],
+        have: usize,
+    },
     Kind,
-    Size { head: Head, shift: u32 },
-    Distance { head: Head, value: Option<u64> },
-    Base { head: Head, id: [u8; ID], have: usize },
-    Data { head: Head, data: Data },
-    Trailer { left: usize },
+    Size {
+        head: Head,
+        shift: u32,
+    },
+    Distance {
+        head: Head,
+        value: Option<u64>,
+    },
+    Base {
+        head: Head,
+        id: [u8; ID],
+        have: usize,
+    },
+    Data {
+        head: Head,
+        data: Data,
+    },
+    Trailer {
+        left: usize,
+    },
     Done,
 }
 
@@ -145,7 +142,10 @@ impl Pack {
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Refusal> {
         while let Some(first) = bytes.first().copied() {
             let taken = match std::mem::replace(&mut self.state, State::Done) {
-                State::Header { bytes: mut header, have } => {
+                State::Header {
+                    bytes: mut header,
+                    have,
+                } => {
                     let taken = (HEADER - have).min(bytes.len());
                     header[have..have + taken].copy_from_slice(&bytes[..taken]);
                     self.state = self.header(header, have + taken)?;
@@ -163,7 +163,10 @@ impl Pack {
                     self.state = if first & 0x80 == 0 {
                         self.after_size(head)?
                     } else {
-                        State::Size { head, shift: shift + 7 }
+                        State::Size {
+                            head,
+                            shift: shift + 7,
+                        }
                     };
                     1
                 }
@@ -178,12 +181,16 @@ impl Pack {
                         let base = Base::Id(id);
                         self.begin_data(Head { base, ..head })
                     } else {
-                        State::Base { head, id, have: have + taken }
+                        State::Base {
+                            head,
+                            id,
+                            have: have + taken,
+                        }
                     };
                     taken
                 }
                 State::Data { head, mut data } => {
-                    let (taken, is_whole) = self.inflate(&head, &mut data, bytes)?;
+                    let (taken, is_whole) = self.unpack(&head, &mut data, bytes)?;
                     self.state = if is_whole {
                         self.object(head, &data)?
                     } else {
@@ -213,7 +220,9 @@ impl Pack {
                 have,
             });
         }
-        let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+        let word = |at: usize| {
+            u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+        };
         if !header.starts_with(b"PACK") || !matches!(word(4), 2 | 3) {
             return Err(malformed("it is no pack of version 2 or 3"));
         }
@@ -285,12 +294,14 @@ impl Pack {
         let far = || malformed("a delta's base lies before the pack's start");
         let value = match value {
             None => low,
-            Some(value) => value
-                .checked_add(1)
-                .filter(|value| value.leading_zeros() > 7)
-                .ok_or_else(far)?
-                << 7
-                | low,
+            Some(value) => {
+                value
+                    .checked_add(1)
+                    .filter(|value| value.leading_zeros() > 7)
+                    .ok_or_else(far)?
+                    << 7
+                    | low
+            }
         };
         if byte & 0x80 != 0 {
             return Ok(State::Distance {
@@ -322,7 +333,7 @@ impl Pack {
     }
 
     /// Unpacks some of an object's bytes and drops them. How many were taken, and whether the object is whole.
-    fn inflate(
+    fn unpack(
         &mut self,
         head: &Head,
         data: &mut Data,

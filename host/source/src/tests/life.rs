@@ -109,7 +109,10 @@ fn held(rig: &Rig) -> (usize, usize) {
         .count();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let cache = cache.to_str().unwrap();
-    (open, maps.lines().filter(|line| line.contains(cache)).count())
+    (
+        open,
+        maps.lines().filter(|line| line.contains(cache)).count(),
+    )
 }
 
 #[test]
@@ -166,10 +169,10 @@ fn two_hundred_fetches_and_pushes_with_force_leave_no_more_than_the_limits_say_a
     assert!(largest < bound, "{largest} bytes, {bound} are allowed");
     // Each pack and each index is mapped once for each handle that is open.
     assert!(most <= 8 * (LIMITS.packs + 1), "{most} files were mapped");
-    let (open, mapped) = held(&rig);
+    let (opened, mapped) = held(&rig);
     assert!(
-        open <= 2 && mapped <= 8 * (LIMITS.packs + 1),
-        "{open} files are open and {mapped} mapped"
+        opened <= 2 && mapped <= 8 * (LIMITS.packs + 1),
+        "{opened} files are open and {mapped} mapped"
     );
     drop(source);
     assert_eq!(held(&rig), (0, 0));
@@ -182,10 +185,7 @@ fn two_hundred_fetches_and_pushes_with_force_leave_no_more_than_the_limits_say_a
 #[test]
 fn what_another_process_reads_is_not_removed_before_it_is_done() {
     let rig = Rig::with(&[("a", "0")]);
-    let few = CacheLimits {
-        packs: 1,
-        ..LIMITS
-    };
+    let few = CacheLimits { packs: 1, ..LIMITS };
     let (reader, writer) = (
         open(limited(&rig, few)).unwrap(),
         open(limited(&rig, few)).unwrap(),
@@ -224,10 +224,7 @@ fn is_a_clone(request: &Request) -> bool {
 #[test]
 fn a_clone_that_cannot_be_made_anew_grows_on_up_to_a_bound_and_is_made_anew_when_it_can() {
     let rig = Rig::with(&[("a", "0")]);
-    let few = CacheLimits {
-        packs: 4,
-        ..LIMITS
-    };
+    let few = CacheLimits { packs: 4, ..LIMITS };
     let source = open(limited(&rig, few)).unwrap();
     let mut tip = push(&rig, 1, None);
     fetch(&source).unwrap();

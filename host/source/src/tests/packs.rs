@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use weir_core::digest::{CommitId, ObjectId};
 
 use super::git::{fetch, open, text};
-use super::maker::{BLOB, COMMIT, OFS, Pack, TREE, answer, band, delta, line, sizes, zlib};
+use super::maker::{BLOB, COMMIT, OFS, Pack, TREE, answer, delta, sizes, zlib};
 use super::remote::Rig;
 use super::server::{Reply, Request, backend};
 use crate::{FetchLimits, PackLimits, SourceConfig, SourceError};
@@ -15,10 +15,10 @@ fn asks_for_a_pack(request: &Request) -> bool {
 }
 
 /// A repository that was fetched once; what is fetched next is answered with what a test says.
-struct Hostile {
-    rig: Rig,
+pub(super) struct Hostile {
+    pub(super) rig: Rig,
     /// What the branch points at now, which nobody has.
-    next: CommitId,
+    pub(super) next: CommitId,
 }
 
 const LIMITS: FetchLimits = FetchLimits {
@@ -35,7 +35,7 @@ const LIMITS: FetchLimits = FetchLimits {
 };
 
 impl Hostile {
-    fn new() -> Hostile {
+    pub(super) fn new() -> Hostile {
         let rig = Rig::with(&[("a", "1")]);
         let next = rig.repo.commit(&[("a", "2"), ("b", "3")]);
         let first = rig.repo.git(&["rev-parse", "HEAD~1"]);
@@ -55,7 +55,7 @@ impl Hostile {
         }
     }
 
-    fn source(&self) -> crate::Source {
+    pub(super) fn source(&self) -> crate::Source {
         open(self.config()).unwrap()
     }
 
@@ -67,22 +67,26 @@ impl Hostile {
             .collect()
     }
 
-    /// The error of a fetch that is answered so: from nothing, and on top of what is there. Nothing is left of it, and
-    /// the next fetch is well.
-    fn error(&self, body: &[u8]) -> SourceError {
+    /// Each request for a pack is answered so from now on.
+    fn answers(&self, body: &[u8]) {
         let (root, said) = (self.rig.root(), body.to_vec());
         self.rig.server.answer(move |request| {
-            if asks_for_a_pack(request) {
-                let kind = "application/x-git-upload-pack-result";
-                Reply {
-                    body: said.clone(),
-                    ..Reply::status(200)
-                }
-                .with("Content-Type", kind)
-            } else {
-                backend(&root, request)
+            if !asks_for_a_pack(request) {
+                return backend(&root, request);
             }
+            let kind = "application/x-git-upload-pack-result";
+            Reply {
+                body: said.clone(),
+                ..Reply::status(200)
+            }
+            .with("Content-Type", kind)
         });
+    }
+
+    /// The error of a fetch that is answered so: from nothing, and on top of what is there. Nothing is left of it, and
+    /// the next fetch is well.
+    pub(super) fn error(&self, body: &[u8]) -> SourceError {
+        self.answers(body);
         let source = self.source();
         let (good, before) = (source.last_good().unwrap(), self.packs());
         let error = fetch(&source).unwrap_err();
@@ -99,7 +103,7 @@ impl Hostile {
         error
     }
 
-    fn malformed(&self, what: &str, body: &[u8], said: &str) {
+    pub(super) fn malformed(&self, what: &str, body: &[u8], said: &str) {
         let error = self.error(body);
         assert!(
             matches!(&error, SourceError::Damaged { why, .. } if why.contains(said)),
@@ -107,7 +111,7 @@ impl Hostile {
         );
     }
 
-    fn limit(&self, what: &str, body: &[u8], limit: &str) {
+    pub(super) fn limit(&self, what: &str, body: &[u8], limit: &str) {
         let error = self.error(body);
         assert!(
             matches!(&error, SourceError::Limit { which, .. } if which.starts_with(limit)),
@@ -116,7 +120,7 @@ impl Hostile {
     }
 
     /// The server is honest again.
-    fn recovers(self) {
+    pub(super) fn recovers(self) {
         let root = self.rig.root();
         self.rig
             .server
@@ -138,7 +142,11 @@ fn a_pack_that_is_malformed_is_refused_before_anything_is_made_of_it() {
     let good = whole().done();
     let cut = |at: usize| answer(&good[..at]);
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("no pack", answer(b"PICK no pack at all"), "no pack of version"),
+        (
+            "no pack",
+            answer(b"PICK no pack at all"),
+            "no pack of version",
+        ),
         (
             "version 9",
             answer(&[b"PACK\0\0\0\x09", &good[8..]].concat()),
@@ -158,45 +166,77 @@ fn a_pack_that_is_malformed_is_refused_before_anything_is_made_of_it() {
             answer(&[&good[..], b"and more"].concat()),
             "after the pack's end",
         ),
-        ("more objects than it says", answer(&{
-            let mut pack = whole();
-            pack.object(BLOB, b"another");
-            pack.counted(1)
-        }), "after the pack's end"),
-        ("fewer objects than it says", answer(&whole().counted(3)), "malformed"),
-        ("a kind that is none", answer(&{
-            let mut pack = Pack::new();
-            pack.object(5, b"x");
-            pack.done()
-        }), "of kind 5"),
-        ("a kind of zero", answer(&{
-            let mut pack = Pack::new();
-            pack.object(0, b"x");
-            pack.done()
-        }), "of kind 0"),
-        ("no zlib", answer(&{
-            let mut pack = Pack::new();
-            pack.head(BLOB, 4);
-            pack.bytes.extend([0xff; 40]);
-            pack.done()
-        }), "compressed bytes cannot be read"),
-        ("more bytes than it says", answer(&{
-            let mut pack = Pack::new();
-            pack.head(BLOB, 4);
-            pack.bytes.extend(zlib(b"five bytes and more"));
-            pack.done()
-        }), "another size"),
-        ("fewer bytes than it says", answer(&{
-            let mut pack = Pack::new();
-            pack.head(BLOB, 400);
-            pack.bytes.extend(zlib(b"few"));
-            pack.done()
-        }), "another size"),
-        ("a size without end", answer(&{
-            let mut pack = Pack::new();
-            pack.bytes.extend([0xff; 30]);
-            pack.counted(1)
-        }), "more than 64 bits"),
+        (
+            "more objects than it says",
+            answer(&{
+                let mut pack = whole();
+                pack.object(BLOB, b"another");
+                pack.counted(1)
+            }),
+            "after the pack's end",
+        ),
+        (
+            "fewer objects than it says",
+            answer(&whole().counted(3)),
+            "malformed",
+        ),
+        (
+            "a kind that is none",
+            answer(&{
+                let mut pack = Pack::new();
+                pack.object(5, b"x");
+                pack.done()
+            }),
+            "of kind 5",
+        ),
+        (
+            "a kind of zero",
+            answer(&{
+                let mut pack = Pack::new();
+                pack.object(0, b"x");
+                pack.done()
+            }),
+            "of kind 0",
+        ),
+        (
+            "no zlib",
+            answer(&{
+                let mut pack = Pack::new();
+                pack.head(BLOB, 4);
+                pack.bytes.extend([0xff; 40]);
+                pack.done()
+            }),
+            "compressed bytes cannot be read",
+        ),
+        (
+            "more bytes than it says",
+            answer(&{
+                let mut pack = Pack::new();
+                pack.head(BLOB, 4);
+                pack.bytes.extend(zlib(b"five bytes and more"));
+                pack.done()
+            }),
+            "another size",
+        ),
+        (
+            "fewer bytes than it says",
+            answer(&{
+                let mut pack = Pack::new();
+                pack.head(BLOB, 400);
+                pack.bytes.extend(zlib(b"few"));
+                pack.done()
+            }),
+            "another size",
+        ),
+        (
+            "a size without end",
+            answer(&{
+                let mut pack = Pack::new();
+                pack.bytes.extend([0xff; 30]);
+                pack.counted(1)
+            }),
+            "more than 64 bits",
+        ),
     ];
     for (what, body, said) in cases {
         it.malformed(what, &body, said);
@@ -217,33 +257,89 @@ fn a_delta_that_is_malformed_is_refused_before_anything_is_made_of_it() {
     };
     let unknown: ObjectId = "1".repeat(40).parse().unwrap();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("on itself", made(&|p, _| drop(p.ofs(0, &good))), "no object of the pack"),
-        ("on no object", made(&|p, at| {
-            let here = p.bytes.len() as u64;
-            p.ofs(here - at - 1, &good);
-        }), "no object of the pack"),
-        ("on what lies before the pack", made(&|p, _| drop(p.ofs(1 << 40, &good))), "before the pack's start"),
-        ("a distance without end", made(&|p, _| {
-            p.head(OFS, good.len() as u64);
-            p.bytes.extend([0xff; 30]);
-        }), "before the pack's start"),
-        ("of a base of another size", made(&|p, at| drop(p.on(at, &delta(7, 30)))), "base of another size"),
-        ("without sizes", made(&|p, at| drop(p.on(at, &[0x80]))), "two sizes"),
-        ("empty", made(&|p, at| drop(p.on(at, &[]))), "two sizes"),
-        ("that copies from beyond its base", made(&|p, at| {
-            let bytes = [sizes(base.len() as u64), sizes(5), vec![0x91, 200, 5]].concat();
-            p.on(at, &bytes);
-        }), "cannot be used"),
-        ("that gives less than it says", made(&|p, at| {
-            let bytes = [sizes(base.len() as u64), sizes(50), vec![0x90, 5]].concat();
-            p.on(at, &bytes);
-        }), "cannot be used"),
-        ("of an object that nobody has", made(&|p, _| drop(p.by_id(unknown, &good))), "cannot be used"),
-        ("two of objects that are each other", made(&|p, _| {
-            p.by_id(unknown, &delta(30, 30));
-            let other: ObjectId = "2".repeat(40).parse().unwrap();
-            p.by_id(other, &delta(30, 30));
-        }), "cannot be used"),
+        (
+            "on itself",
+            made(&|p, _| {
+                p.ofs(0, &good);
+            }),
+            "no object of the pack",
+        ),
+        (
+            "on no object",
+            made(&|p, at| {
+                let here = p.bytes.len() as u64;
+                p.ofs(here - at - 1, &good);
+            }),
+            "no object of the pack",
+        ),
+        (
+            "on what lies before the pack",
+            made(&|p, _| {
+                p.ofs(1 << 40, &good);
+            }),
+            "before the pack's start",
+        ),
+        (
+            "a distance without end",
+            made(&|p, _| {
+                p.head(OFS, good.len() as u64);
+                p.bytes.extend([0xff; 30]);
+            }),
+            "before the pack's start",
+        ),
+        (
+            "of a base of another size",
+            made(&|p, at| {
+                p.on(at, &delta(7, 30));
+            }),
+            "base of another size",
+        ),
+        (
+            "without sizes",
+            made(&|p, at| {
+                p.on(at, &[0x80]);
+            }),
+            "two sizes",
+        ),
+        (
+            "empty",
+            made(&|p, at| {
+                p.on(at, &[]);
+            }),
+            "two sizes",
+        ),
+        (
+            "that copies from beyond its base",
+            made(&|p, at| {
+                let bytes = [sizes(base.len() as u64), sizes(5), vec![0x91, 200, 5]].concat();
+                p.on(at, &bytes);
+            }),
+            "cannot be used",
+        ),
+        (
+            "that gives less than it says",
+            made(&|p, at| {
+                let bytes = [sizes(base.len() as u64), sizes(50), vec![0x90, 5]].concat();
+                p.on(at, &bytes);
+            }),
+            "cannot be used",
+        ),
+        (
+            "of an object that nobody has",
+            made(&|p, _| {
+                p.by_id(unknown, &good);
+            }),
+            "cannot be used",
+        ),
+        (
+            "two of objects that are each other",
+            made(&|p, _| {
+                p.by_id(unknown, &delta(30, 30));
+                let other: ObjectId = "2".repeat(40).parse().unwrap();
+                p.by_id(other, &delta(30, 30));
+            }),
+            "cannot be used",
+        ),
     ];
     for (what, body, said) in cases {
         it.malformed(what, &body, said);
@@ -263,7 +359,7 @@ fn a_bomb_ends_at_the_limit_that_it_passes_before_it_is_unfolded() {
         answer(&pack.done())
     };
     it.limit("2^40 bytes", &declared(1 << 40), "object_bytes");
-    it.limit("2^63 bytes", &declared(1 << 63), "object_bytes");
+    it.limit("2^59 bytes", &declared(1 << 59), "object_bytes");
     it.limit("one byte too many", &declared(mb + 1), "object_bytes");
     it.limit(
         "four billion objects",
@@ -330,71 +426,6 @@ fn a_bomb_ends_at_the_limit_that_it_passes_before_it_is_unfolded() {
 }
 
 #[test]
-fn lines_and_sidebands_that_are_none_are_refused() {
-    let it = Hostile::new();
-    let mut pack = Pack::new();
-    pack.object(BLOB, b"some text");
-    let pack = pack.done();
-    let after = |lines: &[Vec<u8>]| [line(b"packfile\n"), lines.concat()].concat();
-    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("no lines", b"this is not git at all".to_vec(), "its length was expected"),
-        ("a length that is none", b"zzzz".to_vec(), "its length was expected"),
-        ("a length of three", b"0003".to_vec(), "its length was expected"),
-        ("a line that is too long", [&b"fff1"[..], &[b'x'; 65_529]].concat(), "its length was expected"),
-        ("a sideband that is none", after(&[band(7, &pack)]), "sideband 7"),
-        ("sideband 0", after(&[band(0, b"x")]), "sideband 0"),
-        ("a line without a sideband", after(&[line(b""), band(1, &pack)]), "its length was expected"),
-    ];
-    for (what, body, said) in cases {
-        it.malformed(what, &body, said);
-    }
-    // Empty packets alone are fine; without a pack they are none.
-    let empty = vec![band(1, b""); 1000];
-    it.malformed("nothing but empty packets", &after(&empty), "cannot be used");
-    it.limit(
-        "progress without end",
-        &after(&vec![band(2, &[b'.'; 60_000]); 20]),
-        "talk_bytes",
-    );
-    it.limit(
-        "acknowledgements without end",
-        &[
-            line(b"acknowledgments\n"),
-            vec![line(format!("ACK {}\n", it.next).as_bytes()); 40_000].concat(),
-        ]
-        .concat(),
-        "talk_bytes",
-    );
-    let error = it.error(&after(&[band(3, b"no room on this server\n")]));
-    assert!(
-        error.to_string().contains("no room on this server"),
-        "{error}"
-    );
-    it.recovers();
-}
-
-#[test]
-fn refs_without_end_are_given_up() {
-    let it = Hostile::new();
-    let refs = |n: u32| line(format!("{} refs/heads/b{n}\n", it.next).as_bytes());
-    let many = (0..30_000).map(refs).collect::<Vec<_>>().concat();
-    let root = it.rig.root();
-    it.rig.server.answer(move |request| {
-        let mut reply = backend(&root, request);
-        if String::from_utf8_lossy(&request.body).contains("command=ls-refs") {
-            reply.body = many.clone();
-        }
-        reply
-    });
-    let error = fetch(&it.source()).unwrap_err();
-    assert!(
-        matches!(&error, SourceError::Limit { which, .. } if which.starts_with("talk_bytes")),
-        "{error}"
-    );
-    it.recovers();
-}
-
-#[test]
 fn a_pack_that_lacks_objects_of_its_commit_moves_nothing_and_leaves_nothing() {
     let it = Hostile::new();
     let raw = |spec: &str, kind: &str| {
@@ -416,19 +447,7 @@ fn a_pack_that_lacks_objects_of_its_commit_moves_nothing_and_leaves_nothing() {
     something_else.object(BLOB, b"not what was asked for");
     for pack in [only_a_commit, no_blobs, something_else] {
         // What is fetched on top stays in the clone until it is made anew, and is of no use.
-        let body = answer(&pack.done());
-        let root = it.rig.root();
-        it.rig.server.answer(move |request| {
-            if asks_for_a_pack(request) {
-                Reply {
-                    body: body.clone(),
-                    ..Reply::status(200)
-                }
-                .with("Content-Type", "application/x-git-upload-pack-result")
-            } else {
-                backend(&root, request)
-            }
-        });
+        it.answers(&answer(&pack.done()));
         let source = it.source();
         let good = source.last_good().unwrap();
         let before = it.packs().len();
@@ -449,9 +468,11 @@ fn deltas_as_git_makes_them_are_taken() {
     let long: String = (0..20_000).map(|n| format!("line {n}\n")).collect();
     for n in 0..40 {
         let text = long.replace(&format!("line {n}\n"), "changed\n");
-        rig.repo.commit(&[("long", &text), ("short", &n.to_string())]);
+        rig.repo
+            .commit(&[("long", &text), ("short", &n.to_string())]);
     }
-    rig.repo.git(&["repack", "-q", "-a", "-d", "-f", "--depth=50"]);
+    rig.repo
+        .git(&["repack", "-q", "-a", "-d", "-f", "--depth=50"]);
     let limits = FetchLimits {
         pack: PackLimits {
             delta_bytes: 64 << 20,
