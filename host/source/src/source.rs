@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use gix::ThreadSafeRepository;
-use weir_core::commit_policy::{CommitPolicy, Facts};
 use weir_core::digest::CommitId;
 use weir_core::external::GitObject;
 use weir_core::name::RepositoryName;
@@ -16,16 +15,16 @@ use crate::cache::{self, Cache, CacheLimits, Reading};
 use crate::carried;
 use crate::commit::{self, CommitInfo};
 use crate::error::SourceError;
-use crate::history::HistoryLimits;
 use crate::http::pack::PackLimits;
 use crate::http::{Client, HttpOptions};
-use crate::judged::{self, Compared, HostKeys};
 use crate::object::{self, OdbBlobs};
 use crate::secret::CredentialsFrom;
 use crate::ssh::{self, SshOptions};
 use crate::url::{RefName, RepoUrl, replace_head};
 use crate::wire::Wire;
 use crate::{fetch, snapshot, worktree};
+
+mod commits;
 
 /// How much one fetch may take.
 #[derive(Debug, Clone, Copy)]
@@ -382,54 +381,6 @@ impl Source {
         reading.damaged(&why);
         let url = self.url.clone();
         Err(SourceError::Damaged { url, why })
-    }
-
-    /// What a commit is judged by, as far as it can be known here. What cannot is said in the facts.
-    ///
-    /// # Errors
-    /// `Unreachable` where nothing was fetched yet.
-    pub fn facts(
-        &self,
-        policy: &CommitPolicy,
-        keys: &HostKeys,
-        compared: Compared,
-        limits: HistoryLimits,
-    ) -> Result<Facts, SourceError> {
-        let job = judged::Job {
-            repo: &self.handle()?,
-            policy,
-            keys,
-            limits,
-            tree_limits: self.tree_limits,
-        };
-        Ok(job.facts(compared))
-    }
-
-    /// Has a commit here that is wherever the ref points: brings it where it is missing. The ref stays.
-    ///
-    /// # Errors
-    /// As [`Source::fetch`].
-    pub fn keep(&self, commit: CommitId, stop: &Arc<AtomicBool>) -> Result<(), SourceError> {
-        if let Ok(repo) = self.handle()
-            && object::read(&repo, commit, gix::objs::Kind::Commit).is_ok()
-        {
-            return Ok(());
-        }
-        let head = self.last_good();
-        self.bring(commit, stop, &|_| {})?;
-        let (Some(head), Place::Remote { cache, .. }) = (head, &self.place) else {
-            return Ok(());
-        };
-        let repo = self.handle()?;
-        if object::read(&repo, head, gix::objs::Kind::Commit).is_err() {
-            // It is not in a clone that was made anew: the next fetch brings it.
-            return Ok(());
-        }
-        let _lock = cache.lock()?;
-        cache::set_head(&repo, head).map_err(|e| {
-            let e = std::io::Error::other(object::causes(&e));
-            SourceError::host("moving the ref of the cache back", e)
-        })
     }
 
     /// A commit with all its trees and blobs, each checked against its id, of at most so many bytes.

@@ -153,7 +153,7 @@ impl Options {
         let mut options = Options::default();
         while !text.is_empty() {
             let mut quoted = false;
-            let end = text.find(|c| {
+            let end = text.find(|c: char| {
                 quoted ^= c == '"';
                 c == ',' && !quoted
             });
