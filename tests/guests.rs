@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Failed, Trial};
+use made::TEXTS;
 use table::End::{Makes, Stops};
 use table::{Guest, INSTANT, RAW, Raw, ZOO};
 use weir_tests::{Ran, Repo, Weir, places};
@@ -18,6 +19,10 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 /// The guests and what must come of each.
 #[path = "zoo/table.rs"]
 mod table;
+
+/// Guests from text.
+#[path = "zoo/made.rs"]
+mod made;
 
 fn main() -> ExitCode {
     let zoo = Arc::new(OnceLock::new());
@@ -45,17 +50,29 @@ fn main() -> ExitCode {
 }
 
 fn guests() -> impl Iterator<Item = &'static Guest> {
-    ZOO.iter().chain(RAW.iter().map(|raw| &raw.guest))
+    let raw = RAW.iter().map(|raw| &raw.guest);
+    let texts = TEXTS.iter().map(|text| &text.guest);
+    ZOO.iter().chain(raw).chain(texts)
 }
 
-/// One machine, one repository, one sync of all guests, and what came of it.
+/// One machine, one repository, a sync of all guests in each way in which plugins may run, and what came of it.
 struct Zoo {
     weir: Weir,
     repo: Repo,
-    live: PathBuf,
     digests: BTreeMap<String, String>,
+    syncs: Vec<Synced>,
+}
+
+/// What came of a sync.
+struct Synced {
+    /// Where plugins ran.
+    isolation: &'static str,
+    live: PathBuf,
     errors: BTreeMap<String, String>,
 }
+
+/// The two ways in which plugins may run. What comes of a guest is the same in both.
+const WAYS: [&str; 2] = ["in-process", "processes"];
 
 /// Made by the first trial that needs it; the error of a zoo that cannot be made is each trial's.
 fn open(zoo: &OnceLock<Result<Zoo, String>>) -> Result<&Zoo, Failed> {
@@ -104,26 +121,43 @@ impl Zoo {
         let lock = std::fs::read_to_string(repo.path().join("weir.lock"))?;
         repo.write("weir.lock", at_instant(&lock))?;
         repo.commit("Lock")?;
-        let live = weir.path("live");
-        let ran = sync(&weir, &repo, &live)?;
-        anyhow::ensure!(
-            ran.code == Some(1),
-            "a sync with bad apps ends with 1: {ran:?}"
-        );
+        let mut syncs = Vec::new();
+        for isolation in WAYS {
+            let live = weir.path(&format!("live-{isolation}"));
+            let ran = sync(&weir, &repo, &live, isolation)?;
+            anyhow::ensure!(
+                ran.code == Some(1),
+                "a sync with bad apps ends with 1: {ran:?}"
+            );
+            syncs.push(Synced {
+                isolation,
+                live,
+                errors: errors(&ran.stderr),
+            });
+            // The next one makes all of it anew.
+            std::fs::remove_dir_all(weir.cache_dir().join("renders"))?;
+        }
         Ok(Zoo {
             digests: digests(&lock),
-            errors: errors(&ran.stderr),
             weir,
             repo,
-            live,
+            syncs,
         })
     }
 
-    /// What came of one guest's app.
+    /// What came of one guest's app, in each way.
     fn ended(&self, guest: &Guest) -> Result<(), Failed> {
+        for synced in &self.syncs {
+            let ended = self.ended_in(synced, guest);
+            ended.map_err(|e| format!("{}: {}", synced.isolation, e.message().unwrap_or("")))?;
+        }
+        Ok(())
+    }
+
+    fn ended_in(&self, synced: &Synced, guest: &Guest) -> Result<(), Failed> {
         let name = guest.name;
-        let error = self.errors.get(name);
-        let files = files(&self.live.join(name));
+        let error = synced.errors.get(name);
+        let files = files(&synced.live.join(name));
         match &guest.end {
             Stops(words) => {
                 let error = error.ok_or_else(|| format!("{name}: no error; files: {files:?}"))?;
@@ -159,9 +193,11 @@ impl Zoo {
 }
 
 fn goes_on(zoo: &Zoo) -> Result<(), Failed> {
-    let good = zoo.live.join("good/configmap/good.yaml");
-    let file = std::fs::read_to_string(&good)?;
-    check(file.contains("value: first"), file)?;
+    for synced in &zoo.syncs {
+        let good = synced.live.join("good/configmap/good.yaml");
+        let file = std::fs::read_to_string(&good)?;
+        check(file.contains("value: first"), file)?;
+    }
     let path = zoo.repo.path();
     let alone = zoo
         .weir
@@ -173,10 +209,10 @@ fn goes_on(zoo: &Zoo) -> Result<(), Failed> {
     other.write("apps/good/a.yaml", map("good", "second"))?;
     other.commit("A change beside the bad apps")?;
     let live = zoo.weir.path("other");
-    let ran = sync(&zoo.weir, &other, &live)?.code(1)?;
+    let ran = sync(&zoo.weir, &other, &live, "processes")?.code(1)?;
     let file = std::fs::read_to_string(live.join("good/configmap/good.yaml"))?;
     check(file.contains("value: second"), file)?;
-    let (bad, known) = (errors(&ran.stderr), &zoo.errors);
+    let (bad, known) = (errors(&ran.stderr), &zoo.syncs[0].errors);
     check(
         bad.keys().eq(known.keys()),
         format!("{:?} and {:?}", bad.keys(), known.keys()),
@@ -195,7 +231,8 @@ fn same_elsewhere(zoo: &Zoo) -> Result<(), Failed> {
         let rendered = weir
             .run(["render", app, "--repo", text(&path)])?
             .success()?;
-        let file = std::fs::read_to_string(zoo.live.join(app).join("configmap/saw.yaml"))?;
+        let saw = zoo.syncs[0].live.join(app).join("configmap/saw.yaml");
+        let file = std::fs::read_to_string(saw)?;
         check(
             rendered == format!("---\n{file}"),
             format!("{rendered}\nis not\n{file}"),
@@ -239,7 +276,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-fn sync(weir: &Weir, repo: &Repo, live: &Path) -> anyhow::Result<Ran> {
+fn sync(weir: &Weir, repo: &Repo, live: &Path, isolation: &str) -> anyhow::Result<Ran> {
     let target = format!("default=dir:{}", live.display());
     let state = live.with_extension("state");
     weir.run([
@@ -250,6 +287,8 @@ fn sync(weir: &Weir, repo: &Repo, live: &Path) -> anyhow::Result<Ran> {
         text(&state),
         "--target",
         &target,
+        "--isolation",
+        isolation,
     ])
 }
 
@@ -317,11 +356,19 @@ fn roles() -> BTreeMap<String, String> {
         RAW.iter()
             .map(|raw| (raw.guest.name.to_owned(), raw.role.to_owned())),
     );
+    roles.extend(
+        TEXTS
+            .iter()
+            .map(|text| (text.guest.name.to_owned(), text.role.to_owned())),
+    );
     roles
 }
 
 /// A guest's component: as it was built, or made here from text.
 fn component(guest: &Guest) -> anyhow::Result<Vec<u8>> {
+    if let Some(text) = TEXTS.iter().find(|text| text.guest.name == guest.name) {
+        return made::component(text);
+    }
     match RAW.iter().find(|raw| raw.guest.name == guest.name) {
         Some(raw) => assemble(raw),
         None => Ok(std::fs::read(

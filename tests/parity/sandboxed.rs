@@ -12,8 +12,8 @@ use weir_core::grant::Limits;
 use weir_core::name::{AppName, PluginName, RepoPath};
 use weir_core::tree::{Entry, MemoryBlobs, Snapshot, Tree, TreeLimits, View};
 use weir_sandbox::{
-    Call, CompileLimits, CompileMode, Document, Failure, Params, Plugin, Role, Sandbox,
-    SandboxConfig, TargetFacts,
+    Call, CompileLimits, CompileMode, Document, Domain, Failure, Isolation, Params, Plugin, Role,
+    Sandbox, SandboxConfig, TargetFacts,
 };
 use weir_tests::places;
 
@@ -52,6 +52,7 @@ impl Machine {
             plugins_in_memory: 2,
             compile: CompileMode::InProcess,
             compile_limits: CompileLimits::HOST,
+            isolation: Isolation::InProcess,
         })?;
         Ok(Machine {
             sandbox,
@@ -73,7 +74,9 @@ impl Machine {
         let snapshot = snapshot(&case.tree, base)
             .with_context(|| format!("{}: as a tree of a repository", case.name()))?;
         let name: PluginName = case.tool.as_str().parse()?;
+        let domain = Domain::new("parity");
         let call = Call {
+            domain: &domain,
             app: &self.app,
             plugin: &name,
             limits: Limits::HOST,

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::path::PathBuf;
 
 /// Bytes whose authentication code was checked, in memory of our own: nobody changes them any more.
@@ -30,6 +30,32 @@ pub enum Mappable {
 
 /// A file in memory that can be read and mapped, and never changes.
 pub struct SealedFile(File);
+
+/// To hand it to another process, which can no more write to it than this one.
+impl AsFd for SealedFile {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Mappable {
+    /// The same in a file in memory, where it is in none yet.
+    ///
+    /// # Errors
+    /// This system has no such files, or no room.
+    pub fn into_sealed(self) -> io::Result<SealedFile> {
+        let bytes = match self {
+            Mappable::Sealed(file) => return Ok(file),
+            Mappable::Bytes(bytes) => bytes.0,
+        };
+        let mut sink = Sink::mappable(bytes.len());
+        sink.write(&bytes)?;
+        match sink.finish()? {
+            Mappable::Sealed(file) => Ok(file),
+            Mappable::Bytes(_) => Err(io::Error::from(io::ErrorKind::Unsupported)),
+        }
+    }
+}
 
 impl SealedFile {
     /// Where this process can open it as long as this value lives.

@@ -1,26 +1,35 @@
 //! Compiling a component: in a child process that limits itself, watched by its parent.
 
 use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, setrlimit};
 use wasmtime::{Engine, Precompiled};
+use weir_confine::{Calls, Confinement, Limit, Probe, Resource, Rights};
 
 use crate::config::{CompileLimits, CompileMode};
+use crate::confinement::Attempts;
 use crate::engine;
+use crate::wire::{Reply, Report};
+use crate::worker::GRACE;
 
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// What a child says that got no memory, for data or for the stack of a thread.
-const OUT_OF_MEMORY: [&str; 3] = [
+pub(crate) const OUT_OF_MEMORY: [&str; 3] = [
     "Cannot allocate memory",
     "memory allocation of",
     "Resource temporarily unavailable",
 ];
-/// Seconds between the signal that says that the processor time is over and the one that cannot be ignored.
-const GRACE: u64 = 5;
+/// Files that a child may have open: its pipes, and what the system's own libraries look at for a moment.
+const OPEN_FILES: u64 = 64;
+/// The first byte that a child is sent: what it is to do.
+const COMPILE: u8 = b'c';
+/// That it says what confines it instead.
+const TRY: u8 = b't';
 /// What is kept of a child's standard error, in bytes.
 const STDERR: u64 = 4 << 10;
 
@@ -69,13 +78,8 @@ pub(crate) fn compile(
             .precompile_component(component)
             .map_err(|e| CompileError::Component(format!("{e:#}")))?,
         CompileMode::Child { program, args } => {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "our own binary, as the compile worker"
-            )]
-            let mut command = Command::new(program);
-            command.args(args);
-            in_child(command, limits, component, progress)?
+            let command = child(program, args);
+            in_child(command, limits, COMPILE, component, progress)?
         }
     };
     if Engine::detect_precompiled(&code) != Some(Precompiled::Component) {
@@ -86,38 +90,122 @@ pub(crate) fn compile(
     Ok(code)
 }
 
-/// The compile worker: reads a component from standard input and writes its code to standard output, under
-/// the limits, which it sets on its own process first. `host/weir` calls this from a hidden subcommand.
+/// The compile worker: gives up all rights, then reads a component from standard input and writes its code to standard
+/// output. `host/weir` calls this from a hidden subcommand, before anything else of the process has begun.
 ///
 /// # Errors
-/// When a limit cannot be set, the component does not compile, or a pipe breaks.
+/// When it cannot be confined, the component does not compile, or a pipe breaks.
 pub fn compile_worker(limits: &CompileLimits) -> Result<(), CompileError> {
-    limit(Resource::As, limits.address_space, limits.address_space)?;
-    // The soft limit sends SIGXCPU. Were the hard one the same, Linux would send SIGKILL, as it does when
-    // the machine has no memory left, and the parent could not tell the two apart.
-    limit(
-        Resource::Cpu,
-        limits.cpu_seconds,
-        limits.cpu_seconds.saturating_add(GRACE),
-    )?;
-    limit(Resource::Core, 0, 0)?;
-    limit(Resource::Fsize, limits.output_bytes, limits.output_bytes)?;
+    let begun = weir_confine::begin(&rights(limits))?;
+    let engine = engine::engine().map_err(|e| io::Error::other(format!("{e:#}")))?;
+    let confined = begun.finish()?;
+    let mut input = io::stdin().lock();
+    let mut job = [0];
+    input.read_exact(&mut job)?;
+    let mut out = io::stdout().lock();
+    if job == [TRY] {
+        say_attempts(&confined, &mut out)?;
+        return Ok(());
+    }
     let mut component = Vec::new();
-    io::stdin()
-        .lock()
+    input
         .take(limits.component_bytes + 1)
         .read_to_end(&mut component)?;
     if component.len() as u64 > limits.component_bytes {
         return Err(too_large(limits));
     }
-    let engine = engine::engine().map_err(|e| io::Error::other(format!("{e:#}")))?;
     let code = engine
         .precompile_component(&component)
         .map_err(|e| CompileError::Component(format!("{e:#}")))?;
-    let mut out = io::stdout().lock();
     out.write_all(&code)?;
     out.flush()?;
     Ok(())
+}
+
+/// What a compiling process may use, and nothing else.
+fn rights(limits: &CompileLimits) -> Rights {
+    Rights {
+        files: Vec::new(),
+        calls: Calls::ComputeWithThreads,
+        limits: vec![
+            Limit::fixed(Resource::AddressSpace, limits.address_space),
+            // The soft limit sends SIGXCPU, which is told from what the system sends when it has no memory left.
+            Limit {
+                resource: Resource::CpuSeconds,
+                soft: limits.cpu_seconds,
+                hard: limits.cpu_seconds.saturating_add(GRACE),
+            },
+            Limit::fixed(Resource::FileSize, limits.output_bytes),
+            Limit::fixed(Resource::OpenFiles, OPEN_FILES),
+            Limit::fixed(Resource::CoreDump, 0),
+        ],
+        dies_with_parent: true,
+    }
+}
+
+/// Says what confines this process, and what comes of each attempt, as frames with their lengths.
+fn say_attempts(confined: &Confinement, out: &mut impl Write) -> io::Result<()> {
+    let report = Reply::Ready(Report {
+        landlock: confined.landlock.unwrap_or(0),
+        filter: confined.filter,
+        powerless: confined.powerless,
+    });
+    let tried = Probe::ALL.map(|probe| Reply::Tried(probe.attempt().map(|refused| refused.0)));
+    for reply in std::iter::once(report).chain(tried) {
+        let frame = reply.encode();
+        let len = u32::try_from(frame.len()).map_err(io::Error::other)?;
+        out.write_all(&len.to_le_bytes())?;
+        out.write_all(&frame)?;
+    }
+    out.flush()
+}
+
+/// Asks a compiling process what confines it, and has it try what it must not do.
+pub(crate) fn try_compiler(
+    program: &Path,
+    args: &[String],
+    limits: &CompileLimits,
+) -> Result<Attempts, String> {
+    let said = in_child(child(program, args), limits, TRY, &[], &|_| {});
+    let mut said = &said.map_err(|e| e.to_string())?[..];
+    let mut next = || -> Result<Reply, String> {
+        let short = || "it said too little".to_owned();
+        let (len, rest) = said.split_first_chunk().ok_or_else(short)?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).map_err(|e| e.to_string())?;
+        let (frame, rest) = rest.split_at_checked(len).ok_or_else(short)?;
+        said = rest;
+        Reply::decode(frame).map_err(|e| e.to_string())
+    };
+    let Reply::Ready(report) = next()? else {
+        return Err("it did not say what confines it".to_owned());
+    };
+    let mut attempts = Vec::new();
+    for probe in Probe::ALL {
+        match next()? {
+            Reply::Tried(result) => attempts.push((probe, result)),
+            _ => return Err("it did not say what came of an attempt".to_owned()),
+        }
+    }
+    Ok(Attempts {
+        confinement: Confinement {
+            landlock: (report.landlock > 0).then_some(report.landlock),
+            filter: report.filter,
+            powerless: report.powerless,
+            limits: rights(limits).limits,
+        },
+        attempts,
+    })
+}
+
+/// This host's own binary, as the compile worker.
+fn child(program: &Path, args: &[String]) -> Command {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "our own binary, as the compile worker"
+    )]
+    let mut command = Command::new(program);
+    command.arg0("weir").args(args);
+    command
 }
 
 pub(crate) fn too_large(limits: &CompileLimits) -> CompileError {
@@ -127,21 +215,10 @@ pub(crate) fn too_large(limits: &CompileLimits) -> CompileError {
     }
 }
 
-fn limit(resource: Resource, soft: u64, hard: u64) -> Result<(), CompileError> {
-    setrlimit(
-        resource,
-        Rlimit {
-            current: Some(soft),
-            maximum: Some(hard),
-        },
-    )
-    .map_err(io::Error::from)?;
-    Ok(())
-}
-
 fn in_child(
     mut command: Command,
     limits: &CompileLimits,
+    job: u8,
     component: &[u8],
     progress: &dyn Fn(&str),
 ) -> Result<Vec<u8>, CompileError> {
@@ -164,7 +241,10 @@ fn in_child(
     let (done, result) = mpsc::channel();
     std::thread::scope(|scope| {
         // A broken pipe here only means that the child is gone; its exit tells why.
-        scope.spawn(move || stdin.write_all(component));
+        scope.spawn(move || {
+            stdin.write_all(&[job])?;
+            stdin.write_all(component)
+        });
         let words = scope.spawn(move || {
             let mut text = Vec::new();
             let read = stderr.take(STDERR).read_to_end(&mut text);
@@ -252,6 +332,10 @@ fn failed(status: ExitStatus, words: &str, limits: &CompileLimits) -> CompileErr
         Some(9) => ended(
             "SIGKILL".to_owned(),
             "most likely the machine or the container has no memory left: give it more, or run fewer things beside it; it is tried again",
+        ),
+        Some(31) => ended(
+            "SIGSYS".to_owned(),
+            "the compiler made a system call that ends a process: a bug in Weir, or a component that breaks the compiler; report it to Weir, with the component",
         ),
         Some(number @ (6 | 11)) => ended(
             if number == 6 {

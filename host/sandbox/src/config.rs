@@ -17,6 +17,70 @@ pub struct SandboxConfig {
     pub compile: CompileMode,
     /// What one compilation may cost.
     pub compile_limits: CompileLimits,
+    /// Where calls run.
+    pub isolation: Isolation,
+}
+
+/// Where calls of plugins run.
+#[derive(Debug, Clone)]
+pub enum Isolation {
+    /// In this process, which keeps the rights that it has: Wasmtime is all that is between a plugin and them.
+    InProcess,
+    /// In processes without any rights.
+    Processes(Workers),
+}
+
+/// The processes that calls run in.
+#[derive(Debug, Clone)]
+pub struct Workers {
+    /// The binary: this host's own.
+    pub program: PathBuf,
+    /// The arguments that lead it to [`render_worker`](crate::render_worker). It gets no environment.
+    pub args: Vec<String>,
+    /// What they may use.
+    pub limits: WorkerLimits,
+    /// Whether to refuse where the kernel lacks something that confines them.
+    pub is_required: bool,
+}
+
+/// What a worker may use, behind the limits of each call. Required wherever workers are started.
+#[derive(Debug, Clone, Copy)]
+pub struct WorkerLimits {
+    /// Memory that it may write to, in bytes (`RLIMIT_DATA`). Address space is not limited: a guest's memory takes 4 GiB
+    /// of it, used or not.
+    pub data_bytes: u64,
+    /// Processor time over its life, in seconds (`RLIMIT_CPU`).
+    pub cpu_seconds: u64,
+    /// Open files.
+    pub open_files: u64,
+    /// Calls after which it is replaced.
+    pub calls: u32,
+    /// Time in calls after which it is replaced.
+    pub work: Duration,
+    /// Plugins that it holds; for one more it is replaced.
+    pub plugins: usize,
+    /// How many wait for another call of their repository, over all repositories.
+    pub idle: usize,
+    /// How long one may take to start.
+    pub start: Duration,
+    /// How much longer than a call's own time it may take to say what came of it.
+    pub grace: Duration,
+}
+
+impl WorkerLimits {
+    /// What a host allows that was told nothing else. Memory is that of the largest call: 512 MiB of the guest's, three
+    /// times what it may return, and what the process itself needs. The time is one long call after many short ones.
+    pub const HOST: WorkerLimits = WorkerLimits {
+        data_bytes: 1536 << 20,
+        cpu_seconds: 600,
+        open_files: 64,
+        calls: 1000,
+        work: Duration::from_secs(60),
+        plugins: 16,
+        idle: 8,
+        start: Duration::from_secs(30),
+        grace: Duration::from_secs(5),
+    };
 }
 
 /// Where a component is compiled. Compiling is not covered by Wasmtime's promise of bounded cost.

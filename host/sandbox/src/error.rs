@@ -1,5 +1,6 @@
 //! Why a call gave nothing, in words that name the app, the plugin, the limit and what to do.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use weir_core::digest::Digest;
@@ -53,6 +54,11 @@ pub enum Failure {
     },
     /// It called the host too often.
     HostCalls,
+    /// It holds more handles at once (streams, timers) than anybody can need.
+    Handles {
+        /// How many it may hold at most.
+        limit: usize,
+    },
     /// It trapped: a bug in the plugin.
     Trap {
         /// Wasm's own words and the backtrace.
@@ -63,9 +69,9 @@ pub enum Failure {
     /// It asked for what a render may not depend on.
     Refused {
         /// The interface and function, such as `wasi:random/random.get-random-u64`.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// What its author can do instead.
-        instead: &'static str,
+        instead: Cow<'static, str>,
     },
     /// It read a file that cannot be read.
     Read(ReadError),
@@ -76,11 +82,33 @@ pub enum Failure {
         /// What is wrong with it.
         what: String,
     },
+    /// The process that it ran in went over a limit of its own, behind all others.
+    Process {
+        /// Which limit.
+        limit: &'static str,
+        /// Its value.
+        value: String,
+    },
+    /// The process that it ran in did what none does that runs a plugin. It was ended.
+    Stray {
+        /// What it did.
+        what: String,
+    },
     /// The host failed, not the plugin.
     Host {
         /// What happened.
         what: String,
     },
+}
+
+impl Failure {
+    /// What happened, where the host or its process failed and nothing else is known yet.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Failure::Host { what } | Failure::Stray { what } => what.clone(),
+            other => format!("{other:?}"),
+        }
+    }
 }
 
 /// What a plugin has to say when it cannot go on.
@@ -164,6 +192,10 @@ impl fmt::Display for CallError {
                 )?;
                 self.raise(f, "hostCalls")
             }
+            Failure::Handles { limit } => write!(
+                f,
+                "holds too many handles at once: at most {limit}; report it to its author, since it never gives back what it asks for"
+            ),
             Failure::Trap { reason, stderr } => {
                 write!(
                     f,
@@ -196,6 +228,14 @@ impl fmt::Display for CallError {
                     "returned what its world does not allow: {what}; report it to its author"
                 )
             }
+            Failure::Process { limit, value } => write!(
+                f,
+                "went over {limit} of the process that it ran in ({value}), which is there behind the limits of weir.yaml; report it to its author"
+            ),
+            Failure::Stray { what } => write!(
+                f,
+                "broke the rules of the process that it ran in, which was ended: {what}. Plugins have no way to do this: it is a bug in Weir or an attempt to break out; keep the component and report it to Weir"
+            ),
             Failure::Host { what } => write!(f, "could not be run by this host: {what}"),
         }
     }
@@ -224,7 +264,7 @@ impl Blame for CallError {
         match &self.failure {
             Failure::Read(e) => e.retry(),
             // A slow or busy machine, not a verdict: fuel is the same everywhere, time is not.
-            Failure::Time | Failure::Host { .. } => Retry::Backoff,
+            Failure::Time | Failure::Process { .. } | Failure::Host { .. } => Retry::Backoff,
             _ => Retry::OnChange,
         }
     }

@@ -5,31 +5,50 @@
 //! the other tasks of its thread at every tick of the engine's clock ([`TICK`]), so calls may run on the
 //! ordinary executor: dropping the future stops the guest at the next tick, which a thread of the blocking
 //! pool could not do.
+//!
+//! Where [`Isolation::Processes`] says so, calls run in workers: processes of this same binary that have no rights, one
+//! repository's each. Whoever calls sees no difference but the time it takes.
 
+mod answer;
 mod bindings;
 mod build;
 mod cache;
 mod call;
+mod channel;
 mod compile;
 mod config;
+mod confinement;
 mod engine;
 mod error;
+mod files;
 mod inspect;
+mod link;
 mod load;
+mod pool;
+mod run;
 mod state;
 mod values;
 mod wasi;
+mod wire;
+mod worker;
 
 #[cfg(test)]
 mod tests;
 
 pub use build::{BuildError, BuildLimits, BuiltComponent, build_component};
 pub use compile::{CompileError, compile_worker};
-pub use config::{CompileLimits, CompileMode, SandboxConfig};
+pub use config::{
+    CompileLimits, CompileMode, Isolation, SandboxConfig, WorkerLimits, Workers,
+};
+pub use confinement::{Attempts, Job, Tried};
 pub use engine::{TICK, engine_config};
 pub use error::{CallError, Diagnostic, Failure};
 pub use load::{LoadCounts, LoadError, Plugin, Sandbox, SandboxError};
-pub use values::{Call, Document, Finding, Level, LogLine, Params, Severity, TargetFacts, Usage};
+pub use values::{
+    Call, Document, Domain, Finding, Level, LogLine, Params, Severity, TargetFacts, Usage,
+};
+pub use weir_confine::{Confinement, Probe};
+pub use worker::render_worker;
 
 use std::fmt;
 

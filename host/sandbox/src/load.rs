@@ -5,30 +5,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wasmtime::Engine;
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentNamedList, InstancePre, Lift, Linker, Lower};
 use weir_core::digest::Digest;
 use weir_core::fault::{Blame, Fault, Retry};
 
 use crate::Role;
-use crate::bindings::renderer::RendererPre;
-use crate::bindings::transformer::TransformerPre;
-use crate::bindings::types;
-use crate::bindings::validator::ValidatorPre;
 use crate::cache::Cache;
-use crate::compile::{CompileError, compile, too_large};
-use crate::config::SandboxConfig;
+use crate::compile::{CompileError, compile, too_large, try_compiler};
+use crate::config::{CompileMode, Isolation, SandboxConfig};
+use crate::confinement::{Job, Tried};
 use crate::engine::{self, Ticker};
 use crate::inspect;
-use crate::state::State;
-use crate::wasi;
+use crate::link::{Linkers, World, component};
+use crate::pool::{NotReady, Pool, Shipped};
 use weir_cache::{CacheError, Looked, Mappable, Verified};
 
 /// The place where plugins are loaded and called. One for each process.
 pub struct Sandbox {
     config: SandboxConfig,
     engine: Engine,
-    linkers: HashMap<Role, Linker<State>>,
+    linkers: Linkers,
+    /// The processes that calls run in; none where they run in this one.
+    pool: Option<Arc<Pool>>,
     /// None where the disk had no room for it.
     cache: Option<Cache>,
     loaded: Mutex<Loaded>,
@@ -43,14 +40,15 @@ pub struct Plugin(Arc<Ready>);
 struct Ready {
     digest: Digest,
     role: Role,
-    world: World,
+    made: Made,
 }
 
-/// A linked component of each world.
-pub(crate) enum World {
-    Renderer(RendererPre<State>),
-    Transformer(TransformerPre<State>),
-    Validator(ValidatorPre<State>),
+/// What a call needs of a plugin.
+pub(crate) enum Made {
+    /// To call it in this process.
+    Linked(World),
+    /// To call it in another one.
+    Shipped(Shipped),
 }
 
 /// How plugins came to be ready since the sandbox was made.
@@ -83,6 +81,9 @@ pub enum SandboxError {
     /// The cache for compiled code cannot be used.
     #[error("the cache for compiled plugins cannot be used: {0}")]
     Cache(#[from] CacheError),
+    /// Processes for calls cannot be started, or this system cannot confine them as was asked for.
+    #[error("plugins cannot run in processes of their own: {0}")]
+    Workers(String),
 }
 
 impl Blame for SandboxError {
@@ -139,6 +140,14 @@ pub enum LoadError {
         /// What does not fit.
         why: String,
     },
+    /// No process to run it in.
+    #[error("the component {digest} could not be made ready in a process of its own: {why}")]
+    Worker {
+        /// The plugin.
+        digest: Digest,
+        /// What happened.
+        why: String,
+    },
     /// It cannot be compiled.
     #[error("the component {digest} could not be compiled: {source}")]
     Compile {
@@ -155,7 +164,8 @@ impl Blame for LoadError {
             LoadError::Compile {
                 source: CompileError::Host(_) | CompileError::Ended { .. },
                 ..
-            } => Fault::Host,
+            }
+            | LoadError::Worker { .. } => Fault::Host,
             _ => Fault::Plugin,
         }
     }
@@ -166,7 +176,8 @@ impl Blame for LoadError {
                 source:
                     CompileError::Host(_) | CompileError::Limit { .. } | CompileError::Ended { .. },
                 ..
-            } => Retry::Backoff,
+            }
+            | LoadError::Worker { .. } => Retry::Backoff,
             _ => Retry::OnChange,
         }
     }
@@ -196,8 +207,8 @@ impl Plugin {
         self.0.role
     }
 
-    pub(crate) fn world(&self) -> &World {
-        &self.0.world
+    pub(crate) fn made(&self) -> &Made {
+        &self.0.made
     }
 }
 
@@ -215,10 +226,11 @@ impl Sandbox {
     pub fn new(config: SandboxConfig) -> Result<Arc<Sandbox>, SandboxError> {
         let engine_error = |e: wasmtime::Error| SandboxError::Engine(format!("{e:#}"));
         let engine = engine::engine().map_err(engine_error)?;
-        let mut linkers = HashMap::new();
-        for role in [Role::Renderer, Role::Transformer, Role::Validator] {
-            linkers.insert(role, wasi::linker(&engine, role).map_err(engine_error)?);
-        }
+        let linkers = Linkers::new(&engine).map_err(engine_error)?;
+        let pool = match &config.isolation {
+            Isolation::InProcess => None,
+            Isolation::Processes(workers) => Some(Pool::start(workers.clone())?),
+        };
         let cache = Cache::open(
             &config.cache_dir,
             config.cache_bytes,
@@ -240,6 +252,7 @@ impl Sandbox {
             config,
             engine,
             linkers,
+            pool,
             cache,
             loaded: Mutex::default(),
             counts: Counts::default(),
@@ -288,15 +301,32 @@ impl Sandbox {
             (checked.join(), kept)
         });
         checked.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let component = match kept {
-            Some(component) => component,
-            None => self.compiled(digest, bytes, progress)?,
+        let failed = |why: NotReady| match why {
+            NotReady::World(why) => LoadError::World { digest, role, why },
+            NotReady::Host(why) => LoadError::Worker { digest, why },
+            NotReady::Code(why) => {
+                let source = CompileError::Component(why);
+                LoadError::Compile { digest, source }
+            }
         };
-        let plugin = Plugin(Arc::new(Ready {
-            digest,
-            role,
-            world: self.link(digest, role, &component)?,
-        }));
+        let kept = kept.map(|code| self.make_ready(digest, role, code));
+        let made = match kept {
+            Some(Ok(made)) => {
+                self.counts.cache.fetch_add(1, Ordering::Relaxed);
+                made
+            }
+            Some(Err(NotReady::Code(why))) => {
+                self.doubt(digest, &why);
+                let code = self.compiled(digest, bytes, progress)?;
+                self.make_ready(digest, role, code).map_err(failed)?
+            }
+            Some(Err(why)) => return Err(failed(why)),
+            None => {
+                let code = self.compiled(digest, bytes, progress)?;
+                self.make_ready(digest, role, code).map_err(failed)?
+            }
+        };
+        let plugin = Plugin(Arc::new(Ready { digest, role, made }));
         *slot = Some(plugin.clone());
         Ok(plugin)
     }
@@ -326,6 +356,20 @@ impl Sandbox {
         &self.engine
     }
 
+    /// What confines the processes of this sandbox, tried out: the one that compiles, and the ones that calls run in.
+    /// It blocks.
+    pub fn confinement(&self) -> Vec<Tried> {
+        let mut all = Vec::new();
+        if let CompileMode::Child { program, args } = &self.config.compile {
+            let tried = try_compiler(program, args, &self.config.compile_limits);
+            all.push(Tried::of(Job::Compile, tried));
+        }
+        if let Some(pool) = &self.pool {
+            all.push(Tried::of(Job::Render, pool.try_confinement()));
+        }
+        all
+    }
+
     fn slot(&self, digest: Digest, role: Role) -> Arc<Mutex<Option<Plugin>>> {
         let mut loaded = lock(&self.loaded);
         loaded.uses += 1;
@@ -345,21 +389,20 @@ impl Sandbox {
     }
 
     /// The compiled component, from the cache.
-    fn kept(&self, digest: Digest) -> Option<Component> {
-        let why = match self.cache.as_ref()?.get(digest) {
-            Looked::Hit(code) => match self.deserialize(&code) {
-                Ok(component) => {
-                    self.counts.cache.fetch_add(1, Ordering::Relaxed);
-                    return Some(component);
-                }
-                Err(e) => format!("{e:#}"),
-            },
-            Looked::Miss => return None,
-            Looked::Doubtful(why) => why,
-        };
+    fn kept(&self, digest: Digest) -> Option<Mappable> {
+        match self.cache.as_ref()?.get(digest) {
+            Looked::Hit(code) => Some(code),
+            Looked::Miss => None,
+            Looked::Doubtful(why) => {
+                self.doubt(digest, &why);
+                None
+            }
+        }
+    }
+
+    fn doubt(&self, digest: Digest, why: &str) {
         tracing::warn!(plugin = %digest, "the compiled code in the cache is not used and is made again: {why}");
         self.counts.doubtful.fetch_add(1, Ordering::Relaxed);
-        None
     }
 
     /// The component, compiled now.
@@ -368,8 +411,7 @@ impl Sandbox {
         digest: Digest,
         bytes: &[u8],
         progress: &dyn Fn(&str),
-    ) -> Result<Component, LoadError> {
-        let failed = |source| LoadError::Compile { digest, source };
+    ) -> Result<Mappable, LoadError> {
         let code = compile(
             &self.engine,
             &self.config.compile,
@@ -377,78 +419,36 @@ impl Sandbox {
             bytes,
             progress,
         );
-        let code = Verified::fresh(code.map_err(failed)?);
+        let code = code.map_err(|source| LoadError::Compile { digest, source })?;
+        let code = Verified::fresh(code);
         self.counts.compiled.fetch_add(1, Ordering::Relaxed);
         if let Some(Err(e)) = self.cache.as_ref().map(|c| c.put(digest, code.bytes())) {
             // A full disk must not stop a sync; it only makes the next start slower.
             tracing::warn!(plugin = %digest, "the compiled code could not be kept: {e}");
         }
-        self.deserialize(&Mappable::Bytes(code))
-            .map_err(|e| failed(CompileError::Component(format!("{e:#}"))))
+        Ok(Mappable::Bytes(code))
     }
 
-    #[expect(unsafe_code, reason = "taking compiled code is unsafe in Wasmtime")]
-    fn deserialize(&self, code: &Mappable) -> wasmtime::Result<Component> {
-        // SAFETY: the code was made by this build's own compiler, in this process or its child, just now or
-        // under a MAC with this installation's key, which was checked on exactly these bytes: in memory of ours, or in
-        // a file in memory that the kernel lets nobody write to. The mapping keeps that file after ours is closed.
-        unsafe {
-            match code {
-                Mappable::Bytes(code) => Component::deserialize(&self.engine, code.bytes()),
-                Mappable::Sealed(file) => Component::deserialize_file(&self.engine, file.path()),
-            }
-        }
-    }
-
-    fn link(&self, digest: Digest, role: Role, component: &Component) -> Result<World, LoadError> {
-        let misfit = |e: wasmtime::Error| LoadError::World {
+    /// Makes code ready to be called: linked here, or to be handed to workers, of which one has linked it.
+    fn make_ready(&self, digest: Digest, role: Role, code: Mappable) -> Result<Made, NotReady> {
+        let Some(pool) = &self.pool else {
+            let component =
+                component(&self.engine, &code).map_err(|e| NotReady::Code(format!("{e:#}")))?;
+            let world = self.linkers.link(role, &component);
+            let world = world.map_err(|e| NotReady::World(format!("{e:#}")))?;
+            return Ok(Made::Linked(world));
+        };
+        let file = code
+            .into_sealed()
+            .map_err(|e| NotReady::Host(format!("a file in memory for it: {e}")))?;
+        let code = Shipped {
             digest,
             role,
-            why: format!("{e:#}"),
+            file,
+            pool: pool.clone(),
         };
-        let pre = |linker: &Linker<State>| linker.instantiate_pre(component).map_err(misfit);
-        let pre: InstancePre<State> =
-            pre(self.linkers.get(&role).expect("each role has a linker"))?;
-        type Diagnostics = Vec<types::Diagnostic>;
-        match role {
-            Role::Renderer => {
-                type Answer = (Result<Vec<types::Document>, Diagnostics>,);
-                self.exports::<(&types::Params,), Answer>(component, "render")
-                    .map_err(misfit)?;
-                RendererPre::new(pre).map(World::Renderer).map_err(misfit)
-            }
-            Role::Transformer => {
-                type Answer = (Result<Vec<Vec<u8>>, Diagnostics>,);
-                self.exports::<(&[Vec<u8>], &types::Params), Answer>(component, "transform")
-                    .map_err(misfit)?;
-                TransformerPre::new(pre)
-                    .map(World::Transformer)
-                    .map_err(misfit)
-            }
-            Role::Validator => {
-                type Answer = (Result<Vec<types::Finding>, String>,);
-                self.exports::<(&[Vec<u8>], &types::Params), Answer>(component, "validate")
-                    .map_err(misfit)?;
-                ValidatorPre::new(pre).map(World::Validator).map_err(misfit)
-            }
-        }
-    }
-
-    /// Checks that the component exports a function of this name and type, so that a misfit is known when
-    /// it is loaded and not when it is called.
-    fn exports<P, R>(&self, component: &Component, name: &str) -> wasmtime::Result<()>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
-        let ty = component.component_type();
-        match ty.get_export(&self.engine, name).map(|e| e.ty) {
-            Some(ComponentItem::ComponentFunc(f)) => f.typecheck::<P, R>(&ty.instance_type()),
-            Some(_) => Err(wasmtime::Error::msg(format!(
-                "its export `{name}` is not a function"
-            ))),
-            None => Err(wasmtime::Error::msg(format!("it does not export `{name}`"))),
-        }
+        pool.try_out(&code)?;
+        Ok(Made::Shipped(code))
     }
 }
 

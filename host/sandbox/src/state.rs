@@ -8,10 +8,10 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use weir_core::grant::Limits;
-use weir_core::tree::{ReadError, View};
 
 use crate::bindings::{log, tree, types};
 use crate::error::Failure;
+use crate::files::{Files, Refusal};
 use crate::values::{LogLine, Severity};
 
 /// Elements of all tables of a call together. The largest Go programs need some tens of thousands.
@@ -19,23 +19,22 @@ const TABLE_ELEMENTS: usize = 1 << 20;
 /// Core instances, memories and tables of a call, each. A component of several modules needs about ten.
 const PARTS: usize = 200;
 /// Resources that a guest may hold at once: streams and such, of which the allowed interfaces have few uses.
-const RESOURCES: usize = 1000;
+pub(crate) const RESOURCES: usize = 1000;
 /// One message of a log, in bytes; longer ones are cut.
-const LOG_MESSAGE: usize = 4 << 10;
+pub(crate) const LOG_MESSAGE: usize = 4 << 10;
 /// Log lines that a call may leave; more are dropped and counted.
-const LOG_LINES: usize = 500;
+pub(crate) const LOG_LINES: usize = 500;
 /// What is kept of what a guest writes to its standard output and error: the end, in bytes.
-const STDIO_TAIL: usize = 8 << 10;
+pub(crate) const STDIO_TAIL: usize = 8 << 10;
 /// What one entry of a listing counts against the output limit besides its name, in bytes.
-const ENTRY_COST: u64 = 64;
+pub(crate) const ENTRY_COST: u64 = 64;
 
 /// The data of a call's store.
 pub(crate) struct State {
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
     pub(crate) memory: MemoryLimit,
-    /// `None` for roles that see no files.
-    pub(crate) view: Option<View>,
+    pub(crate) files: Files,
     /// Why the host stopped the call: the first reason wins over whatever the guest makes of it.
     pub(crate) stop: Option<Failure>,
     /// False while the component starts: constant random bytes are given then, and waits are over at once.
@@ -55,8 +54,8 @@ pub(crate) struct State {
 
 impl State {
     /// `instant` is the wall clock that the guest sees, in Unix seconds.
-    pub(crate) fn new(limits: Limits, instant: u64, view: Option<View>) -> State {
-        let stdio = Tail::default();
+    pub(crate) fn new(limits: Limits, instant: u64, files: Files) -> State {
+        let stdio = Tail::of(limits.host_calls);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
         let mut wasi = WasiCtx::builder();
@@ -68,7 +67,7 @@ impl State {
                 limit: limits.memory.0,
                 ..MemoryLimit::default()
             },
-            view,
+            files,
             stop: None,
             called: false,
             instant,
@@ -117,21 +116,11 @@ impl State {
         Ok(())
     }
 
-    fn view(&mut self) -> wasmtime::Result<&mut View> {
-        // The tree is linked for renderers only, which always have a view.
-        self.view
-            .as_mut()
-            .ok_or_else(|| wasmtime::Error::msg("no files for this role"))
-    }
-
     /// What a guest is told of a failed read; a failure that it may not handle ends the call.
-    fn refusal(&mut self, error: ReadError) -> wasmtime::Result<tree::FsError> {
-        match error {
-            ReadError::NotFound(_) => Ok(tree::FsError::NotFound),
-            ReadError::NotADirectory(_) => Ok(tree::FsError::NotADirectory),
-            ReadError::IsADirectory(_) => Ok(tree::FsError::IsADirectory),
-            ReadError::InvalidPath(_) => Ok(tree::FsError::InvalidPath),
-            other => Err(self.stop(Failure::Read(other))),
+    fn refusal(&mut self, refusal: Refusal) -> wasmtime::Result<tree::FsError> {
+        match refusal {
+            Refusal::Told(error) => Ok(error),
+            Refusal::Stop(failure) => Err(self.stop(failure)),
         }
     }
 }
@@ -153,7 +142,7 @@ impl tree::Host for State {
         dir: String,
     ) -> wasmtime::Result<Result<Vec<tree::Entry>, tree::FsError>> {
         self.count()?;
-        let list = match self.view()?.entries(&dir) {
+        let list = match self.files.entries(&dir) {
             Ok(list) => list,
             Err(e) => return self.refusal(e).map(Err),
         };
@@ -163,10 +152,10 @@ impl tree::Host for State {
 
     fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, tree::FsError>> {
         self.count()?;
-        match self.view()?.read(&path) {
+        match self.files.read(&path) {
             Ok(bytes) => {
                 self.count_read(bytes.len() as u64)?;
-                Ok(Ok(bytes.to_vec()))
+                Ok(Ok(bytes))
             }
             Err(e) => self.refusal(e).map(Err),
         }
@@ -215,6 +204,8 @@ pub(crate) struct MemoryLimit {
     /// somewhere else later; this says why.
     pub(crate) denied: Option<u64>,
     last: u64,
+    /// Whether the system had no memory for it, though it may have that much.
+    pub(crate) is_short: bool,
     table_elements: usize,
 }
 
@@ -242,6 +233,7 @@ impl ResourceLimiter for MemoryLimit {
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
         self.now -= std::mem::take(&mut self.last);
+        self.is_short = true;
         Ok(())
     }
 
@@ -278,20 +270,44 @@ impl ResourceLimiter for MemoryLimit {
 }
 
 /// The end of what was written.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Tail(Arc<Mutex<VecDeque<u8>>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Tail(Arc<Mutex<Written>>);
+
+#[derive(Debug)]
+struct Written {
+    end: VecDeque<u8>,
+    /// How often it may still be written to.
+    left: u64,
+}
+
+/// It was written to more often than a call may call the host.
+#[derive(Debug, thiserror::Error)]
+#[error("written to too often")]
+pub(crate) struct TooOften;
 
 impl Tail {
-    pub(crate) fn push(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.extend(&bytes[bytes.len().saturating_sub(STDIO_TAIL)..]);
-        let over = kept.len().saturating_sub(STDIO_TAIL);
-        kept.drain(..over);
+    /// One that may be written to so often.
+    fn of(times: u64) -> Tail {
+        let written = Written {
+            end: VecDeque::new(),
+            left: times,
+        };
+        Tail(Arc::new(Mutex::new(written)))
+    }
+
+    pub(crate) fn push(&self, bytes: &[u8]) -> Result<(), TooOften> {
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        written.left = written.left.checked_sub(1).ok_or(TooOften)?;
+        let end = &mut written.end;
+        end.extend(&bytes[bytes.len().saturating_sub(STDIO_TAIL)..]);
+        let over = end.len().saturating_sub(STDIO_TAIL);
+        end.drain(..over);
+        Ok(())
     }
 
     pub(crate) fn text(&self) -> String {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(kept.make_contiguous())
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(written.end.make_contiguous())
             .trim()
             .to_owned()
     }

@@ -1,13 +1,28 @@
 //! What goes into a call and what comes out of it.
 
+use std::sync::Arc;
+
 use weir_core::grant::Limits;
 use weir_core::name::{AppName, PluginName};
 
 use crate::bindings::types;
 
+/// Whose calls may share a process, where calls run in processes of their own: those of one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Domain(Arc<str>);
+
+impl Domain {
+    /// The one of this name.
+    pub fn new(name: &str) -> Domain {
+        Domain(name.into())
+    }
+}
+
 /// What a call is for and what it may spend.
 #[derive(Debug, Clone)]
 pub struct Call<'a> {
+    /// Whose it is: calls of two of them never meet in one process.
+    pub domain: &'a Domain,
     /// The app.
     pub app: &'a AppName,
     /// The plugin as the manifest calls it.
@@ -21,7 +36,7 @@ pub struct Call<'a> {
 }
 
 /// What a plugin is told about the call. All of it is an input of the render.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Params {
     /// The app's name.
     pub app: String,
@@ -36,7 +51,7 @@ pub struct Params {
 }
 
 /// What a render may know of its target, from `weir.lock`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetFacts {
     /// The target's name in the manifest.
     pub name: String,

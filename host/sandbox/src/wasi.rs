@@ -6,7 +6,7 @@ use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, random};
-use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io;
 use wasmtime_wasi_io::poll::subscribe;
 
@@ -100,12 +100,19 @@ impl State {
         if until > self.monotonic() {
             if self.called && until - self.monotonic() > SHORT_WAIT {
                 let instead = "a plugin cannot wait: take the sleep or the timer out of it";
-                return Err(self.stop(Failure::Refused { what, instead }));
+                return Err(self.refuse(what, instead));
             }
             self.monotonic = until.saturating_sub(CLOCK_START);
         }
         let over = self.table.push(Over)?;
         subscribe(&mut self.table, over)
+    }
+
+    fn refuse(&mut self, what: &'static str, instead: &'static str) -> wasmtime::Error {
+        self.stop(Failure::Refused {
+            what: what.into(),
+            instead: instead.into(),
+        })
     }
 
     /// The next value of a constant stream, while the component starts (SplitMix64, Steele et al. 2014).
@@ -114,7 +121,7 @@ impl State {
         if self.called {
             let instead =
                 "take the random value out of the chart or the code, or put it into the repository";
-            return Err(self.stop(Failure::Refused { what, instead }));
+            return Err(self.refuse(what, instead));
         }
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;
@@ -126,7 +133,7 @@ impl State {
     fn random_bytes_at_start(&mut self, what: &'static str, len: u64) -> wasmtime::Result<Vec<u8>> {
         if len > RANDOM_AT_START {
             let instead = "ask for fewer bytes at once";
-            return Err(self.stop(Failure::Refused { what, instead }));
+            return Err(self.refuse(what, instead));
         }
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < len.max(1) {
@@ -215,8 +222,7 @@ impl StdoutStream for Tail {
 
 impl OutputStream for Tail {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.push(&bytes);
-        Ok(())
+        self.push(&bytes).map_err(|e| StreamError::Trap(e.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {

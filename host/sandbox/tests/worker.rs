@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use weir_core::digest::Digest;
 use weir_core::fault::{Blame, Fault, Retry};
 use weir_sandbox::{
-    CompileError, CompileLimits, CompileMode, LoadError, Role, Sandbox, SandboxConfig,
+    CompileError, CompileLimits, CompileMode, Isolation, LoadError, Role, Sandbox, SandboxConfig,
     compile_worker,
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -48,6 +48,10 @@ fn main() -> ExitCode {
         Trial::test(
             "a_child_that_needs_too_much_memory_is_stopped",
             address_space,
+        ),
+        Trial::test(
+            "whatever_keeps_a_compiler_busy_ends_within_its_limits_and_the_next_one_compiles",
+            bombs,
         ),
         Trial::test(
             "a_child_that_is_killed_from_outside_is_not_said_to_have_used_its_processor_time",
@@ -93,6 +97,7 @@ fn sandbox(dir: &Path, limits: CompileLimits) -> std::sync::Arc<Sandbox> {
             args,
         },
         compile_limits: limits,
+        isolation: Isolation::InProcess,
     })
     .unwrap()
 }
@@ -199,6 +204,66 @@ fn processor_time() -> Result<(), Failed> {
         "{error}"
     );
     assert_eq!(error.retry(), Retry::Backoff);
+    Ok(())
+}
+
+/// Modules that are small to write down and large to compile.
+fn compile_bombs() -> Vec<(&'static str, String)> {
+    let huge = "(local.set 0 (i64.mul (local.get 0) (i64.load8_u (i32.const 7))))".repeat(150_000);
+    let deep = format!("{}{}", "(block ".repeat(40_000), ")".repeat(40_000));
+    let targets = "0 ".repeat(500_000);
+    let table = format!("(func (param i32) (block (br_table {targets} (local.get 0))))");
+    let calls: String = (0..20_000).map(|n| format!("(call $f{n})")).collect();
+    let named: String = (0..20_000).map(|n| format!("(func $f{n})")).collect();
+    vec![
+        ("one huge function", format!("(func (param i64) {huge})")),
+        (
+            "a hundred thousand functions",
+            "(func (result i32) (i32.const 1))".repeat(100_000),
+        ),
+        ("blocks in blocks", format!("(func {deep})")),
+        (
+            "a giant data segment",
+            format!("(data \"{}\")", "x".repeat(32 << 20)),
+        ),
+        ("jump tables", table.repeat(8)),
+        ("calls of everything", format!("{named} (func {calls})")),
+    ]
+}
+
+fn bombs() -> Result<(), Failed> {
+    let dir = TempDir::new()?;
+    let limits = CompileLimits {
+        cpu_seconds: 2,
+        address_space: 2 << 30,
+        ..LIMITS
+    };
+    let sandbox = sandbox(dir.path(), limits);
+    let mut stopped = 0;
+    for (what, functions) in compile_bombs() {
+        let bytes = validator(&functions);
+        let digest = Digest::of(&bytes);
+        match sandbox.load(digest, Role::Validator, &bytes, &|_| {}) {
+            Ok(_) => {}
+            Err(LoadError::Compile {
+                digest: named,
+                source: CompileError::Limit { limit, value },
+            }) => {
+                stopped += 1;
+                assert_eq!(named, digest, "{what}");
+                assert!(!limit.is_empty() && !value.is_empty(), "{what}");
+            }
+            Err(LoadError::Compile {
+                source: CompileError::Component(why),
+                ..
+            }) => assert!(!why.is_empty(), "{what}"),
+            Err(other) => return Err(format!("{what}: {other}").into()),
+        }
+        // The next one has its own process, and its own limits.
+        let good = validator("");
+        sandbox.load(Digest::of(&good), Role::Validator, &good, &|_| {})?;
+    }
+    assert!(stopped > 0, "none of them was stopped by a limit");
     Ok(())
 }
 

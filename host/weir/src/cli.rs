@@ -24,7 +24,7 @@ mod history;
 mod impact;
 mod keys;
 mod lock;
-mod output;
+pub(crate) mod output;
 mod plugin;
 mod receipts;
 mod refresh;
@@ -105,9 +105,6 @@ enum Command {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// Compile a component from stdin to stdout; started by Weir itself
-    #[command(hide = true)]
-    CompileWorker,
     /// Print the steps at which a test may kill the process
     #[cfg(feature = "crash-points")]
     #[command(hide = true)]
@@ -166,7 +163,6 @@ fn run(cli: Cli) -> Result<Done, Error> {
             clap_complete::generate(shell, &mut Cli::command(), "weir", &mut text);
             output::print_bytes(&text)
         }
-        Command::CompileWorker => engine::compile_worker(),
         #[cfg(feature = "crash-points")]
         Command::CrashPoints => output::print(&format!("{}\n", crate::crash::STEPS.join("\n"))),
         Command::Plugin(args) => plugin::plugin(&args),

@@ -17,6 +17,7 @@ mod commits;
 mod decrypt;
 mod externals;
 pub(crate) mod file;
+mod isolation;
 mod ledger;
 mod place;
 mod tenancy;
@@ -24,6 +25,7 @@ mod tenancy;
 pub(crate) use commits::CommitArgs;
 pub(crate) use decrypt::DecryptArgs;
 pub(crate) use externals::schema as externals_schema;
+pub(crate) use isolation::Isolation;
 pub(crate) use place::{AccountBinding, Bound, TargetBinding, TargetPlace, bindings};
 
 /// Flags that every command takes.
@@ -55,6 +57,9 @@ pub(crate) struct GlobalArgs {
     /// Which hosts charts and bases may come from, and what is shown to them [default: all of https, http on this machine]
     #[arg(long, global = true, env = "WEIR_EXTERNALS", value_name = "FILE")]
     externals: Option<PathBuf>,
+    /// Where plugins run [default: serve: processes, where the system has them; all else: in-process]
+    #[arg(long, global = true, value_enum, env = "WEIR_ISOLATION", value_name = "HOW")]
+    pub(crate) isolation: Option<Isolation>,
     /// What is logged to stderr: a level, or directives such as info,weir_source=debug
     #[arg(
         long,
@@ -84,6 +89,8 @@ pub(crate) struct Places {
     pub(crate) kube: KubeHome,
     /// Where externals may come from.
     pub(crate) externals: ExternalsConfig,
+    /// Where plugins run.
+    pub(crate) isolation: Isolation,
 }
 
 /// What this host knows of clusters.
@@ -169,6 +176,7 @@ impl GlobalArgs {
                 Some(path) => externals::read(path)?,
                 None => ExternalsConfig::default(),
             },
+            isolation: self.isolation.unwrap_or(Isolation::COMMAND),
         })
     }
 

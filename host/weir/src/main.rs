@@ -31,8 +31,12 @@ mod sync;
 mod tell;
 mod toolchain;
 mod turns;
+mod workers;
 
 fn main() -> std::process::ExitCode {
+    if let Some(ended) = workers::as_worker() {
+        return ended;
+    }
     crash::arm();
     cli::main()
 }

@@ -19,7 +19,7 @@ use weir_core::record::Made;
 use weir_core::reuse::Told;
 use weir_core::tree::{ReadSet, Snapshot};
 use weir_core::validate::{OutputLimits, Validated};
-use weir_sandbox::Sandbox;
+use weir_sandbox::{Domain, Sandbox};
 
 use crate::crash::Spoiled;
 use crate::error::Error;
@@ -269,6 +269,7 @@ pub(crate) async fn prepare(
         lock,
         pinned: &pinned,
         pack: None,
+        domain: &alone(),
     };
     let rendered = each(host, &snapshot, given, &apps, &told, How::Whole).await?;
     let apps = apps.into_iter().zip(rendered).map(|(app, rendered)| {
@@ -295,6 +296,7 @@ pub(crate) async fn ask(
         lock: Some(lock),
         pinned: &Arc::new(plugins::pin(&manifest, Some(lock), &host.store)),
         pack: None,
+        domain: &alone(),
     };
     let told = vec![None; apps.len()];
     let called = each(host, snapshot, given, apps, &told, How::RendererOnly).await?;
@@ -309,6 +311,8 @@ struct Given<'a> {
     pinned: &'a Arc<Pinned>,
     /// What was made before, where that was packed.
     pack: Option<&'a Arc<Pack>>,
+    /// With whose other renders these may share a process.
+    domain: &'a Domain,
 }
 
 /// What an app came to; nothing where only its renderer was called.
@@ -328,6 +332,7 @@ async fn each(
         lock,
         pinned,
         pack,
+        domain,
     } = given;
     let mut results = reused(host, snapshot, told_each, apps, pack.cloned()).await?;
     let missing = results
@@ -351,6 +356,7 @@ async fn each(
         let facts = lock::facts_for(lock, &app.target).map_err(|e| Error::stage("manifest", &e));
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
         let (manifest, ready, turns) = (manifest.clone(), ready.clone(), turns.clone());
+        let domain = domain.clone();
         tasks.spawn(async move {
             let turn = turns.take(None).await;
             let result = match facts {
@@ -363,6 +369,7 @@ async fn each(
                         app: &app,
                         facts: &facts,
                         sandbox: &host.sandbox,
+                        domain: &domain,
                         spoiled: Spoiled::first(),
                         trace: None,
                     };
@@ -386,6 +393,11 @@ async fn each(
     }
     let each = results.into_iter();
     Ok(each.map(|r| r.unwrap_or_else(|| Err(lost()))).collect())
+}
+
+/// The domain of a command: it looks at one repository, and has a host of its own.
+fn alone() -> Domain {
+    Domain::new("")
 }
 
 /// The plugins that these apps call.

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 mod apps;
 mod dir;
 mod impact;
+mod isolation;
 mod kube;
 mod ledger;
 mod measure;
@@ -79,6 +80,7 @@ type Group = (&'static str, fn(Size) -> Result<Vec<Row>>);
 const GROUPS: &[Group] = &[
     ("yaml", yaml::rows),
     ("sandbox", sandbox::rows),
+    ("isolation", isolation::rows),
     ("meters", meters::rows),
     ("render", render::rows),
     ("impact", impact::rows),

@@ -15,7 +15,7 @@ use weir_core::grant::Limits;
 use weir_core::name::{AppName, PluginName, RepoPath};
 use weir_core::tree::{Entry, MemoryBlobs, Snapshot, Tree, TreeLimits};
 use weir_sandbox::{
-    Call, CompileLimits, CompileMode, Params, Plugin, Role, Sandbox, SandboxConfig, TargetFacts,
+    Call, CompileLimits, CompileMode, Domain, Isolation, Params, Plugin, Role, Sandbox, SandboxConfig, TargetFacts,
 };
 use weir_tests::{Repo, places};
 
@@ -102,6 +102,7 @@ pub(crate) fn repository_in(namespace: &str, objects: usize) -> Result<Repo> {
 pub(crate) struct Bench {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) runtime: Runtime,
+    domain: Domain,
     app: AppName,
     plugin: PluginName,
     _cache: Option<TempDir>,
@@ -129,6 +130,7 @@ impl Bench {
         Ok(Bench {
             sandbox: Sandbox::new(Bench::config(cache))?,
             runtime: runtime()?,
+            domain: Domain::new("bench"),
             app: "bench".parse()?,
             plugin: "bench".parse()?,
             _cache: None,
@@ -143,6 +145,7 @@ impl Bench {
             plugins_in_memory: SandboxConfig::PLUGINS_IN_MEMORY,
             compile: CompileMode::InProcess,
             compile_limits: CompileLimits::HOST,
+            isolation: Isolation::InProcess,
         }
     }
 
@@ -162,6 +165,7 @@ impl Bench {
     /// The same of an app elsewhere in its tree, and with a config.
     pub(crate) fn call_at(&self, path: &str, config: &Value) -> Call<'_> {
         Call {
+            domain: &self.domain,
             app: &self.app,
             plugin: &self.plugin,
             limits: Limits::HOST,

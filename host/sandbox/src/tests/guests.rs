@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -14,8 +14,8 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use crate::{
-    Call, CallError, CompileLimits, CompileMode, Document, Params, Plugin, Role, Sandbox,
-    SandboxConfig, TargetFacts, Usage,
+    Call, CallError, CompileLimits, CompileMode, Document, Domain, Isolation, Params, Plugin, Role,
+    Sandbox, SandboxConfig, TargetFacts, Usage,
 };
 
 /// Fifteen parameters: the flat form of `params`.
@@ -104,6 +104,7 @@ pub(crate) fn config(dir: &Path, compile: CompileMode) -> SandboxConfig {
             wall: Duration::from_secs(120),
             ..CompileLimits::HOST
         },
+        isolation: Isolation::InProcess,
     }
 }
 
@@ -179,7 +180,9 @@ pub(crate) fn call<'a>(app: &'a AppName, plugin: &'a PluginName, limits: Limits)
         target,
         config: b"{}".to_vec(),
     };
+    static DOMAIN: LazyLock<Domain> = LazyLock::new(|| Domain::new("shop"));
     Call {
+        domain: &DOMAIN,
         app,
         plugin,
         limits,

@@ -8,6 +8,7 @@ use crate::config::{GlobalArgs, Places};
 use crate::error::{Error, with_causes};
 use crate::plugins::Store;
 
+mod confinement;
 mod recover;
 
 /// What `weir doctor` takes.
@@ -45,6 +46,7 @@ pub(super) async fn doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<Don
         what: "sandbox".to_owned(),
         result: sandbox,
     });
+    confinement::checks(&places, global.isolation, &mut checks);
     match args.output {
         Format::Text => output::print(&text(&checks))?,
         format => output::print_value(format, &checks.iter().map(value).collect::<Vec<_>>())?,

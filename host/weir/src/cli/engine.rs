@@ -9,11 +9,10 @@ use weir_core::grant::Limits;
 use weir_core::name::PluginName;
 use weir_core::tree::Snapshot;
 use weir_core::validate::OutputLimits;
-use weir_sandbox::{CompileLimits, CompileMode, Sandbox, SandboxConfig};
+use weir_sandbox::{CompileLimits, Sandbox, SandboxConfig};
 use weir_source::{RepoUrl, Source, SourceError};
 
-use super::Done;
-use crate::config::{Places, RepoArgs};
+use crate::config::{Isolation, Places, RepoArgs};
 use crate::error::Error;
 use crate::externals::ExternalsHere;
 use crate::open::blocking;
@@ -22,6 +21,7 @@ use crate::prepare::{Canary, Host};
 use crate::progress::{Line, fetching};
 use crate::renders::Renders;
 use crate::turns::Turns;
+use crate::workers;
 
 /// What renders need of this host, of which none runs twice.
 pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
@@ -30,12 +30,12 @@ pub(crate) fn host(places: &Places) -> Result<Arc<Host>, Error> {
 
 /// The canary of this host: so many percent.
 pub(crate) fn canary(places: &Places, percent: u8, metrics: Option<Metrics>) -> Canary {
-    Canary::new(percent, &places.cache, metrics)
+    Canary::new(percent, places, metrics)
 }
 
 /// What renders need of this host, with these components and this canary.
 pub(crate) fn host_with(places: &Places, store: Store, canary: Canary) -> Result<Arc<Host>, Error> {
-    let sandbox = sandbox(&places.cache.join("compiled"))?;
+    let sandbox = sandbox(&places.cache.join("compiled"), places.isolation)?;
     Ok(Arc::new(Host {
         renders: Renders::open(places, &sandbox)?,
         sandbox,
@@ -57,7 +57,7 @@ pub(crate) fn host_to_replay(
     externals: ExternalsHere,
     given: BTreeMap<PluginName, Limits>,
 ) -> Result<Arc<Host>, Error> {
-    let sandbox = sandbox(&places.cache.join("compiled"))?;
+    let sandbox = sandbox(&places.cache.join("compiled"), places.isolation)?;
     Ok(Arc::new(Host {
         renders: Renders::none(&sandbox)?,
         sandbox,
@@ -76,27 +76,16 @@ fn turns() -> Turns {
 }
 
 /// An engine, with its compiled code in a folder.
-pub(crate) fn sandbox(compiled: &Path) -> Result<Arc<Sandbox>, Error> {
-    let program = std::env::current_exe()
-        .map_err(|e| Error::host("start", format!("this binary's own path: {e}")))?;
+pub(crate) fn sandbox(compiled: &Path, isolation: Isolation) -> Result<Arc<Sandbox>, Error> {
     let config = SandboxConfig {
         cache_dir: compiled.to_owned(),
-        compile: CompileMode::Child {
-            program,
-            args: vec!["compile-worker".to_owned()],
-        },
+        compile: workers::compile()?,
         cache_bytes: SandboxConfig::CACHE_BYTES,
         plugins_in_memory: SandboxConfig::PLUGINS_IN_MEMORY,
         compile_limits: CompileLimits::HOST,
+        isolation: workers::isolation(isolation)?,
     };
     Sandbox::new(config).map_err(|e| Error::stage("start", &e))
-}
-
-/// The limited child that compiles.
-pub(super) fn compile_worker() -> Result<Done, Error> {
-    weir_sandbox::compile_worker(&CompileLimits::HOST)
-        .map_err(|e| Error::host("compile", e.to_string()))?;
-    Ok(Done::Well)
 }
 
 /// Why a ref was not fetched.

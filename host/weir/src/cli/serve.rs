@@ -15,7 +15,8 @@ use weir_core::status::State;
 use super::Done;
 use crate::config::file::{self, HostFile, PARALLEL};
 use crate::config::{
-    AccountBinding, CanaryArgs, CommitArgs, DecryptArgs, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name,
+    AccountBinding, CanaryArgs, CommitArgs, DecryptArgs, GlobalArgs, Isolation, RepoArgs, TargetBinding, bindings,
+    ref_name,
 };
 use crate::error::Error;
 use crate::follow::Ended;
@@ -148,6 +149,8 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         (None, _) => {}
     }
     places.externals.shared = true;
+    let isolation = global.isolation.or(file.isolation);
+    places.isolation = isolation.unwrap_or(Isolation::SERVICE);
     if let Some(ledger) = file.ledger {
         places.ledger = global.ledger.with(ledger, &places.state)?;
     }
@@ -179,6 +182,7 @@ fn alone(args: &ServeArgs) -> Result<HostFile, Error> {
             interval,
         )?],
         externals: None,
+        isolation: None,
         canary: 0,
         ledger: None,
         retention: None,

@@ -24,6 +24,7 @@ use weir_source::{RefName, RepoUrl, Secret};
 use super::commits::RawCommits;
 use super::decrypt::RawDecrypt;
 use super::default_name;
+use super::isolation::Isolation;
 use super::externals::{self, RawExternals};
 use super::ledger::{LedgerConfig, RawLedger, RawRetention};
 use super::tenancy::{RawAllow, RawTarget, given};
@@ -61,6 +62,8 @@ pub(crate) struct HostFile {
     pub(crate) externals: Option<ExternalsConfig>,
     /// So many percent of all renders run twice.
     pub(crate) canary: u8,
+    /// Where plugins run, where the file says it.
+    pub(crate) isolation: Option<Isolation>,
     /// Where the ledger lies, where the file says it.
     pub(crate) ledger: Option<LedgerConfig>,
     /// How long records are kept, where the file says it.
@@ -90,6 +93,9 @@ struct RawHost {
     externals: Option<RawExternals>,
     /// So many percent of all renders run twice, and have to come to the same. Left out: 0. The flag `--canary` wins.
     canary: Option<usize>,
+    /// Where plugins run: `processes` without rights, as far as the kernel can take them away; `confined`, where it has to
+    /// take all of them away; or `in-process`. Left out: `processes`. The flag `--isolation` wins.
+    isolation: Option<Isolation>,
     /// A ledger in a bucket. Left out: the flag `--ledger`, or else the folder `ledger` below `--state`.
     ledger: Option<RawLedger>,
     /// How long records are kept. Left out: the flags `--retention-days` and `--retention-records`, or else for ever.
@@ -302,6 +308,7 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         repositories,
         externals,
         canary: canary.unwrap_or(0),
+        isolation: raw.isolation,
         ledger: raw.ledger.map(|raw| raw.meant(base)),
         retention,
     })

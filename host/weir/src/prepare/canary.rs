@@ -23,6 +23,7 @@ use weir_sandbox::{Role, Sandbox};
 use super::Rendered;
 use super::pipeline::{Ready, Render, calls};
 use crate::cli::engine;
+use crate::config::{Isolation, Places};
 use crate::crash::Spoiled;
 use crate::error::Error;
 use crate::mask;
@@ -38,6 +39,7 @@ const LEFTOVER: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Canary {
     percent: u8,
     cache: PathBuf,
+    isolation: Isolation,
     metrics: Option<Metrics>,
     cold: OnceCell<Cold>,
 }
@@ -50,11 +52,12 @@ struct Cold {
 }
 
 impl Canary {
-    /// So many percent of the renders of a host whose caches lie there.
-    pub(crate) fn new(percent: u8, cache: &Path, metrics: Option<Metrics>) -> Canary {
+    /// So many percent of the renders of a host that keeps things there.
+    pub(crate) fn new(percent: u8, places: &Places, metrics: Option<Metrics>) -> Canary {
         Canary {
             percent,
-            cache: cache.to_owned(),
+            cache: places.cache.clone(),
+            isolation: places.isolation,
             metrics,
             cold: OnceCell::new(),
         }
@@ -73,7 +76,7 @@ impl Canary {
 
     async fn sandbox(&self) -> Result<Arc<Sandbox>, Error> {
         let open = async || {
-            let folder = self.cache.join(FOLDER);
+            let (folder, isolation) = (self.cache.join(FOLDER), self.isolation);
             blocking("canary", move || {
                 let failed =
                     |e: std::io::Error| Error::host("canary", format!("{}: {e}", folder.display()));
@@ -81,7 +84,7 @@ impl Canary {
                 sweep(&folder);
                 let own = tempfile::tempdir_in(&folder).map_err(failed)?;
                 Ok(Cold {
-                    sandbox: engine::sandbox(&own.path().join("compiled"))?,
+                    sandbox: engine::sandbox(&own.path().join("compiled"), isolation)?,
                     _folder: own,
                 })
             })

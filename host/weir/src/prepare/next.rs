@@ -146,6 +146,7 @@ pub(crate) async fn prepare_next(
         lock,
         pinned: &pinned,
         pack: pack.as_ref(),
+        domain: &Domain::new(repository),
     };
     let made = each(host, &snapshot, given, &work.render, &told_each, How::Whole).await?;
     let is_packed = pack.is_some();

@@ -17,7 +17,7 @@ use weir_core::scope;
 use weir_core::tree::{ReadSet, Snapshot, View};
 use weir_core::validate::{Finding, Level, admit};
 use weir_core::yaml::Budget;
-use weir_sandbox::{Call, Document, Params, Plugin, Role, Sandbox};
+use weir_sandbox::{Call, Document, Domain, Params, Plugin, Role, Sandbox};
 
 use super::canary::{self, Trace};
 use super::{Host, Rendered, values};
@@ -137,6 +137,8 @@ pub(super) struct Render<'a> {
     pub(super) facts: &'a TargetFacts,
     /// Where its plugins run.
     pub(super) sandbox: &'a Sandbox,
+    /// With whose other calls they may share a process.
+    pub(super) domain: &'a Domain,
     /// What is otherwise: only where a test makes the second of two runs differ.
     pub(super) spoiled: Spoiled,
     /// What each call gave, where that is to be compared.
@@ -335,6 +337,7 @@ impl Render<'_> {
             limits.fuel = Fuel(fuel);
         }
         Call {
+            domain: self.domain,
             app: &self.app.name,
             plugin: &call.plugin,
             limits,

@@ -1,0 +1,297 @@
+//! Where plugins run: in processes without rights under `weir serve`, what holds those, and how honest apps fare beside hostile ones.
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use weir_tests::scene::map;
+use weir_tests::told::{stop, wait_app};
+use weir_tests::weir::{PATIENCE, text};
+use weir_tests::{Repo, Serving, Weir, places};
+
+/// Hostile apps in one repository.
+const HOSTILE: usize = 100;
+/// Honest ones in another.
+const HONEST: usize = 5;
+
+/// A repository with one app, which the bundled plugin renders.
+fn small() -> Repo {
+    let mut repo = Repo::empty().unwrap();
+    repo.write("weir.yaml", "version: 1\napps:\n- { name: web, path: a }\n")
+        .unwrap();
+    repo.write("a/map.yaml", map("map", "one")).unwrap();
+    repo.commit("first").unwrap();
+    repo
+}
+
+/// A host of one repository, and what it is told besides.
+fn serve(weir: &Weir, repo: &Repo, more: &[&str]) -> Serving {
+    let (path, target) = (repo.path(), format!("dir:{}", weir.path("live").display()));
+    let words = [
+        "serve",
+        "--repo",
+        text(&path).unwrap(),
+        "--target",
+        &target,
+        "--listen",
+        "127.0.0.1:0",
+        "--interval",
+        "1h",
+    ];
+    weir.start(words.iter().chain(more).copied()).unwrap()
+}
+
+/// The workers of a host: its children that were started to run plugins, by what the kernel says of each.
+fn workers(host: &Serving) -> Vec<BTreeMap<String, String>> {
+    let mut all = Vec::new();
+    let tasks = format!("/proc/{}/task", host.pid().unwrap().as_raw_nonzero());
+    for task in fs::read_dir(tasks).unwrap().flatten() {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
+            if !line.split(|b| *b == 0).any(|word| word == b"render-worker") {
+                continue;
+            }
+            let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+            let fields = status.lines().filter_map(|l| l.split_once(':'));
+            all.push(
+                fields
+                    .map(|(k, v)| (k.to_owned(), v.trim().to_owned()))
+                    .collect(),
+            );
+        }
+    }
+    all
+}
+
+#[test]
+fn a_service_runs_plugins_in_processes_that_the_kernel_holds() {
+    let (weir, repo) = (Weir::new().unwrap(), small());
+    let mut host = serve(&weir, &repo, &[]);
+    wait_app(&mut host, "web", "synced to", PATIENCE).unwrap();
+    let workers = workers(&host);
+    assert!(!workers.is_empty(), "{}", host.stderr());
+    for worker in &workers {
+        assert_eq!(worker["NoNewPrivs"], "1", "{worker:?}");
+        assert_eq!(worker["Seccomp"], "2", "{worker:?}");
+        for set in ["CapEff", "CapPrm", "CapInh"] {
+            assert_eq!(worker[set].trim_matches('0'), "", "{set}: {worker:?}");
+        }
+    }
+    stop(host, PATIENCE).unwrap();
+}
+
+#[test]
+fn in_process_means_that_there_is_no_such_process_and_the_file_may_say_so() {
+    let (weir, repo) = (Weir::new().unwrap(), small());
+    let mut host = serve(&weir, &repo, &["--isolation", "in-process"]);
+    wait_app(&mut host, "web", "synced to", PATIENCE).unwrap();
+    assert_eq!(workers(&host).len(), 0);
+    stop(host, PATIENCE).unwrap();
+    fs::remove_dir_all(weir.cache_dir().join("renders")).unwrap();
+    let file = weir.path("host.yaml");
+    for (word, some) in [("in-process", false), ("confined", true)] {
+        let of_file = format!(
+            "version: 1\nlisten: 127.0.0.1:0\nisolation: {word}\nrepositories:\n- {{ name: {word}, url: {}, targets: {{ default: 'dir:./{word}' }} }}\n",
+            repo.path().display()
+        );
+        fs::write(&file, of_file).unwrap();
+        let mut host = weir
+            .start(["serve", "--config", text(&file).unwrap()])
+            .unwrap();
+        wait_app(&mut host, "web", "synced to", PATIENCE).unwrap();
+        assert_eq!(!workers(&host).is_empty(), some, "{word}");
+        stop(host, PATIENCE).unwrap();
+    }
+}
+
+#[test]
+fn what_apps_come_to_is_the_same_in_each_way() {
+    let (weir, repo) = (Weir::new().unwrap(), small());
+    let path = repo.path();
+    let mut all = Vec::new();
+    for way in ["in-process", "processes", "confined"] {
+        let words = ["render", "--repo", text(&path).unwrap(), "--isolation", way];
+        all.push(weir.run(words).unwrap().success().unwrap());
+        fs::remove_dir_all(weir.cache_dir().join("renders")).unwrap();
+    }
+    assert!(all[0].contains("kind: ConfigMap"), "{}", all[0]);
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[0], all[2]);
+    // The second run of a canary is in a process of its own, too.
+    let canary = ["--canary", "100", "--isolation", "processes"];
+    let words = ["render", "--repo", text(&path).unwrap()];
+    let ran = weir.run(words.iter().chain(&canary)).unwrap();
+    assert_eq!(ran.success().unwrap(), all[0]);
+}
+
+#[test]
+fn a_word_that_is_no_way_is_refused_with_those_that_are() {
+    let weir = Weir::new().unwrap();
+    let said = weir
+        .run(["render", "--isolation", "somehow"])
+        .unwrap()
+        .code(2)
+        .unwrap()
+        .stderr;
+    assert!(
+        said.contains("in-process") && said.contains("processes") && said.contains("confined"),
+        "{said}"
+    );
+    let file = weir.path("host.yaml");
+    let of_file = "version: 1\nisolation: somehow\nrepositories:\n- { url: ., targets: { default: 'dir:./x' } }\n";
+    fs::write(&file, of_file).unwrap();
+    let said = weir
+        .run(["serve", "--config", text(&file).unwrap()])
+        .unwrap()
+        .code(2)
+        .unwrap()
+        .stderr;
+    assert!(
+        said.contains(":2:12") && said.contains("in-process"),
+        "{said}"
+    );
+}
+
+#[test]
+fn doctor_says_what_confines_and_has_tried_it() {
+    let weir = Weir::new().unwrap();
+    let said = weir.run(["doctor"]).unwrap().success().unwrap();
+    for words in [
+        "plugins run processes under `weir serve`, in-process under other commands",
+        "confinement of compiling",
+        "confinement of rendering",
+        "Landlock ABI",
+        "seccomp",
+        "no capabilities",
+        "1536 MiB of memory",
+        "600 s of processor time",
+        "tried and refused: reading a file, making a file, opening a connection, starting a program, reading the host's memory, signalling the host",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("NOT refused"), "{said}");
+    let words = ["doctor", "--isolation", "in-process"];
+    let said = weir.run(words).unwrap().success().unwrap();
+    assert!(said.contains("plugins run in-process under"), "{said}");
+    assert!(said.contains("with Wasmtime between them"), "{said}");
+}
+
+/// An app whose plugin never ends, takes all memory, recurses, traps or returns too much, by turns.
+fn hostile() -> Repo {
+    let kinds = [
+        "endless-loop",
+        "memory-bomb",
+        "deep-recursion",
+        "huge-output",
+        "reads-forever",
+    ];
+    let mut repo = Repo::empty().unwrap();
+    let mut manifest = String::from("version: 1\nplugins:\n");
+    for kind in kinds {
+        let limits = "fuel: 3G, memory: 128Mi, hostCalls: 20000";
+        writeln!(
+            manifest,
+            "  {kind}: {{ source: 'file:guests/{kind}.wasm', limits: {{ {limits} }} }}"
+        )
+        .unwrap();
+        let guest = places::guest_dir().unwrap().join(format!("{kind}.wasm"));
+        repo.write(&format!("guests/{kind}.wasm"), fs::read(guest).unwrap())
+            .unwrap();
+    }
+    manifest.push_str("apps:\n");
+    for n in 0..HOSTILE {
+        let kind = kinds[n % kinds.len()];
+        writeln!(
+            manifest,
+            "- {{ name: bad-{n:03}, path: apps/{n}, render: {{ plugin: {kind} }} }}"
+        )
+        .unwrap();
+        repo.write(&format!("apps/{n}/a.yaml"), map("a", "b"))
+            .unwrap();
+    }
+    repo.write("weir.yaml", manifest).unwrap();
+    repo.commit("all at once").unwrap();
+    repo
+}
+
+fn honest() -> Repo {
+    let mut repo = Repo::empty().unwrap();
+    let mut manifest = String::from("version: 1\napps:\n");
+    for n in 0..HONEST {
+        writeln!(manifest, "- {{ name: good-{n}, path: apps/{n} }}").unwrap();
+        repo.write(&format!("apps/{n}/a.yaml"), map(&format!("good-{n}"), "one"))
+            .unwrap();
+    }
+    repo.write("weir.yaml", manifest).unwrap();
+    repo.commit("honest work").unwrap();
+    repo
+}
+
+/// The most memory that a process ever had, in KiB.
+fn peak(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_hundred_hostile_renders_leave_honest_apps_on_time_and_the_hosts_memory_flat() {
+    let (bad, mut good) = (hostile(), honest());
+    let weir = Weir::new().unwrap();
+    // Compiled before, so that what is looked at is renders.
+    let path = bad.path();
+    let kinds = ["bad-000", "bad-001", "bad-002", "bad-003", "bad-004"];
+    let words = ["render", "--repo", text(&path).unwrap()];
+    weir.run(words.iter().chain(&kinds)).unwrap().code(1).unwrap();
+    let file = weir.path("host.yaml");
+    let of_file = format!(
+        "version: 1\nlisten: 127.0.0.1:0\nrepositories:\n\
+         - {{ name: bad, url: {}, interval: 1h, targets: {{ default: 'dir:./bad' }} }}\n\
+         - {{ name: good, url: {}, interval: 1h, targets: {{ default: 'dir:./good' }} }}\n",
+        path.display(),
+        good.path().display(),
+    );
+    fs::write(&file, of_file).unwrap();
+    let mut host = weir
+        .start(["serve", "--config", text(&file).unwrap()])
+        .unwrap();
+    let last = format!("good-{}", HONEST - 1);
+    let is_synced = |line: &str| line.contains("\"repository\":\"good\"") && line.contains("synced to");
+    for n in 0..HONEST {
+        host.wait_for(&format!("the honest app {n}"), PATIENCE, is_synced)
+            .unwrap();
+    }
+    // While the hostile ones go on, the next commit is live, too.
+    good.write(&format!("apps/{}/a.yaml", HONEST - 1), map(&last, "two"))
+        .unwrap();
+    good.commit("more honest work").unwrap();
+    weir.run(["refresh", "good"]).unwrap().success().unwrap();
+    host.wait_for("the next honest commit", PATIENCE, is_synced)
+        .unwrap();
+    let bad_is_done = |host: &Serving| {
+        let log = host.stderr();
+        let failed = log.lines().filter(|l| l.contains("\"app\":\"bad-") && l.contains("ERROR"));
+        failed.count()
+    };
+    assert_eq!(bad_is_done(&host), 0, "no hostile app was waited for");
+    // In the end each of them is named, with its plugin and its limit.
+    let before = Instant::now();
+    for _ in 0..HOSTILE {
+        host.wait_for("a hostile app is named", 3 * PATIENCE, |line| {
+            line.contains("\"app\":\"bad-") && line.contains("plugin `")
+        })
+        .unwrap();
+    }
+    let took = before.elapsed();
+    let peak = peak(host.pid().unwrap().as_raw_nonzero().get()) >> 10;
+    assert!(
+        peak < 400,
+        "{HOSTILE} hostile renders took the host to {peak} MiB (and {took:?})"
+    );
+    let live = fs::read_to_string(weir.path(&format!("good/default/configmap/{last}.yaml")));
+    assert!(live.unwrap().contains("value: two"));
+    stop(host, Duration::from_secs(60)).unwrap();
+}
