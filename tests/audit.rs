@@ -13,7 +13,8 @@ use weir_tests::scene::map;
 use weir_tests::weir::text;
 use weir_tests::{Repo, Weir};
 
-const MANIFEST: &str = "version: 1\napps:\n- { name: web, path: web, target: { namespace: shop } }\n";
+const MANIFEST: &str =
+    "version: 1\napps:\n- { name: web, path: web, target: { namespace: shop } }\n";
 
 /// Ten days from now, so that what was just written is old enough to go.
 fn in_ten_days() -> i64 {
@@ -25,7 +26,9 @@ fn in_ten_days() -> i64 {
 async fn trim(dir: &Path) -> Vec<Removed> {
     let place = Place::Dir(dir.to_owned());
     let clock = Arc::new(in_ten_days);
-    let ledger = Ledger::open(&place, LedgerLimits::HOST, clock).await.unwrap();
+    let ledger = Ledger::open(&place, LedgerLimits::HOST, clock)
+        .await
+        .unwrap();
     let rule = Retention {
         days: None,
         records: NonZeroU64::new(2),

@@ -222,8 +222,11 @@ fn honest() -> Repo {
     let mut manifest = String::from("version: 1\napps:\n");
     for n in 0..HONEST {
         writeln!(manifest, "- {{ name: good-{n}, path: apps/{n} }}").unwrap();
-        repo.write(&format!("apps/{n}/a.yaml"), map(&format!("good-{n}"), "one"))
-            .unwrap();
+        repo.write(
+            &format!("apps/{n}/a.yaml"),
+            map(&format!("good-{n}"), "one"),
+        )
+        .unwrap();
     }
     repo.write("weir.yaml", manifest).unwrap();
     repo.commit("honest work").unwrap();
@@ -234,7 +237,12 @@ fn honest() -> Repo {
 fn peak(pid: i32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    line.unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 #[test]
@@ -245,7 +253,10 @@ fn a_hundred_hostile_renders_leave_honest_apps_on_time_and_the_hosts_memory_flat
     let path = bad.path();
     let kinds = ["bad-000", "bad-001", "bad-002", "bad-003", "bad-004"];
     let words = ["render", "--repo", text(&path).unwrap()];
-    weir.run(words.iter().chain(&kinds)).unwrap().code(1).unwrap();
+    weir.run(words.iter().chain(&kinds))
+        .unwrap()
+        .code(1)
+        .unwrap();
     let file = weir.path("host.yaml");
     let of_file = format!(
         "version: 1\nlisten: 127.0.0.1:0\nrepositories:\n\
@@ -259,7 +270,8 @@ fn a_hundred_hostile_renders_leave_honest_apps_on_time_and_the_hosts_memory_flat
         .start(["serve", "--config", text(&file).unwrap()])
         .unwrap();
     let last = format!("good-{}", HONEST - 1);
-    let is_synced = |line: &str| line.contains("\"repository\":\"good\"") && line.contains("synced to");
+    let is_synced =
+        |line: &str| line.contains("\"repository\":\"good\"") && line.contains("synced to");
     for n in 0..HONEST {
         host.wait_for(&format!("the honest app {n}"), PATIENCE, is_synced)
             .unwrap();
@@ -273,7 +285,9 @@ fn a_hundred_hostile_renders_leave_honest_apps_on_time_and_the_hosts_memory_flat
         .unwrap();
     let bad_is_done = |host: &Serving| {
         let log = host.stderr();
-        let failed = log.lines().filter(|l| l.contains("\"app\":\"bad-") && l.contains("ERROR"));
+        let failed = log
+            .lines()
+            .filter(|l| l.contains("\"app\":\"bad-") && l.contains("ERROR"));
         failed.count()
     };
     assert_eq!(bad_is_done(&host), 0, "no hostile app was waited for");

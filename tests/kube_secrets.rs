@@ -92,14 +92,25 @@ impl Rig {
 
     fn secret(&self, name: &str) -> Option<Value> {
         let namespace = &self.scene.namespace;
-        let words = ["get", "secret", name, "--namespace", namespace, "--ignore-not-found", "-o", "json"];
+        let words = [
+            "get",
+            "secret",
+            name,
+            "--namespace",
+            namespace,
+            "--ignore-not-found",
+            "-o",
+            "json",
+        ];
         let text = self.scene.kubectl.text(&words).unwrap();
         (!text.trim().is_empty()).then(|| serde_json::from_str(&text).unwrap())
     }
 
     #[track_caller]
     fn holds(&self, secret: &str, key: &str, expected: &str) {
-        let found = self.value(secret, key).map(|v| String::from_utf8(v).unwrap());
+        let found = self
+            .value(secret, key)
+            .map(|v| String::from_utf8(v).unwrap());
         assert_eq!(found.as_deref(), Some(expected), "{secret}.{key}");
     }
 
@@ -116,8 +127,17 @@ impl Rig {
     fn serve(&self, key: &Path) -> Serving {
         let url = self.scene.server.url("work");
         let words = [
-            "serve", "--repo", &url, "--target", "kube:", "--interval", "200ms", "--listen", "127.0.0.1:0",
-            "--age-key-file", key.to_str().unwrap(),
+            "serve",
+            "--repo",
+            &url,
+            "--target",
+            "kube:",
+            "--interval",
+            "200ms",
+            "--listen",
+            "127.0.0.1:0",
+            "--age-key-file",
+            key.to_str().unwrap(),
         ];
         self.scene.weir.start(words).unwrap()
     }
@@ -162,9 +182,17 @@ fn generators(rig: &Rig) {
         format!("# of the database\ndb:\n  password: {MARKER}\n  port: 5432\n  long: {long}\n  key: |\n    one\n    two\n"),
         &[],
     );
-    rig.encrypt("made/a.json", format!(r#"{{"password": "{MARKER}", "n": [1, true]}}"#), &[]);
+    rig.encrypt(
+        "made/a.json",
+        format!(r#"{{"password": "{MARKER}", "n": [1, true]}}"#),
+        &[],
+    );
     rig.encrypt("made/a.bin", [b"\x00\xff", MARKER.as_bytes()].concat(), &[]);
-    rig.encrypt("made/a.env", format!("# lines\nPASSWORD={MARKER}\nTWO=a\\nb\nEQ=a=b\n"), &[]);
+    rig.encrypt(
+        "made/a.env",
+        format!("# lines\nPASSWORD={MARKER}\nTWO=a\\nb\nEQ=a=b\n"),
+        &[],
+    );
 }
 
 #[test]
@@ -179,7 +207,12 @@ fn each_form_lands_decrypted_and_a_second_sync_writes_nothing() {
     rig.holds("db", "token", &format!("token of {MARKER}"));
     assert!(rig.secret("db").unwrap().get("sops").is_none());
     rig.holds("my-db", "password", &format!("{MARKER}-2"));
-    for (key, file) in [("a.yaml", "a.yaml"), ("a.json", "a.json"), ("a.bin", "a.bin"), ("renamed", "a.env")] {
+    for (key, file) in [
+        ("a.yaml", "a.yaml"),
+        ("a.json", "a.json"),
+        ("a.bin", "a.bin"),
+        ("renamed", "a.env"),
+    ] {
         let sealed = fs::read(rig.scene.repo.path().join("made").join(file)).unwrap();
         let plain = rig.sops.decrypt(&rig.key, file, &sealed, &[]).unwrap();
         assert_eq!(rig.value("my-files", key), Some(plain), "{key}");
@@ -211,7 +244,9 @@ fn what_is_decrypted_is_in_no_file_and_no_output() {
     generators(&rig);
     let sealed = rig.encrypt_secret(MARKER);
     rig.commit();
-    rig.scene.weir.variable("WEIR_LOG", "trace,kube_client=trace,hyper=trace");
+    rig.scene
+        .weir
+        .variable("WEIR_LOG", "trace,kube_client=trace,hyper=trace");
     let mut said = Vec::new();
     let mut heard = |ran: Ran| said.extend([ran.stdout.into_bytes(), ran.stderr.into_bytes()]);
     heard(rig.diff(Some(&rig.key)).code(0).unwrap());
@@ -236,7 +271,9 @@ fn what_is_decrypted_is_in_no_file_and_no_output() {
         &["history", "web", "-o", "json"],
         &["apps", "-o", "json"],
         &["trace", "secret/db", "--namespace", &rig.scene.namespace],
-        &["receipts", "export", "--repo", &url, "--app", "web", "--output", receipt],
+        &[
+            "receipts", "export", "--repo", &url, "--app", "web", "--output", receipt,
+        ],
     ] {
         heard(rig.scene.weir.run(words).unwrap());
     }
@@ -245,14 +282,22 @@ fn what_is_decrypted_is_in_no_file_and_no_output() {
         read_all(&rig.scene.weir.path(dir), &mut files);
     }
     // Git's packs are compressed: what was pushed is looked for in what is kept of renders.
-    let token = sealed.lines().find_map(|l| l.trim().strip_prefix("password: ")).unwrap();
+    let token = sealed
+        .lines()
+        .find_map(|l| l.trim().strip_prefix("password: "))
+        .unwrap();
     let keeps = |needle: &str| files.iter().any(|f| contains(f, needle.as_bytes()));
-    assert!(keeps(token), "the ciphertext is kept, so that the search finds what there is");
+    assert!(
+        keeps(token),
+        "the ciphertext is kept, so that the search finds what there is"
+    );
     assert!(files.len() > 5);
     let key = rig.key.secret().unwrap();
     for bytes in said.iter().chain(&files) {
         for needle in [MARKER, &key].into_iter().flat_map(forms) {
-            let at = bytes.windows(needle.len()).position(|w| w == needle.as_bytes());
+            let at = bytes
+                .windows(needle.len())
+                .position(|w| w == needle.as_bytes());
             if let Some(at) = at {
                 let around = &bytes[at.saturating_sub(200)..(at + 100).min(bytes.len())];
                 panic!("{needle} is shown: {}", String::from_utf8_lossy(around));
@@ -280,7 +325,9 @@ fn contains(bytes: &[u8], needle: &[u8]) -> bool {
 }
 
 fn read_all(dir: &Path, out: &mut Vec<Vec<u8>>) {
-    let Ok(entries) = fs::read_dir(dir) else { return };
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
     for entry in entries.map(Result::unwrap) {
         let kind = entry.file_type().unwrap();
         if kind.is_dir() {
@@ -296,7 +343,9 @@ fn what_was_changed_is_refused_before_anything_is_staked_and_other_apps_go_on() 
     let mut rig = Rig::new("changed");
     let sealed = rig.encrypt_secret(MARKER);
     let line = |key: &str| {
-        let line = sealed.lines().find(|l| l.trim().starts_with(&format!("{key}: ENC")));
+        let line = sealed
+            .lines()
+            .find(|l| l.trim().starts_with(&format!("{key}: ENC")));
         line.unwrap().to_owned()
     };
     let token = |key: &str| line(key).trim().split_once(": ").unwrap().1.to_owned();
@@ -307,18 +356,58 @@ fn what_was_changed_is_refused_before_anything_is_staked_and_other_apps_go_on() 
     };
     let source = "source file web/secret.yaml: ";
     for (from, to, expected) in [
-        (token("mac"), flip(&token("mac")), format!("{source}its MAC does not match: it, or `lastmodified`")),
-        (token("password"), flip(&token("password")), "the value of `stringData.password` was changed".to_owned()),
-        (token("password"), token("user"), "the value of `stringData.password` was changed after it was encrypted, or comes from".to_owned()),
-        (token("password"), MARKER.to_owned(), "partly encrypted: `stringData.password` is plain".to_owned()),
-        (format!("{}\n", line("user")), String::new(), format!("{source}its MAC does not match: it is of other values")),
-        ("name: db".to_owned(), "name: db2".to_owned(), format!("{source}its MAC does not match: it is of other values")),
-        ("stringData:".to_owned(), format!("stringData:\n    more: {MARKER}"), "partly encrypted: `stringData.more` is plain".to_owned()),
-        ("    name: db".to_owned(), format!("    name: db\n    labels:\n        a: {}", token("user")), "`metadata.labels.a` is encrypted with SOPS".to_owned()),
-        ("kind: Secret".to_owned(), "kind: ConfigMap".to_owned(), "it has a `sops` block, and Weir decrypts Secrets only".to_owned()),
+        (
+            token("mac"),
+            flip(&token("mac")),
+            format!("{source}its MAC does not match: it, or `lastmodified`"),
+        ),
+        (
+            token("password"),
+            flip(&token("password")),
+            "the value of `stringData.password` was changed".to_owned(),
+        ),
+        (
+            token("password"),
+            token("user"),
+            "the value of `stringData.password` was changed after it was encrypted, or comes from"
+                .to_owned(),
+        ),
+        (
+            token("password"),
+            MARKER.to_owned(),
+            "partly encrypted: `stringData.password` is plain".to_owned(),
+        ),
+        (
+            format!("{}\n", line("user")),
+            String::new(),
+            format!("{source}its MAC does not match: it is of other values"),
+        ),
+        (
+            "name: db".to_owned(),
+            "name: db2".to_owned(),
+            format!("{source}its MAC does not match: it is of other values"),
+        ),
+        (
+            "stringData:".to_owned(),
+            format!("stringData:\n    more: {MARKER}"),
+            "partly encrypted: `stringData.more` is plain".to_owned(),
+        ),
+        (
+            "    name: db".to_owned(),
+            format!("    name: db\n    labels:\n        a: {}", token("user")),
+            "`metadata.labels.a` is encrypted with SOPS".to_owned(),
+        ),
+        (
+            "kind: Secret".to_owned(),
+            "kind: ConfigMap".to_owned(),
+            "it has a `sops` block, and Weir decrypts Secrets only".to_owned(),
+        ),
     ] {
         assert!(sealed.contains(&from), "{from}");
-        rig.scene.repo.write("web/secret.yaml", sealed.replacen(&from, &to, 1)).unwrap();
+        rig.scene
+            .repo
+            .write("web/secret.yaml", sealed.replacen(&from, &to, 1))
+            .unwrap();
         let name = format!("round-{}", rig.scene.repo.head().unwrap());
         rig.scene
             .repo
@@ -327,7 +416,11 @@ fn what_was_changed_is_refused_before_anything_is_staked_and_other_apps_go_on() 
         rig.commit();
         let ran = rig.sync(&rig.key).code(1).unwrap();
         assert!(ran.stderr.contains(&expected), "{expected}: {}", ran.stderr);
-        assert!(ran.stderr.contains("Nothing of the app is applied"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("Nothing of the app is applied"),
+            "{}",
+            ran.stderr
+        );
         assert!(!ran.stderr.contains(MARKER), "{}", ran.stderr);
         assert!(rig.secret("db").is_none() && rig.scene.map("a").is_err());
         rig.scene.map(&name).unwrap();
@@ -347,18 +440,40 @@ fn ciphertext_that_nothing_decrypts_is_never_put_into_a_cluster() {
     let text = String::from_utf8(sealed.clone()).unwrap();
     let token = text.lines().find_map(|l| l.strip_prefix("a: ")).unwrap();
     let of_secret = |field: &str, value: &str| {
-        format!("apiVersion: v1\nkind: Secret\nmetadata: {{ name: db }}\n{field}: {{ a: \"{value}\" }}\n")
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{ name: db }}\n{field}: {{ a: \"{value}\" }}\n"
+        )
     };
     let maps = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: db }\n";
     for (object, expected) in [
-        (format!("{maps}data: {{ a: \"{token}\" }}\n"), "`data.a` is encrypted with SOPS, and Weir decrypts only"),
-        (format!("{maps}data: {{ a: \"x {token} y\" }}\n"), "`data.a` is encrypted with SOPS"),
-        (format!("{maps}binaryData: {{ a: {} }}\n", STANDARD.encode(&sealed)), "`binaryData.a` is encrypted with SOPS"),
-        (of_secret("stringData", token), "`stringData.a` is encrypted with SOPS, and the `sops` block"),
-        (of_secret("data", &STANDARD.encode(token)), "`data.a` is encrypted with SOPS, and the `sops` block"),
-        (of_secret("data", &STANDARD.encode(format!("x={token}"))), "`data.a` is encrypted with SOPS, and the `sops` block"),
         (
-            format!("apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: db }}\nspec: {{ selector: {{ matchLabels: {{ a: b }} }}, template: {{ metadata: {{ labels: {{ a: b }} }}, spec: {{ containers: [{{ name: a, image: b, env: [{{ name: A, value: \"{token}\" }}] }}] }} }} }}\n"),
+            format!("{maps}data: {{ a: \"{token}\" }}\n"),
+            "`data.a` is encrypted with SOPS, and Weir decrypts only",
+        ),
+        (
+            format!("{maps}data: {{ a: \"x {token} y\" }}\n"),
+            "`data.a` is encrypted with SOPS",
+        ),
+        (
+            format!("{maps}binaryData: {{ a: {} }}\n", STANDARD.encode(&sealed)),
+            "`binaryData.a` is encrypted with SOPS",
+        ),
+        (
+            of_secret("stringData", token),
+            "`stringData.a` is encrypted with SOPS, and the `sops` block",
+        ),
+        (
+            of_secret("data", &STANDARD.encode(token)),
+            "`data.a` is encrypted with SOPS, and the `sops` block",
+        ),
+        (
+            of_secret("data", &STANDARD.encode(format!("x={token}"))),
+            "`data.a` is encrypted with SOPS, and the `sops` block",
+        ),
+        (
+            format!(
+                "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{ name: db }}\nspec: {{ selector: {{ matchLabels: {{ a: b }} }}, template: {{ metadata: {{ labels: {{ a: b }} }}, spec: {{ containers: [{{ name: a, image: b, env: [{{ name: A, value: \"{token}\" }}] }}] }} }} }}\n"
+            ),
             "`spec.template.spec.containers.env.value` is encrypted with SOPS",
         ),
     ] {
@@ -370,11 +485,16 @@ fn ciphertext_that_nothing_decrypts_is_never_put_into_a_cluster() {
         // Who only looks is told the same.
         let shown = rig.diff(Some(&rig.key)).code(0).unwrap().stdout;
         assert!(shown.contains(expected), "{shown}");
-        assert!(shown.contains("created ConfigMap"), "the rest is shown: {shown}");
+        assert!(
+            shown.contains("created ConfigMap"),
+            "the rest is shown: {shown}"
+        );
     }
     // A sentence about it is none.
     let about = "values such as ENC[AES256_GCM,data:...,iv:...,tag:...,type:str] are decrypted";
-    rig.scene.push("web/object.yaml", &map("db", &format!("\"{about}\""))).unwrap();
+    rig.scene
+        .push("web/object.yaml", &map("db", &format!("\"{about}\"")))
+        .unwrap();
     rig.scene.sync(&[]).unwrap().code(0).unwrap();
 }
 
@@ -393,21 +513,43 @@ fn half_plain_lines_and_files_of_two_minds_are_refused() {
     };
     refused(&rig, "partly encrypted: `data.C` is plain");
     // A line that went, and one that changed its name: only the source shows it.
-    rig.scene.repo.write_text(&format!("{made}- {{ name: lines, envs: [a.env] }}\n")).unwrap();
+    rig.scene
+        .repo
+        .write_text(&format!("{made}- {{ name: lines, envs: [a.env] }}\n"))
+        .unwrap();
     let first = env.lines().next().unwrap();
-    rig.scene.push("made/a.env", &env.replacen(&format!("{first}\n"), "", 1)).unwrap();
-    refused(&rig, "source file made/a.env: its MAC does not match: it is of other values");
-    rig.scene.push("made/a.env", &env.replacen("A=", "D=", 1)).unwrap();
-    refused(&rig, "the value of `data.D` was changed after it was encrypted");
+    rig.scene
+        .push("made/a.env", &env.replacen(&format!("{first}\n"), "", 1))
+        .unwrap();
+    refused(
+        &rig,
+        "source file made/a.env: its MAC does not match: it is of other values",
+    );
+    rig.scene
+        .push("made/a.env", &env.replacen("A=", "D=", 1))
+        .unwrap();
+    refused(
+        &rig,
+        "the value of `data.D` was changed after it was encrypted",
+    );
     // JSON by its name, and what sops makes of a binary file by its form.
-    rig.scene.repo.write_text(&format!("{made}- {{ name: files, files: [a.json] }}\n")).unwrap();
+    rig.scene
+        .repo
+        .write_text(&format!("{made}- {{ name: files, files: [a.json] }}\n"))
+        .unwrap();
     rig.encrypt("made/a.json", format!(r#"{{"data": "{MARKER}"}}"#), &[]);
     rig.commit();
     refused(&rig, "the file made/a.json is JSON by its name");
     let ini = rig.encrypted("a.ini", format!("[a]\nb = {MARKER}\n"), &[]);
-    rig.scene.push("made/a.json", &String::from_utf8(ini).unwrap()).unwrap();
+    rig.scene
+        .push("made/a.json", &String::from_utf8(ini).unwrap())
+        .unwrap();
     refused(&rig, "it is an INI file, which Weir does not decrypt");
-    rig.encrypt("made/a.json", format!(r#"{{"data": "{MARKER}", "more": 1}}"#), &[]);
+    rig.encrypt(
+        "made/a.json",
+        format!(r#"{{"data": "{MARKER}", "more": 1}}"#),
+        &[],
+    );
     rig.commit();
     rig.synced();
 }
@@ -419,7 +561,10 @@ fn without_its_key_an_app_fails_with_what_is_missing_and_diff_shows_the_rest() {
     rig.commit();
     let own = &rig.key.recipient;
     let other = rig.sops.key("other").unwrap();
-    let object = format!("Secret {}/db (web/secret.yaml:1): it is encrypted for {own}", rig.scene.namespace);
+    let object = format!(
+        "Secret {}/db (web/secret.yaml:1): it is encrypted for {own}",
+        rig.scene.namespace
+    );
     let nothing_is_there = || {
         assert!(rig.secret("db").is_none() && rig.scene.map("a").is_err());
         rig.scene.map("beside").unwrap();
@@ -429,12 +574,23 @@ fn without_its_key_an_app_fails_with_what_is_missing_and_diff_shows_the_rest() {
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
     nothing_is_there();
     let ran = rig.sync(&other).code(1).unwrap();
-    let said = format!("{object}, and none of this host's keys fits ({})", other.recipient);
+    let said = format!(
+        "{object}, and none of this host's keys fits ({})",
+        other.recipient
+    );
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
     nothing_is_there();
-    let missing = Key { path: "/nowhere/keys.agekey".into(), recipient: String::new() };
+    let missing = Key {
+        path: "/nowhere/keys.agekey".into(),
+        recipient: String::new(),
+    };
     let ran = rig.sync(&missing).code(1).unwrap();
-    assert!(ran.stderr.contains("age key file /nowhere/keys.agekey: is not there"), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("age key file /nowhere/keys.agekey: is not there"),
+        "{}",
+        ran.stderr
+    );
     nothing_is_there();
 
     rig.synced();
@@ -448,8 +604,14 @@ fn without_its_key_an_app_fails_with_what_is_missing_and_diff_shows_the_rest() {
     }
     let shown = rig.diff(Some(&rig.key)).code(0).unwrap().stdout;
     let masked = "~ data.password: (secret, before) -> (secret, after)\n";
-    assert!(shown.contains(masked) && !shown.contains("data.user"), "{shown}");
-    assert!(!shown.contains(MARKER) && !shown.contains("sops"), "{shown}");
+    assert!(
+        shown.contains(masked) && !shown.contains("data.user"),
+        "{shown}"
+    );
+    assert!(
+        !shown.contains(MARKER) && !shown.contains("sops"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -460,12 +622,16 @@ fn a_key_is_rotated_while_a_host_runs_and_a_hand_edit_is_healed() {
     let file = rig.scene.weir.path("keys.agekey");
     let mut serving = rig.serve(&file);
     // Not there yet: said, and looked for again.
-    serving.wait_for_text("keys.agekey: is not there", SOON).unwrap();
+    serving
+        .wait_for_text("keys.agekey: is not there", SOON)
+        .unwrap();
     put(&rig.key.path, &file);
     rig.until_holds("db", "password", MARKER);
     // A change by hand is undone, to the value and not to its ciphertext.
     let patch = r#"{"stringData":{"password":"by hand"}}"#;
-    rig.scene.edit(&["patch", "secret", "db", "--patch", patch]).unwrap();
+    rig.scene
+        .edit(&["patch", "secret", "db", "--patch", patch])
+        .unwrap();
     rig.until_holds("db", "password", MARKER);
     // The new key, then a commit that is encrypted for it alone.
     let next = rig.sops.key("next").unwrap();
@@ -516,10 +682,14 @@ fn keys_come_from_a_secret_of_the_hosts_own_cluster_and_rotate_with_it() {
     serving.wait_for_text(&missing, SOON).unwrap();
     let make = |name: &str, key: &Key| {
         let from = format!("--from-file={name}={}", key.path.display());
-        rig.scene.edit(&["create", "secret", "generic", "age-keys", &from]).unwrap();
+        rig.scene
+            .edit(&["create", "secret", "generic", "age-keys", &from])
+            .unwrap();
     };
     make("identity", &rig.key);
-    serving.wait_for_text("whose name ends with .agekey", SOON).unwrap();
+    serving
+        .wait_for_text("whose name ends with .agekey", SOON)
+        .unwrap();
     rig.scene.edit(&["delete", "secret", "age-keys"]).unwrap();
     make("a.agekey", &rig.key);
     rig.until_holds("db", "password", MARKER);
@@ -546,11 +716,22 @@ fn a_rollback_opens_what_was_encrypted_then() {
     rig.commit();
     rig.synced();
     rig.holds("db", "password", &format!("{MARKER}-2"));
-    let words = ["rollback", "web", "--to", "previous", "--yes", "--why", "the second is bad"];
+    let words = [
+        "rollback",
+        "web",
+        "--to",
+        "previous",
+        "--yes",
+        "--why",
+        "the second is bad",
+    ];
     rig.scene.weir.run(words).unwrap().success().unwrap();
     // For its key, which this host has no more.
     let ran = rig.sync(&rig.key).code(1).unwrap();
-    let said = format!("encrypted for {}, and none of this host's keys fits", first.recipient);
+    let said = format!(
+        "encrypted for {}, and none of this host's keys fits",
+        first.recipient
+    );
     assert!(ran.stderr.contains(&said), "{}", ran.stderr);
     rig.sync(&first).code(4).unwrap();
     rig.holds("db", "password", MARKER);

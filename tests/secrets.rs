@@ -22,13 +22,84 @@ const MARKER: &str = "hunter2-sesame";
 
 /// Texts that writers of YAML and JSON stumble over.
 const ODD: &[&str] = &[
-    "plain", "two words", "true", "No", "on", "null", "~", "0644", "0o17", "0x1F", "1_000", "12:30:45", "1e3", "-1.5",
-    ".inf", ".5", "2024-01-02", "2024-01-02T03:04:05Z", "18446744073709551615", "<<", "=", "-", "- a", "-a", "?", "? a",
-    ":", "a: b", "a:b", "a #b", "a#b", "#a", "&a", "*a", "!a", "|", ">", "'", "''", "\"", "a'b", "a\"b", "%a", "@a", "`a",
-    "{a}", "[a]", ",a", "a,b", "---", "--- a", "...", " leading", "trailing ", "tab\tinside", "back\\slash", "a\\nb",
-    "line\nbreak", "line\nbreak\n", "two\n\nbreaks\n\n", "\nleading break", "  indented\n  block", "trailing space \nbreak",
-    "ends in space ", "carriage\r\nreturn", "bell\u{7}", "nul\u{0}", "nbsp\u{a0}", "next\u{85}line", "line\u{2028}sep",
-    "ümläut", "日本語", "emoji \u{1f600}", "<b>&amp;</b>", "\u{feff}bom inside", "a\u{200b}b", "ENC[no]", "=====",
+    "plain",
+    "two words",
+    "true",
+    "No",
+    "on",
+    "null",
+    "~",
+    "0644",
+    "0o17",
+    "0x1F",
+    "1_000",
+    "12:30:45",
+    "1e3",
+    "-1.5",
+    ".inf",
+    ".5",
+    "2024-01-02",
+    "2024-01-02T03:04:05Z",
+    "18446744073709551615",
+    "<<",
+    "=",
+    "-",
+    "- a",
+    "-a",
+    "?",
+    "? a",
+    ":",
+    "a: b",
+    "a:b",
+    "a #b",
+    "a#b",
+    "#a",
+    "&a",
+    "*a",
+    "!a",
+    "|",
+    ">",
+    "'",
+    "''",
+    "\"",
+    "a'b",
+    "a\"b",
+    "%a",
+    "@a",
+    "`a",
+    "{a}",
+    "[a]",
+    ",a",
+    "a,b",
+    "---",
+    "--- a",
+    "...",
+    " leading",
+    "trailing ",
+    "tab\tinside",
+    "back\\slash",
+    "a\\nb",
+    "line\nbreak",
+    "line\nbreak\n",
+    "two\n\nbreaks\n\n",
+    "\nleading break",
+    "  indented\n  block",
+    "trailing space \nbreak",
+    "ends in space ",
+    "carriage\r\nreturn",
+    "bell\u{7}",
+    "nul\u{0}",
+    "nbsp\u{a0}",
+    "next\u{85}line",
+    "line\u{2028}sep",
+    "ümläut",
+    "日本語",
+    "emoji \u{1f600}",
+    "<b>&amp;</b>",
+    "\u{feff}bom inside",
+    "a\u{200b}b",
+    "ENC[no]",
+    "=====",
     "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEFAASC\nBKcwggSjAgEAAoIBAQC7\n-----END PRIVATE KEY-----\n",
 ];
 
@@ -96,7 +167,8 @@ fn opener(keys: &[&Key]) -> Opener {
 }
 
 fn secret(data: Value) -> Object {
-    let body = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data});
+    let body =
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data});
     object(body)
 }
 
@@ -194,8 +266,16 @@ fn each_rule_of_a_file_is_kept() {
         rig.same("rule.yaml", yaml, flags);
     }
     let commented = "# keep\na: 1\n# sops:enc\nb: two\nc: three\n";
-    rig.same("c.yaml", commented, &["--encrypted-comment-regex", "sops:enc"]);
-    rig.same("c.yaml", commented, &["--unencrypted-comment-regex", "keep"]);
+    rig.same(
+        "c.yaml",
+        commented,
+        &["--encrypted-comment-regex", "sops:enc"],
+    );
+    rig.same(
+        "c.yaml",
+        commented,
+        &["--unencrypted-comment-regex", "keep"],
+    );
 }
 
 #[test]
@@ -208,7 +288,9 @@ fn what_was_changed_after_it_was_encrypted_is_refused_as_sops_refuses_it() {
     );
     let text = String::from_utf8(yaml.clone()).unwrap();
     let token = |key: &str| {
-        let line = text.lines().find(|l| l.trim().starts_with(&format!("{key}: ENC")));
+        let line = text
+            .lines()
+            .find(|l| l.trim().starts_with(&format!("{key}: ENC")));
         line.unwrap().trim().split_once(": ").unwrap().1.to_owned()
     };
     let (a, b, mac) = (token("a"), token("b"), token("mac"));
@@ -219,18 +301,62 @@ fn what_was_changed_after_it_was_encrypted_is_refused_as_sops_refuses_it() {
         format!("{head}data:{flip}{}", &data[1..])
     };
     for (from, to, expected) in [
-        (a.clone(), changed(&a), "the value of `secret.a` was changed after it was encrypted"),
+        (
+            a.clone(),
+            changed(&a),
+            "the value of `secret.a` was changed after it was encrypted",
+        ),
         // A value of another place, of the same file.
-        (a.clone(), b.clone(), "the value of `secret.a` was changed after it was encrypted, or comes from another place"),
-        (a.clone(), MARKER.to_owned(), "it is partly encrypted: `secret.a` is plain"),
-        (a.clone(), "5".to_owned(), "it is partly encrypted: `secret.a` is plain"),
-        (format!("    b: {b}\n"), String::new(), "its MAC does not match: it is of other values"),
-        ("name: s".to_owned(), "name: t".to_owned(), "its MAC does not match: it is of other values"),
-        ("name: s".to_owned(), "name: s\n    more: x".to_owned(), "its MAC does not match"),
-        (mac.clone(), changed(&mac), "its MAC does not match: it, or `lastmodified`, was changed"),
-        (mac, b, "its MAC does not match: it, or `lastmodified`, was changed"),
-        ("lastmodified: \"2".to_owned(), "lastmodified: \"3".to_owned(), "its MAC does not match"),
-        (a, "ENC[AES256_GCM,data:x]".to_owned(), "is no encrypted value"),
+        (
+            a.clone(),
+            b.clone(),
+            "the value of `secret.a` was changed after it was encrypted, or comes from another place",
+        ),
+        (
+            a.clone(),
+            MARKER.to_owned(),
+            "it is partly encrypted: `secret.a` is plain",
+        ),
+        (
+            a.clone(),
+            "5".to_owned(),
+            "it is partly encrypted: `secret.a` is plain",
+        ),
+        (
+            format!("    b: {b}\n"),
+            String::new(),
+            "its MAC does not match: it is of other values",
+        ),
+        (
+            "name: s".to_owned(),
+            "name: t".to_owned(),
+            "its MAC does not match: it is of other values",
+        ),
+        (
+            "name: s".to_owned(),
+            "name: s\n    more: x".to_owned(),
+            "its MAC does not match",
+        ),
+        (
+            mac.clone(),
+            changed(&mac),
+            "its MAC does not match: it, or `lastmodified`, was changed",
+        ),
+        (
+            mac,
+            b,
+            "its MAC does not match: it, or `lastmodified`, was changed",
+        ),
+        (
+            "lastmodified: \"2".to_owned(),
+            "lastmodified: \"3".to_owned(),
+            "its MAC does not match",
+        ),
+        (
+            a,
+            "ENC[AES256_GCM,data:x]".to_owned(),
+            "is no encrypted value",
+        ),
     ] {
         let why = said(&from, &to);
         assert!(why.contains(expected), "{expected}: {why}");
@@ -243,7 +369,11 @@ fn what_was_changed_after_it_was_encrypted_is_refused_as_sops_refuses_it() {
     let line = line.lines().next().unwrap();
     let why = rig.refused("a.env", &env, &format!("{line}\n"), "");
     assert!(why.contains("its MAC does not match"), "{why}");
-    let json = rig.encrypt("a.json", r#"{"a": "x", "n": 1}"#, &["--encrypted-regex", "^a$"]);
+    let json = rig.encrypt(
+        "a.json",
+        r#"{"a": "x", "n": 1}"#,
+        &["--encrypted-regex", "^a$"],
+    );
     let why = rig.refused("a.json", &json, "\"n\": 1", "\"n\": 2");
     assert!(why.contains("its MAC does not match"), "{why}");
 }
@@ -254,10 +384,16 @@ fn an_encrypted_value_where_the_rule_says_plain_is_refused() {
     let flags = ["--encrypted-regex", "^secret$"];
     let sealed = rig.encrypt("s.yaml", "plain: x\nsecret: y\n", &flags);
     let text = String::from_utf8(sealed).unwrap();
-    let token = text.lines().find_map(|l| l.strip_prefix("secret: ")).unwrap();
+    let token = text
+        .lines()
+        .find_map(|l| l.strip_prefix("secret: "))
+        .unwrap();
     let changed = text.replacen("plain: x", &format!("plain: {token}"), 1);
     let why = rig.weir(changed.as_bytes()).unwrap_err();
-    assert!(why.contains("partly encrypted: `plain` is encrypted"), "{why}");
+    assert!(
+        why.contains("partly encrypted: `plain` is encrypted"),
+        "{why}"
+    );
 }
 
 #[test]
@@ -266,18 +402,30 @@ fn without_the_right_key_it_is_said_whom_the_file_is_for_and_what_the_host_has()
     let other = rig.sops.key("other").unwrap();
     let sealed = rig.encrypt("a.yaml", "a: 1\n", &[]);
     let why = open(&opener(&[]), &sealed).unwrap_err();
-    assert!(why.contains("this host has no age key: give one with --age-key-file"), "{why}");
+    assert!(
+        why.contains("this host has no age key: give one with --age-key-file"),
+        "{why}"
+    );
     assert!(why.contains(&rig.key.recipient), "{why}");
     let why = open(&opener(&[&other]), &sealed).unwrap_err();
-    let named = format!("for {}, and none of this host's keys fits ({})", rig.key.recipient, other.recipient);
+    let named = format!(
+        "for {}, and none of this host's keys fits ({})",
+        rig.key.recipient, other.recipient
+    );
     assert!(why.contains(&named), "{why}");
     assert!(!why.contains(&other.secret().unwrap()), "{why}");
     // One of several is enough, on either side.
-    let both = rig.sops.encrypt(&[&rig.key, &other], "a.yaml", "a: 1\n", &[]).unwrap();
+    let both = rig
+        .sops
+        .encrypt(&[&rig.key, &other], "a.yaml", "a: 1\n", &[])
+        .unwrap();
     for keys in [&[&rig.key][..], &[&other], &[&other, &rig.key]] {
         assert_eq!(open(&opener(keys), &both).unwrap(), b"a: 1\n");
     }
-    assert_eq!(open(&opener(&[&other, &rig.key]), &sealed).unwrap(), b"a: 1\n");
+    assert_eq!(
+        open(&opener(&[&other, &rig.key]), &sealed).unwrap(),
+        b"a: 1\n"
+    );
 }
 
 #[test]
@@ -286,14 +434,24 @@ fn other_kinds_of_keys_beside_an_age_key_are_no_trouble_and_alone_they_are_named
     let sealed = rig.encrypt("a.json", r#"{"a": "x"}"#, &[]);
     let mut file: Value = serde_json::from_slice(&sealed).unwrap();
     let time = "2026-01-02T03:04:05Z";
-    file["sops"]["pgp"] = json!([{"created_at": time, "enc": "x", "fp": "85D77543B3D624B63CEA9E6DBC17301B491B3F21"}]);
-    file["sops"]["kms"] = json!([{"arn": "arn:aws:kms:eu-1:1:key/a", "created_at": time, "enc": "x"}]);
+    file["sops"]["pgp"] =
+        json!([{"created_at": time, "enc": "x", "fp": "85D77543B3D624B63CEA9E6DBC17301B491B3F21"}]);
+    file["sops"]["kms"] =
+        json!([{"arn": "arn:aws:kms:eu-1:1:key/a", "created_at": time, "enc": "x"}]);
     file["sops"]["hc_vault"] = json!([{"vault_address": "https://vault.example", "engine_path": "t", "key_name": "k", "created_at": time, "enc": "x"}]);
     let beside = file.to_string();
-    assert_eq!(rig.weir(beside.as_bytes()).unwrap(), b"{\n\t\"a\": \"x\"\n}\n");
+    assert_eq!(
+        rig.weir(beside.as_bytes()).unwrap(),
+        b"{\n\t\"a\": \"x\"\n}\n"
+    );
     file["sops"].as_object_mut().unwrap().remove("age");
     let why = rig.weir(file.to_string().as_bytes()).unwrap_err();
-    for name in ["PGP 85D77543B3D6", "AWS KMS arn:aws", "Vault https://vault.example t k", "age keys only"] {
+    for name in [
+        "PGP 85D77543B3D6",
+        "AWS KMS arn:aws",
+        "Vault https://vault.example t k",
+        "age keys only",
+    ] {
         assert!(why.contains(name), "{name}: {why}");
     }
     // A key that is split over groups.
@@ -309,12 +467,23 @@ fn a_key_file_is_as_age_keygen_wrote_it_and_nobody_elses_to_read() {
     let rig = Rig::new();
     let add = |path: &std::path::Path| {
         let mut keys = Keys::none();
-        keys.add_file(path, LIMITS).map(|()| keys.recipients()).map_err(|e| e.to_string())
+        keys.add_file(path, LIMITS)
+            .map(|()| keys.recipients())
+            .map_err(|e| e.to_string())
     };
     let found = add(&rig.key.path).unwrap();
     assert_eq!(found[0].to_string(), rig.key.recipient);
-    let mode = |mode| std::fs::set_permissions(&rig.key.path, std::fs::Permissions::from_mode(mode)).unwrap();
-    for (bits, good) in [(0o400, true), (0o440, true), (0o644, false), (0o604, false), (0o620, false), (0o602, false)] {
+    let mode = |mode| {
+        std::fs::set_permissions(&rig.key.path, std::fs::Permissions::from_mode(mode)).unwrap()
+    };
+    for (bits, good) in [
+        (0o400, true),
+        (0o440, true),
+        (0o644, false),
+        (0o604, false),
+        (0o620, false),
+        (0o602, false),
+    ] {
         mode(bits);
         match (add(&rig.key.path), good) {
             (Ok(_), true) => {}
@@ -329,7 +498,10 @@ fn a_key_file_is_as_age_keygen_wrote_it_and_nobody_elses_to_read() {
         (String::new(), "holds no key"),
         ("# nothing\n".to_owned(), "holds no key"),
         (format!("# a\n{typo}\n"), "line 2 expected AGE-SECRET-KEY-1"),
-        (rig.key.recipient.clone(), "line 1 expected AGE-SECRET-KEY-1"),
+        (
+            rig.key.recipient.clone(),
+            "line 1 expected AGE-SECRET-KEY-1",
+        ),
         ("AGE-SECRET-KEY-PQ-1XYZ\n".to_owned(), "post-quantum"),
         ("AGE-PLUGIN-X-1Q\n".to_owned(), "plugin"),
         ("x".repeat(70_000), "larger than"),
@@ -347,7 +519,10 @@ fn a_key_file_is_as_age_keygen_wrote_it_and_nobody_elses_to_read() {
         }
     }
     let missing = add(std::path::Path::new("/nowhere/keys.txt")).unwrap_err();
-    assert!(missing.contains("/nowhere/keys.txt: is not there"), "{missing}");
+    assert!(
+        missing.contains("/nowhere/keys.txt: is not there"),
+        "{missing}"
+    );
     let folder = add(rig.key.path.parent().unwrap()).unwrap_err();
     assert!(folder.contains("is no file"), "{folder}");
 }
@@ -355,7 +530,9 @@ fn a_key_file_is_as_age_keygen_wrote_it_and_nobody_elses_to_read() {
 /// A repository with an encrypted Secret, lines and files of a generator, and a machine without any key.
 fn repository(rig: &Rig) -> Repo {
     let regex = ["--encrypted-regex", "^(data|stringData)$"];
-    let manifest = format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\nstringData:\n  password: {MARKER}\n");
+    let manifest = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\nstringData:\n  password: {MARKER}\n"
+    );
     let mut repo = Repo::empty().unwrap();
     repo.write_text(
         "//- weir.yaml\n\
@@ -369,9 +546,21 @@ fn repository(rig: &Rig) -> Repo {
          - { name: lines, envs: [a.env] }\n",
     )
     .unwrap();
-    repo.write("web/secret.yaml", rig.encrypt("secret.yaml", manifest, &regex)).unwrap();
-    repo.write("made/a.yaml", rig.encrypt("a.yaml", format!("a: {MARKER}\n"), &[])).unwrap();
-    repo.write("made/a.env", rig.encrypt("a.env", format!("A={MARKER}\n"), &[])).unwrap();
+    repo.write(
+        "web/secret.yaml",
+        rig.encrypt("secret.yaml", manifest, &regex),
+    )
+    .unwrap();
+    repo.write(
+        "made/a.yaml",
+        rig.encrypt("a.yaml", format!("a: {MARKER}\n"), &[]),
+    )
+    .unwrap();
+    repo.write(
+        "made/a.env",
+        rig.encrypt("a.env", format!("A={MARKER}\n"), &[]),
+    )
+    .unwrap();
     repo.commit("first").unwrap();
     repo
 }
@@ -383,8 +572,15 @@ fn a_render_and_a_directory_have_the_ciphertext_and_need_no_key() {
     let weir = Weir::new().unwrap();
     let path = repo.path();
     let path = path.to_str().unwrap();
-    let rendered = weir.run(["render", "--repo", path]).unwrap().success().unwrap();
-    assert!(rendered.contains("password: ENC[AES256_GCM,data:"), "{rendered}");
+    let rendered = weir
+        .run(["render", "--repo", path])
+        .unwrap()
+        .success()
+        .unwrap();
+    assert!(
+        rendered.contains("password: ENC[AES256_GCM,data:"),
+        "{rendered}"
+    );
     let target = format!("dir:{}", weir.path("live").display());
     let sync = ["sync", "--repo", path, "--target", &target];
     weir.run(sync).unwrap().code(0).unwrap();
@@ -393,10 +589,15 @@ fn a_render_and_a_directory_have_the_ciphertext_and_need_no_key() {
         held.push_str(&std::fs::read_to_string(weir.path("live").join(file)).unwrap());
     }
     assert!(held.contains("password: ENC[AES256_GCM,data:"), "{held}");
-    assert!(held.contains("sops_mac: ") && !held.contains(MARKER), "{held}");
+    assert!(
+        held.contains("sops_mac: ") && !held.contains(MARKER),
+        "{held}"
+    );
     // With a key it is no other.
     let key = rig.key.path.to_str().unwrap();
-    let again = weir.run(sync.iter().chain(&["--age-key-file", key])).unwrap();
+    let again = weir
+        .run(sync.iter().chain(&["--age-key-file", key]))
+        .unwrap();
     assert!(again.code(0).unwrap().stderr.contains("nothing to change"));
 }
 
@@ -406,8 +607,14 @@ fn encrypted_values_of_a_chart_are_refused_with_the_way_out() {
     let weir = Weir::new().unwrap();
     let sealed = rig.encrypt("values.yaml", format!("password: {MARKER}\n"), &[]);
     for (values, file) in [
-        ("render: { plugin: helm, config: { values: [secret.yaml] } },", "chart/secret.yaml"),
-        ("render: { plugin: helm, config: { values: [/shared/../secret.yaml] } },", "secret.yaml"),
+        (
+            "render: { plugin: helm, config: { values: [secret.yaml] } },",
+            "chart/secret.yaml",
+        ),
+        (
+            "render: { plugin: helm, config: { values: [/shared/../secret.yaml] } },",
+            "secret.yaml",
+        ),
         ("", "chart/values.yaml"),
     ] {
         let mut repo = Repo::empty().unwrap();
@@ -427,7 +634,11 @@ fn encrypted_values_of_a_chart_are_refused_with_the_way_out() {
         repo.write(file, &sealed).unwrap();
         repo.commit("first").unwrap();
         let path = repo.path();
-        let ran = weir.run(["render", "--repo", path.to_str().unwrap()]).unwrap().code(1).unwrap();
+        let ran = weir
+            .run(["render", "--repo", path.to_str().unwrap()])
+            .unwrap()
+            .code(1)
+            .unwrap();
         let said = format!("app `chart`: {file} is encrypted with SOPS");
         assert!(ran.stderr.contains(&said), "{}", ran.stderr);
         assert!(ran.stderr.contains("existingSecret"), "{}", ran.stderr);
@@ -442,11 +653,21 @@ fn an_object_that_is_encrypted_as_a_whole_is_told_how_to_encrypt() {
     repo.write_text("//- weir.yaml\nversion: 1\napps: [{ name: web, path: web, target: { namespace: shop } }]\n")
         .unwrap();
     let manifest = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\nstringData:\n  a: b\n";
-    repo.write("web/secret.yaml", rig.encrypt("s.yaml", manifest, &[])).unwrap();
+    repo.write("web/secret.yaml", rig.encrypt("s.yaml", manifest, &[]))
+        .unwrap();
     repo.commit("first").unwrap();
     let path = repo.path();
-    let ran = weir.run(["render", "--repo", path.to_str().unwrap()]).unwrap().code(1).unwrap();
+    let ran = weir
+        .run(["render", "--repo", path.to_str().unwrap()])
+        .unwrap()
+        .code(1)
+        .unwrap();
     let said = "web/secret.yaml:1: `apiVersion` is encrypted with SOPS";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
-    assert!(ran.stderr.contains("--encrypted-regex '^(data|stringData)$'"), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("--encrypted-regex '^(data|stringData)$'"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -30,7 +30,10 @@ pub(crate) fn receipt(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data)
         && let Ok(key) = PublicKey::read(text)
     {
-        assert_eq!(PublicKey::read(key.pem()).map(|again| again.id()), Ok(key.id()));
+        assert_eq!(
+            PublicKey::read(key.pem()).map(|again| again.id()),
+            Ok(key.id())
+        );
     }
 }
 

@@ -37,14 +37,14 @@ pub mod scene;
 pub mod server;
 /// Keys and signatures of the real `ssh-keygen` and `gpg`.
 pub mod signing;
-/// The real sshd.
-pub mod sshd;
 /// The real `sops` and `age-keygen`.
 pub mod sops;
-/// What a running host tells of its apps.
-pub mod told;
+/// The real sshd.
+pub mod sshd;
 /// Secrets that have left their place.
 pub mod sweep;
+/// What a running host tells of its apps.
+pub mod told;
 /// Digests and listings of directories.
 pub mod tree;
 /// The `weir` process.

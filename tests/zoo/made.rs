@@ -34,8 +34,7 @@ const STDERR: &str =
 const WRITE: &str = r#"(import "wasi:cli/stderr@0.2.3" "get-stderr" (func $stderr (result i32)))
     (import "wasi:io/streams@0.2.3" "[method]output-stream.blocking-write-and-flush"
       (func $write (param i32 i32 i32 i32)))"#;
-const LOG: &str =
-    r#"(import "weir:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32)))"#;
+const LOG: &str = r#"(import "weir:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32)))"#;
 /// An object that may pass, at 3000.
 const OBJECT: &str = r#"(call $answer (i32.const 3000) (i32.const 67)) ;;rest
     (data (i32.const 3000) "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: forged-metadata }\n")"#;
@@ -360,7 +359,10 @@ pub(crate) fn component(text: &Text) -> anyhow::Result<Vec<u8>> {
 fn custom_section(bytes: &mut Vec<u8>, name: &str, claim: &[u8]) -> anyhow::Result<()> {
     let name_len = u8::try_from(name.len())?;
     let len = u8::try_from(1 + name.len() + claim.len())?;
-    anyhow::ensure!(name_len < 128 && len < 128, "a length of more than one byte");
+    anyhow::ensure!(
+        name_len < 128 && len < 128,
+        "a length of more than one byte"
+    );
     bytes.extend([0, len, name_len]);
     bytes.extend(name.as_bytes());
     bytes.extend(claim);

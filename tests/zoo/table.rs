@@ -18,7 +18,12 @@ pub(crate) struct Guest {
     pub(crate) end: End,
 }
 
-pub(crate) const fn guest(name: &'static str, holds: &'static str, limits: &'static str, end: End) -> Guest {
+pub(crate) const fn guest(
+    name: &'static str,
+    holds: &'static str,
+    limits: &'static str,
+    end: End,
+) -> Guest {
     Guest {
         name,
         holds,

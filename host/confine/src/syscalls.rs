@@ -114,11 +114,7 @@ pub(crate) fn programs(calls: Calls, has_landlock: bool) -> io::Result<Vec<BpfPr
         Ok(vec![
             program(absent, SeccompAction::Allow, no_such_call)?,
             program(never, SeccompAction::Allow, SeccompAction::KillProcess)?,
-            program(
-                allowed(calls, has_landlock)?,
-                refused,
-                SeccompAction::Allow,
-            )?,
+            program(allowed(calls, has_landlock)?, refused, SeccompAction::Allow)?,
         ])
     };
     make().map_err(io::Error::other)

@@ -33,30 +33,15 @@ fn main() -> ExitCode {
             "whoever_starts_another_program_in_its_place_is_ended",
             executes,
         ),
-        (
-            "threads_start_where_they_may_and_nowhere_else",
-            threads,
-        ),
-        (
-            "what_it_was_started_with_is_closed",
-            inherits,
-        ),
+        ("threads_start_where_they_may_and_nowhere_else", threads),
+        ("what_it_was_started_with_is_closed", inherits),
         (
             "a_process_that_reaches_out_touches_its_own_folder_and_no_other",
             reaches,
         ),
-        (
-            "its_limits_are_set_and_cannot_be_raised",
-            limits,
-        ),
-        (
-            "memory_that_no_limit_counts_is_refused",
-            shares,
-        ),
-        (
-            "what_is_in_force_is_told",
-            told,
-        ),
+        ("its_limits_are_set_and_cannot_be_raised", limits),
+        ("memory_that_no_limit_counts_is_refused", shares),
+        ("what_is_in_force_is_told", told),
     ];
     let trials = trials.map(|(name, run)| Trial::test(name, run));
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
@@ -137,7 +122,8 @@ fn play(part: &str, calls: &str, more: &[&str]) -> ExitCode {
             println!("{:?}", std::fs::read_link(path).map_err(|e| e.kind()));
         }
         ("reach", [own, other]) => {
-            let text = |r: std::io::Result<()>| r.map_or_else(|e| e.to_string(), |()| "well".into());
+            let text =
+                |r: std::io::Result<()>| r.map_or_else(|e| e.to_string(), |()| "well".into());
             let write = |dir: &str| std::fs::write(format!("{dir}/made"), b"x");
             let read = |path: &str| std::fs::read(path).map(drop);
             println!("own: {}", text(write(own)));
@@ -241,7 +227,10 @@ fn shares() -> Result<(), Failed> {
 
 fn told() -> Result<(), Failed> {
     let text = said(&started("told", "compute", &[]));
-    assert!(text.contains("seccomp") && text.contains("512 MiB of memory"), "{text}");
+    assert!(
+        text.contains("seccomp") && text.contains("512 MiB of memory"),
+        "{text}"
+    );
     assert!(text.contains("no capabilities"), "{text}");
     Ok(())
 }

@@ -70,9 +70,7 @@ impl Channel {
         let sent = again(|| sendmsg(&self.0, &parts, &mut control, SendFlags::NOSIGNAL))?;
         // What is left of the header, in the unlikely case, and of the frame.
         let header = header.get(sent.min(HEADER)..).unwrap_or_default();
-        let frame = frame
-            .get(sent.saturating_sub(HEADER)..)
-            .unwrap_or_default();
+        let frame = frame.get(sent.saturating_sub(HEADER)..).unwrap_or_default();
         for mut rest in [header, frame] {
             while !rest.is_empty() {
                 self.wait_to_write(until)?;

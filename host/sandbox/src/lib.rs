@@ -37,9 +37,7 @@ mod tests;
 
 pub use build::{BuildError, BuildLimits, BuiltComponent, build_component};
 pub use compile::{CompileError, compile_worker};
-pub use config::{
-    CompileLimits, CompileMode, Isolation, SandboxConfig, WorkerLimits, Workers,
-};
+pub use config::{CompileLimits, CompileMode, Isolation, SandboxConfig, WorkerLimits, Workers};
 pub use confinement::{Attempts, Job, Tried};
 pub use engine::{TICK, engine_config};
 pub use error::{CallError, Diagnostic, Failure};

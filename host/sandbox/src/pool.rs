@@ -132,10 +132,12 @@ impl Pool {
             }
             Ok(Err(Unfit::Code(why))) => Err(NotReady::Code(why)),
             Ok(Err(Unfit::World(why))) => Err(NotReady::World(why)),
-            Err(lost) => Err(NotReady::Host(match worker.ended(lost, &self.workers.limits) {
-                Ended::Killed(signal) => format!("its process was ended by {signal}"),
-                Ended::Failed(failure) => format!("{failure:?}"),
-            })),
+            Err(lost) => Err(NotReady::Host(
+                match worker.ended(lost, &self.workers.limits) {
+                    Ended::Killed(signal) => format!("its process was ended by {signal}"),
+                    Ended::Failed(failure) => format!("{failure:?}"),
+                },
+            )),
         }
     }
 

@@ -289,7 +289,14 @@ fn put_terms(put: &mut Put, terms: &Terms) {
         time,
         host_calls,
     } = terms.limits;
-    for amount in [fuel.0, memory.0, output.0, time.0, host_calls, terms.instant] {
+    for amount in [
+        fuel.0,
+        memory.0,
+        output.0,
+        time.0,
+        host_calls,
+        terms.instant,
+    ] {
         put.u64(amount);
     }
     let params = &terms.params;

@@ -58,7 +58,13 @@ pub(crate) struct GlobalArgs {
     #[arg(long, global = true, env = "WEIR_EXTERNALS", value_name = "FILE")]
     externals: Option<PathBuf>,
     /// Where plugins run [default: serve: processes, where the system has them; all else: in-process]
-    #[arg(long, global = true, value_enum, env = "WEIR_ISOLATION", value_name = "HOW")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        env = "WEIR_ISOLATION",
+        value_name = "HOW"
+    )]
     pub(crate) isolation: Option<Isolation>,
     /// What is logged to stderr: a level, or directives such as info,weir_source=debug
     #[arg(

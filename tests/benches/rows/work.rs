@@ -15,7 +15,8 @@ use weir_core::grant::Limits;
 use weir_core::name::{AppName, PluginName, RepoPath};
 use weir_core::tree::{Entry, MemoryBlobs, Snapshot, Tree, TreeLimits};
 use weir_sandbox::{
-    Call, CompileLimits, CompileMode, Domain, Isolation, Params, Plugin, Role, Sandbox, SandboxConfig, TargetFacts,
+    Call, CompileLimits, CompileMode, Domain, Isolation, Params, Plugin, Role, Sandbox,
+    SandboxConfig, TargetFacts,
 };
 use weir_tests::{Repo, places};
 

@@ -34,11 +34,7 @@ pub(super) struct Talk<'a> {
 }
 
 impl<'a> Talk<'a> {
-    pub(super) fn new(
-        worker: &'a Worker,
-        limits: &'a Limits,
-        own: &WorkerLimits,
-    ) -> Talk<'a> {
+    pub(super) fn new(worker: &'a Worker, limits: &'a Limits, own: &WorkerLimits) -> Talk<'a> {
         Talk {
             worker,
             limits,
@@ -55,11 +51,7 @@ impl<'a> Talk<'a> {
         request: &[u8],
         files: &mut Files,
     ) -> Result<(Usage, Result<Gave, Failure>), Lost> {
-        let most = self
-            .limits
-            .output
-            .0
-            .saturating_add(LIFT_OVERHEAD + REPORT);
+        let most = self.limits.output.0.saturating_add(LIFT_OVERHEAD + REPORT);
         self.send(request)?;
         loop {
             match self.worker.next(most, self.until)? {

@@ -111,7 +111,10 @@ fn replies() -> Vec<Reply> {
         Gave::Objects(vec![b"{}".to_vec(), Vec::new()]),
         Gave::Findings(vec![finding]),
     ];
-    let ran = gave.into_iter().map(Ok).chain(failures.into_iter().map(Err));
+    let ran = gave
+        .into_iter()
+        .map(Ok)
+        .chain(failures.into_iter().map(Err));
     let mut replies: Vec<Reply> = ran
         .map(|gave| Reply::Ran(usage(), Box::new(gave)))
         .collect();
@@ -148,7 +151,10 @@ fn whatever_a_worker_says_is_read_or_refused_and_never_believed_beyond_its_lengt
     for reply in replies() {
         let whole = reply.encode();
         for at in 0..whole.len() {
-            assert!(Reply::decode(&whole[..at]).is_err(), "{reply:?} cut at {at}");
+            assert!(
+                Reply::decode(&whole[..at]).is_err(),
+                "{reply:?} cut at {at}"
+            );
             for bit in 0..8 {
                 let mut bad = whole.clone();
                 bad[at] ^= 1 << bit;

@@ -95,10 +95,9 @@ fn objects_the_same() -> Result<(), Failed> {
             ..LIMITS
         };
         let called = |limits| -> Call<'_> { call(&app, &name, limits) };
-        let transformed =
-            scene
-                .sandbox
-                .transform(&scene.plugin, called(limits), &objects);
+        let transformed = scene
+            .sandbox
+            .transform(&scene.plugin, called(limits), &objects);
         let (given, _) = scene.runtime.block_on(transformed)?;
         assert_eq!(given, objects, "{way:?}");
         let validator = scene.load(
@@ -120,22 +119,39 @@ fn fails_the_same() -> Result<(), Failed> {
         (i32.store (i32.const 1044) (i32.const 3000)) (i32.store (i32.const 1048) (i32.const 1))
         (i32.store (i32.const 1052) (i32.const 3000)) (i32.store (i32.const 1056) (i32.const 1))
         (i32.const 1024)";
-    let grows =
-        "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 100)) (i32.const -1)))) (unreachable)";
+    let grows = "(loop $more (br_if $more (i32.ne (memory.grow (i32.const 100)) (i32.const -1)))) (unreachable)";
     let many = "(i32.store8 (i32.const 1024) (i32.const 0)) (i32.store (i32.const 1028) (i32.const 131072))
         (i32.store (i32.const 1032) (i32.const 100001)) (drop (memory.grow (i32.const 100))) (i32.const 1024)";
     let log = r#"(import "weir:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32)))"#;
     let flood = "(loop $more (call $log (i32.const 0) (i32.const 0) (i32.const 1)) (br $more)) (unreachable)";
     let guests = [
-        ("ran out of fuel", renderer("(loop $more (br $more)) (unreachable)")),
+        (
+            "ran out of fuel",
+            renderer("(loop $more (br $more)) (unreachable)"),
+        ),
         ("ran out of memory", renderer(grows)),
-        ("output limit", renderer("(call $answer (i32.const 0) (i32.const 2000000))")),
+        (
+            "output limit",
+            renderer("(call $answer (i32.const 0) (i32.const 2000000))"),
+        ),
         ("100001 items", renderer(many)),
         ("too often", renderer_with(log, flood, "")),
         ("trapped", renderer("(unreachable)")),
-        ("recursion is too deep", renderer_with("", "(call $deep) (unreachable)", "(func $deep (call $deep) (call $deep))")),
+        (
+            "recursion is too deep",
+            renderer_with(
+                "",
+                "(call $deep) (unreachable)",
+                "(func $deep (call $deep) (call $deep))",
+            ),
+        ),
         ("could not go on", renderer(says_no)),
-        ("not UTF-8", renderer("(i32.store8 (i32.const 3000) (i32.const 255)) (call $answer (i32.const 3000) (i32.const 1))")),
+        (
+            "not UTF-8",
+            renderer(
+                "(i32.store8 (i32.const 3000) (i32.const 255)) (call $answer (i32.const 3000) (i32.const 1))",
+            ),
+        ),
         ("out of bounds", renderer("(i32.const -4)")),
         ("is a Git LFS pointer", reader()),
     ];

@@ -36,7 +36,8 @@ fn hostile() -> Vec<Vec<u8>> {
         (i32.store (i32.const 1032) (i32.const 100001)) (drop (memory.grow (i32.const 100))) (i32.const 1024)";
     let flood = "(loop $more (call $log (i32.const 0) (i32.const 0) (i32.const 60000)) (br $more)) (unreachable)";
     let reads = "(loop $more (call $read (i32.const 3100) (i32.const 1) (i32.const 4000)) (br $more)) (unreachable)";
-    let large = "(drop (memory.grow (i32.const 900))) (call $answer (i32.const 0) (i32.const 50000000))";
+    let large =
+        "(drop (memory.grow (i32.const 900))) (call $answer (i32.const 0) (i32.const 50000000))";
     vec![
         renderer("(loop $more (br $more)) (unreachable)"),
         renderer(grows),
@@ -61,10 +62,7 @@ fn flat(way: &str) -> Result<(), Failed> {
         reason = "this test binary, as a host whose memory is looked at"
     )]
     let mut command = Command::new(std::env::current_exe()?);
-    let done = command
-        .args(["flat", way])
-        .stdin(Stdio::null())
-        .output()?;
+    let done = command.args(["flat", way]).stdin(Stdio::null()).output()?;
     let said = String::from_utf8_lossy(&done.stderr);
     match done.status.success() {
         true => Ok(()),

@@ -119,7 +119,11 @@ fn lie_now(socket: &mut UnixStream, lie: &str) -> io::Result<()> {
             frame.extend(1_u32.to_le_bytes());
             frame.extend(0_u32.to_le_bytes());
             let body = vec![b'x'; 2 << 20];
-            frame.extend(u32::try_from(body.len()).map_err(io::Error::other)?.to_le_bytes());
+            frame.extend(
+                u32::try_from(body.len())
+                    .map_err(io::Error::other)?
+                    .to_le_bytes(),
+            );
             frame.extend(body);
             say(socket, &frame)?;
         }
@@ -154,5 +158,8 @@ fn hear(socket: &mut UnixStream) -> io::Result<u8> {
     let len = usize::try_from(u32::from_le_bytes(len)).map_err(io::Error::other)?;
     let mut frame = vec![0; len];
     socket.read_exact(&mut frame)?;
-    frame.first().copied().ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    frame
+        .first()
+        .copied()
+        .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }

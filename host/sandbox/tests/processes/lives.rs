@@ -45,10 +45,7 @@ pub(crate) const TRIALS: &[Named] = &[
         "a_worker_over_its_processor_time_is_named_with_that_limit",
         processor_time,
     ),
-    (
-        "a_worker_over_its_memory_is_no_harm_to_its_host",
-        memory,
-    ),
+    ("a_worker_over_its_memory_is_no_harm_to_its_host", memory),
     (
         "hundreds_of_calls_that_ran_out_of_time_and_then_a_good_one",
         timeouts,
@@ -65,9 +62,7 @@ const LOOP: &str = "(loop $more (br $more)) (unreachable)";
 
 /// Reads a file, which tells whoever watches, and returns.
 fn reads() -> Vec<u8> {
-    let body = format!(
-        "(call $read (i32.const 3100) (i32.const 1) (i32.const 4000)) {ANSWER}"
-    );
+    let body = format!("(call $read (i32.const 3100) (i32.const 1) (i32.const 4000)) {ANSWER}");
     renderer_with(READ, &body, r#"(data (i32.const 3100) "f")"#)
 }
 
@@ -78,7 +73,10 @@ fn workers() -> Way {
 /// The worker that has spent the most more since these figures.
 fn busiest(watched: &Watched, before: &[(i32, u64)]) -> i32 {
     let since = |pid: i32| {
-        let was = before.iter().find(|(p, _)| *p == pid).map_or(0, |(_, n)| *n);
+        let was = before
+            .iter()
+            .find(|(p, _)| *p == pid)
+            .map_or(0, |(_, n)| *n);
         spent(pid).unwrap_or(0).saturating_sub(was)
     };
     let workers = watched.workers().into_iter();
@@ -87,9 +85,7 @@ fn busiest(watched: &Watched, before: &[(i32, u64)]) -> i32 {
 
 fn figures(watched: &Watched) -> Vec<(i32, u64)> {
     let workers = watched.workers().into_iter();
-    workers
-        .filter_map(|pid| Some((pid, spent(pid)?)))
-        .collect()
+    workers.filter_map(|pid| Some((pid, spent(pid)?))).collect()
 }
 
 fn one_repository_each() -> Result<(), Failed> {
@@ -110,7 +106,11 @@ fn one_repository_each() -> Result<(), Failed> {
         who.push(busiest(&watched, &before));
     }
     assert_ne!(who[0], who[1], "{who:?}");
-    assert_eq!([who[0], who[1], who[0]], [who[2], who[3], who[4]], "{who:?}");
+    assert_eq!(
+        [who[0], who[1], who[0]],
+        [who[2], who[3], who[4]],
+        "{who:?}"
+    );
     Ok(())
 }
 
@@ -145,11 +145,7 @@ fn replaced_by_age() -> Result<(), Failed> {
         calls: 3,
         ..WorkerLimits::HOST
     };
-    let scene = Scene::new(
-        &Way::Workers(limits),
-        Role::Renderer,
-        &renderer(ANSWER),
-    );
+    let scene = Scene::new(&Way::Workers(limits), Role::Renderer, &renderer(ANSWER));
     let mut seen: BTreeSet<i32> = BTreeSet::new();
     for _ in 0..12 {
         scene.quick()?;
@@ -267,7 +263,12 @@ fn processor_time() -> Result<(), Failed> {
     let error = scene.render(endless, told(&[], |_| {}));
     let error = error.map(|_| ()).unwrap_err();
     let text = error.to_string();
-    for word in ["app `shop`", "plugin `paint`", "processor time in seconds", "(1)"] {
+    for word in [
+        "app `shop`",
+        "plugin `paint`",
+        "processor time in seconds",
+        "(1)",
+    ] {
         assert!(text.contains(word), "{word}: {text}");
     }
     assert_eq!(error.fault(), Fault::Plugin);

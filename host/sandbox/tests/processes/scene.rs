@@ -14,8 +14,8 @@ use weir_sandbox::Workers;
 
 use crate::guests::{LIMITS, call, config, names};
 use crate::{
-    Call, CallError, CompileLimits, CompileMode, Document, Domain, Isolation, Plugin, Role, Sandbox,
-    Usage, WorkerLimits,
+    Call, CallError, CompileLimits, CompileMode, Document, Domain, Isolation, Plugin, Role,
+    Sandbox, Usage, WorkerLimits,
 };
 
 /// What compiling may cost here.
@@ -131,10 +131,7 @@ impl Scene {
 }
 
 /// A tree of these files. Before one is read, `asked` hears its number, from 1.
-pub(crate) fn told(
-    files: &[(&str, &str)],
-    asked: impl Fn(u8) + Send + Sync + 'static,
-) -> View {
+pub(crate) fn told(files: &[(&str, &str)], asked: impl Fn(u8) + Send + Sync + 'static) -> View {
     let mut entries = BTreeMap::new();
     let mut bytes = BTreeMap::new();
     for (i, (path, text)) in files.iter().enumerate() {

@@ -200,7 +200,9 @@ pub(super) fn write(
     };
     writer.map(map, 0)?;
     writer.out.push('\n');
-    Ok(Zeroizing::new(std::mem::take(&mut *writer.out).into_bytes()))
+    Ok(Zeroizing::new(
+        std::mem::take(&mut *writer.out).into_bytes(),
+    ))
 }
 
 struct Writer<'c> {

@@ -61,10 +61,7 @@ struct Block {
 }
 
 /// Reads a file: its values in order and its metadata.
-pub(super) fn read(
-    text: &str,
-    limits: SecretLimits,
-) -> Result<(Stream, Vec<Leaf>, Value), String> {
+pub(super) fn read(text: &str, limits: SecretLimits) -> Result<(Stream, Vec<Leaf>, Value), String> {
     events(text, limits)?.finish()
 }
 
@@ -249,10 +246,7 @@ impl<'t> Reader<'t> {
             return Ok(());
         };
         if is_token(text) {
-            let is_quoted = matches!(
-                style,
-                ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted
-            );
+            let is_quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
             let as_it_is = self.text.get(own.clone()) == Some(text);
             if parent.is_flow || !(as_it_is || is_quoted) {
                 let what = "an encrypted value that does not stand as sops writes it: write the file with sops again";
@@ -296,7 +290,9 @@ impl<'t> Reader<'t> {
             return Ok(());
         }
         let range = range(span)?;
-        let before = self.text.get(line_start(self.text, range.start)..range.start);
+        let before = self
+            .text
+            .get(line_start(self.text, range.start)..range.start);
         self.comments.push(Comment {
             text: text.to_owned(),
             after: self.leaves.len(),

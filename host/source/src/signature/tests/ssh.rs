@@ -319,15 +319,31 @@ fn a_signature_of_a_security_key_counts() {
     let private = ssh_key::PrivateKey::from_openssh(private).unwrap();
     let pair = private.key_data().ed25519().unwrap();
     let public = [wired(KIND), wired(pair.public.as_ref()), wired(b"ssh:")].concat();
-    let line = format!("ann@e {} {}", String::from_utf8_lossy(KIND), STANDARD.encode(&public));
+    let line = format!(
+        "ann@e {} {}",
+        String::from_utf8_lossy(KIND),
+        STANDARD.encode(&public)
+    );
     let keys = allowed(&[line]);
     let text = unsigned();
     let signed = |flags: u8, said: u8| {
         let data = ssh_key::SshSig::signed_data("git", ssh_key::HashAlg::Sha512, &text).unwrap();
         let application = *Digest::of(b"ssh:").as_bytes();
-        let data = [&application[..], &[flags], &[0, 0, 0, 7], Digest::of(&data).as_bytes()].concat();
+        let data = [
+            &application[..],
+            &[flags],
+            &[0, 0, 0, 7],
+            Digest::of(&data).as_bytes(),
+        ]
+        .concat();
         let made = raw(pair, &data);
-        let made = [wired(KIND), wired(made.as_bytes()), vec![said], vec![0, 0, 0, 7]].concat();
+        let made = [
+            wired(KIND),
+            wired(made.as_bytes()),
+            vec![said],
+            vec![0, 0, 0, 7],
+        ]
+        .concat();
         let blob = [
             b"SSHSIG\0\0\0\x01".to_vec(),
             wired(&public),
