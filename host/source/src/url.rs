@@ -110,20 +110,14 @@ impl RepoUrl {
     }
 }
 
-/// A text for error messages: without anything that may be a password.
+/// A text for error messages: without anything that may be a password. What stands before the last @ goes, wherever
+/// that is: a password may hold a slash, and what is no URL has no user that could be told from the rest.
 pub(crate) fn without_userinfo(text: &str) -> String {
     let (scheme, rest) = match text.find("://") {
         Some(at) => text.split_at(at + 3),
         None => ("", text),
     };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    // A password may itself hold a slash: take all up to the last @ where there is a scheme.
-    let end = if scheme.is_empty() {
-        authority.rfind('@')
-    } else {
-        rest.rfind('@')
-    };
-    let rest = end.map_or(rest, |at| &rest[at + 1..]);
+    let rest = rest.rsplit('@').next().unwrap_or(rest);
     let rest = rest.split(['?', '#']).next().unwrap_or(rest);
     printable(&format!("{scheme}{rest}"))
 }
@@ -361,6 +355,10 @@ mod tests {
             "https://ann:hun/hunter2@host/x",
             "ssh://ann:hunter2@host/x",
             "https://host/x?token=hunter2",
+            "http:/ann:hunter2@host/x",
+            "//ann:hunter2@host/x:y",
+            "ann/x:hunter2@host:x",
+            "ext::ann:hunter2@host/x",
         ] {
             let error = bad.parse::<RepoUrl>().unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");

@@ -134,7 +134,7 @@ fn a_line_that_ssh_would_pass_over_in_silence_is_refused_at_its_number() {
     for (line, why) in [
         ("host.example".to_owned(), "there is no key type"),
         (format!("host.example {kind}"), "there is no key;"),
-        (format!("@revoked {kind} {key}"), "not base64"),
+        (format!("@revoked {kind} {key}"), "there is no key;"),
         ("@revoked".to_owned(), "there is no host"),
         (
             format!("@Revoked h {kind} {key}"),

@@ -159,8 +159,8 @@ fn faults_of_refs() -> BTreeMap<&'static str, (SourceError, Vec<String>)> {
     let server = Server::new(move |request| backend(&root, request));
     let said = "is empty: it has neither main nor a commit on its default branch".to_owned();
     out.insert("empty", (error(&server.url("/.git"), "main"), vec![said]));
-    let url = "ssh://git@example.com/x".parse::<RepoUrl>().unwrap_err();
-    let said = "ssh is not supported yet; expected http://HOST/PATH".to_owned();
+    let url = "git://example.com/x".parse::<RepoUrl>().unwrap_err();
+    let said = "git:// is not supported; expected https://HOST/PATH".to_owned();
     out.insert("wrong URL", (url, vec![said]));
     out
 }
