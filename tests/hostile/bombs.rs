@@ -40,14 +40,17 @@ fn merges(count: usize) -> String {
 
 fn in_a_map(data: &str) -> String {
     let indented = data.replace('\n', "\n  ");
-    format!("{}more:\n  {indented}\n", map("x"))
+    let own = map("x").replace("name: map", "name: bomb");
+    format!("{own}more:\n  {indented}\n")
 }
 
 pub(crate) fn all() -> Vec<Bomb> {
     let deep = 1_000_000;
     let at = "app/bomb.yaml";
     let json = "app/bomb.json";
-    let anchors: String = (0..100_000).map(|n| format!("k{n}: &a{n} v\n")).collect();
+    let anchors: String = (0..100_000)
+        .map(|n| format!("k{n}: &a{n} twenty-bytes-of-text\n"))
+        .collect();
     let keys: String = (0..2_000_000).map(|n| format!("\"k{n}\":1,")).collect();
     let documents = "---\na: b\n".repeat(1_000_000);
     let scalar = "x".repeat(50 << 20);
@@ -65,7 +68,7 @@ pub(crate) fn all() -> Vec<Bomb> {
             in_a_map("a: &a [*a]"),
             "inside the node that it repeats",
         ),
-        bomb("100,000 anchors", at, in_a_map(&anchors), "bytes"),
+        bomb("100,000 anchors", at, in_a_map(&anchors), "bomb.yaml"),
         bomb(
             "a chain of merges",
             at,
@@ -92,7 +95,7 @@ pub(crate) fn all() -> Vec<Bomb> {
         ),
         bomb("a file of 100 MB", at, filler, "at most"),
         bomb("a million documents", at, documents, "documents"),
-        bomb("a scalar of 50 MB", at, map(&scalar), "bytes"),
+        bomb("a scalar of 50 MB", at, map(&scalar), "bomb.yaml"),
         bomb(
             "JSON a million deep",
             json,

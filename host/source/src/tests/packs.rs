@@ -180,6 +180,17 @@ fn a_pack_that_is_malformed_is_refused_before_anything_is_made_of_it() {
             answer(&whole().counted(3)),
             "malformed",
         ),
+    ];
+    for (what, body, said) in cases {
+        it.malformed(what, &body, said);
+    }
+    it.recovers();
+}
+
+#[test]
+fn an_object_that_is_malformed_is_refused_before_anything_is_made_of_it() {
+    let it = Hostile::new();
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         (
             "a kind that is none",
             answer(&{
