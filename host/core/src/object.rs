@@ -300,7 +300,10 @@ mod tests {
             let error = Object::new(body, origin()).unwrap_err().to_string();
             let expected = format!("`{path}` is encrypted with SOPS");
             assert!(error.contains(&expected), "{error}");
-            assert!(error.contains("--encrypted-regex '^(data|stringData)$'"), "{error}");
+            assert!(
+                error.contains("--encrypted-regex '^(data|stringData)$'"),
+                "{error}"
+            );
         }
     }
 

@@ -160,7 +160,9 @@ impl std::error::Error for SealErrors {}
 impl Blame for SealErrors {
     fn fault(&self) -> Fault {
         let all = || self.0.iter().map(Blame::fault);
-        all().find(|f| *f == Fault::Repository).unwrap_or(Fault::Host)
+        all()
+            .find(|f| *f == Fault::Repository)
+            .unwrap_or(Fault::Host)
     }
 
     fn retry(&self) -> Retry {

@@ -117,11 +117,7 @@ pub(crate) fn form(object: &Object, limits: SecretLimits) -> Result<Option<Form>
 }
 
 /// Whether ciphertext lies outside of these fields.
-fn elsewhere(
-    object: &Object,
-    body: &Map<String, Value>,
-    fields: &[&str],
-) -> Result<(), SealError> {
+fn elsewhere(object: &Object, body: &Map<String, Value>, fields: &[&str]) -> Result<(), SealError> {
     // The canonical text has every value in it as it is, but for quotes and line ends: nearly always this is all.
     if !object.text().contains("ENC[AES256_GCM,") {
         return Ok(());
@@ -148,7 +144,9 @@ fn found<'v>(value: &'v Value, path: &mut Vec<&'v str>) -> Option<String> {
         Value::Array(items) => items.iter().find_map(|item| found(item, path)),
         Value::Object(map) => map.iter().find_map(|(key, value)| {
             path.push(key);
-            let found = holds_token(key).then(|| path.join(".")).or_else(|| found(value, path));
+            let found = holds_token(key)
+                .then(|| path.join("."))
+                .or_else(|| found(value, path));
             path.pop();
             found
         }),
@@ -278,7 +276,10 @@ fn made(
         }
     }
     // Without a MAC they are some keys that begin so.
-    let flat = flat.get("mac").is_some_and(|mac| holds_token(mac)).then_some(flat);
+    let flat = flat
+        .get("mac")
+        .is_some_and(|mac| holds_token(mac))
+        .then_some(flat);
     let dotenv = match flat {
         Some(flat) => Some(dotenv(object, &flat, &lines, limits)?),
         None => {

@@ -66,7 +66,9 @@ pub(crate) fn age_file(n: u8, text: &[u8], before: &str) -> Vec<u8> {
     let ephemeral = StaticSecret::from([77; 32]);
     let share = PublicKey::from(&ephemeral).to_bytes();
     let theirs = *PublicKey::from(&StaticSecret::from([n; 32])).as_bytes();
-    let shared = ephemeral.diffie_hellman(&PublicKey::from(theirs)).to_bytes();
+    let shared = ephemeral
+        .diffie_hellman(&PublicKey::from(theirs))
+        .to_bytes();
     let salt = [share, theirs].concat();
     let wrap = derived(&shared, &salt, b"age-encryption.org/v1/X25519");
     let body = chacha(&wrap, [0; 12], &file_key);
@@ -109,9 +111,7 @@ pub(crate) fn token(place: &str, kind: &str, text: &str) -> String {
         msg: text.as_bytes(),
         aad: place.as_bytes(),
     };
-    let sealed = cipher
-        .encrypt(&Nonce::<U32>::from(nonce), payload)
-        .unwrap();
+    let sealed = cipher.encrypt(&Nonce::<U32>::from(nonce), payload).unwrap();
     let (data, tag) = sealed.split_at(sealed.len() - 16);
     format!(
         "ENC[AES256_GCM,data:{},iv:{},tag:{},type:{kind}]",

@@ -75,9 +75,8 @@ impl Opener {
                     let place = format!("{}:{}:", value.field, value.key);
                     let clear = clear(object, value, &key, &place)?;
                     let text = clear.as_text();
-                    let text = text.ok_or_else(|| {
-                        SealError::of(object, Trouble::NoText(value.name()))
-                    })?;
+                    let text =
+                        text.ok_or_else(|| SealError::of(object, Trouble::NoText(value.name())))?;
                     put(body, value.field, &value.key, text.to_owned());
                 }
             }

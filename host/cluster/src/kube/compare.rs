@@ -199,11 +199,7 @@ impl KubeTarget {
         let mut problem = coming.owners.then(|| refused(&before)).flatten();
         let mut revealed = Revealed::new(wanted.expose().clone());
         let body = revealed.expose_mut();
-        leave(
-            body,
-            coming.policy.fields(id),
-            &Ours::of(&live.metadata),
-        );
+        leave(body, coming.policy.fields(id), &Ours::of(&live.metadata));
         let tried = self.dry_run(claim, body, &resource, &placed, Some(&before), false);
         let mut tried = tried.await;
         if let Err(KubeError::Conflict(conflicts)) = &tried

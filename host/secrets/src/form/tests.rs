@@ -6,7 +6,12 @@ use super::*;
 use crate::made_up::{LIMITS, block, mac, object, token};
 
 fn sops() -> Value {
-    serde_json::from_str(&block(1, &mac(&["x"]), "\"encrypted_regex\": \"^(data|stringData)$\", ")).unwrap()
+    serde_json::from_str(&block(
+        1,
+        &mac(&["x"]),
+        "\"encrypted_regex\": \"^(data|stringData)$\", ",
+    ))
+    .unwrap()
 }
 
 fn of(body: Value) -> Result<Option<Form>, String> {
@@ -37,7 +42,10 @@ fn what_is_not_encrypted_is_left_alone() {
 #[test]
 fn an_encrypted_manifest_has_its_values_and_its_metadata() {
     let value = token("stringData:a:", "str", "x");
-    let form = of(secret(json!({"stringData": {"a": value, "b": ""}, "sops": sops()}))).unwrap();
+    let form = of(secret(
+        json!({"stringData": {"a": value, "b": ""}, "sops": sops()}),
+    ))
+    .unwrap();
     let Some(Form::Manifest(_, values)) = form else {
         panic!("{form:?}")
     };
@@ -47,9 +55,16 @@ fn an_encrypted_manifest_has_its_values_and_its_metadata() {
 
 #[test]
 fn files_and_lines_that_became_a_secret_are_found_in_base64_of_any_width() {
-    let file = format!("a: {}\nsops: {}\n", token("a:", "str", "x"), block(1, &mac(&["x"]), ""));
+    let file = format!(
+        "a: {}\nsops: {}\n",
+        token("a:", "str", "x"),
+        block(1, &mac(&["x"]), "")
+    );
     let wide = encoded(file.as_bytes());
-    let lines: Vec<&str> = (0..wide.len()).step_by(70).map(|at| &wide[at..(at + 70).min(wide.len())]).collect();
+    let lines: Vec<&str> = (0..wide.len())
+        .step_by(70)
+        .map(|at| &wide[at..(at + 70).min(wide.len())])
+        .collect();
     for text in [wide.clone(), lines.join("\n"), lines.join("\n") + "\n"] {
         let form = of(secret(json!({"data": {"a.yaml": text, "plain": "aGk="}}))).unwrap();
         let Some(Form::Made(whole, None)) = form else {
@@ -66,14 +81,38 @@ fn ciphertext_where_nothing_opens_it_is_an_error_that_names_object_file_and_plac
     let value = token("data:a:", "str", "x");
     let based = encoded(value.as_bytes());
     for (body, expected) in [
-        (secret(json!({"metadata": {"name": "s", "labels": {"a": value}}, "sops": sops()})), "`metadata.labels.a` is encrypted"),
-        (secret(json!({"type": value, "sops": sops()})), "`type` is encrypted"),
-        (secret(json!({"stringData": {"a": value}})), "`stringData.a` is encrypted with SOPS, and the `sops` block"),
-        (secret(json!({"data": {"a": based}})), "`data.a` is encrypted with SOPS, and the `sops` block"),
-        (secret(json!({"stringData": {"a": "plain"}, "sops": sops()})), "`stringData.a` is plain"),
-        (secret(json!({"stringData": {"a": 5}, "sops": sops()})), "`stringData.a` is plain"),
-        (secret(json!({"stringData": {"a": value}, "sops": "x"})), "its `sops` block is no map"),
-        (secret(json!({"stringData": {"a": "ENC[AES256_GCM,x]"}, "sops": sops()})), "`stringData.a` is no encrypted value"),
+        (
+            secret(json!({"metadata": {"name": "s", "labels": {"a": value}}, "sops": sops()})),
+            "`metadata.labels.a` is encrypted",
+        ),
+        (
+            secret(json!({"type": value, "sops": sops()})),
+            "`type` is encrypted",
+        ),
+        (
+            secret(json!({"stringData": {"a": value}})),
+            "`stringData.a` is encrypted with SOPS, and the `sops` block",
+        ),
+        (
+            secret(json!({"data": {"a": based}})),
+            "`data.a` is encrypted with SOPS, and the `sops` block",
+        ),
+        (
+            secret(json!({"stringData": {"a": "plain"}, "sops": sops()})),
+            "`stringData.a` is plain",
+        ),
+        (
+            secret(json!({"stringData": {"a": 5}, "sops": sops()})),
+            "`stringData.a` is plain",
+        ),
+        (
+            secret(json!({"stringData": {"a": value}, "sops": "x"})),
+            "its `sops` block is no map",
+        ),
+        (
+            secret(json!({"stringData": {"a": "ENC[AES256_GCM,x]"}, "sops": sops()})),
+            "`stringData.a` is no encrypted value",
+        ),
         (
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "s", "namespace": "shop"}, "sops": sops()}),
             "it has a `sops` block, and Weir decrypts Secrets only",
@@ -98,7 +137,10 @@ fn ciphertext_where_nothing_opens_it_is_an_error_that_names_object_file_and_plac
         };
         let error = of(body).unwrap_err();
         let begins = format!("{kind} shop/s (web/a.yaml:1)");
-        assert!(error.starts_with(&begins) && error.contains(expected), "{expected}: {error}");
+        assert!(
+            error.starts_with(&begins) && error.contains(expected),
+            "{expected}: {error}"
+        );
     }
 }
 
@@ -113,6 +155,9 @@ fn all_objects_in_trouble_are_named_at_once_but_not_without_end() {
     let error = sealed(&objects, LIMITS).unwrap_err();
     assert_eq!(error.iter().count(), 20);
     let text = error.to_string();
-    assert!(text.contains("ConfigMap m4 ") && !text.contains("ConfigMap m5 "), "{text}");
+    assert!(
+        text.contains("ConfigMap m4 ") && !text.contains("ConfigMap m5 "),
+        "{text}"
+    );
     assert!(text.ends_with("and 15 objects more"), "{text}");
 }

@@ -4,7 +4,8 @@ use super::*;
 use crate::made_up::{LIMITS, identity, secret};
 
 fn of(data: &[(&str, String)]) -> Result<Vec<Recipient>, String> {
-    let hidden = |(key, text): &(&str, String)| ((*key).to_owned(), Hidden::new(text.clone().into_bytes()));
+    let hidden =
+        |(key, text): &(&str, String)| ((*key).to_owned(), Hidden::new(text.clone().into_bytes()));
     let data: Vec<(String, Hidden)> = data.iter().map(hidden).collect();
     let mut keys = Keys::none();
     let added = keys.add_secret("weir/age", &data, LIMITS);
@@ -13,8 +14,16 @@ fn of(data: &[(&str, String)]) -> Result<Vec<Recipient>, String> {
 
 #[test]
 fn each_key_of_a_secret_that_ends_so_is_read() {
-    let text = format!("# created: now\n# public key: x\n{}\n\n{}\r\n", secret(1), secret(2));
-    let found = of(&[("a.agekey", text), ("b.agekey", secret(3)), ("other", "hunter2".to_owned())]);
+    let text = format!(
+        "# created: now\n# public key: x\n{}\n\n{}\r\n",
+        secret(1),
+        secret(2)
+    );
+    let found = of(&[
+        ("a.agekey", text),
+        ("b.agekey", secret(3)),
+        ("other", "hunter2".to_owned()),
+    ]);
     let expected: Vec<Recipient> = [1, 2, 3].map(|n| identity(n).recipient()).to_vec();
     assert_eq!(found.unwrap(), expected);
 }
@@ -23,12 +32,24 @@ fn each_key_of_a_secret_that_ends_so_is_read() {
 fn what_is_wrong_is_named_and_not_shown() {
     for (data, expected) in [
         (vec![], "Secret weir/age holds no age key"),
-        (vec![("identity", secret(1))], "whose name ends with .agekey"),
-        (vec![("a.agekey", "hunter2".to_owned())], "Secret weir/age, key a.agekey, line 1 expected"),
-        (vec![("a.agekey", "\n# x\n".to_owned())], "Secret weir/age, key a.agekey holds no key"),
+        (
+            vec![("identity", secret(1))],
+            "whose name ends with .agekey",
+        ),
+        (
+            vec![("a.agekey", "hunter2".to_owned())],
+            "Secret weir/age, key a.agekey, line 1 expected",
+        ),
+        (
+            vec![("a.agekey", "\n# x\n".to_owned())],
+            "Secret weir/age, key a.agekey holds no key",
+        ),
     ] {
         let error = of(&data).unwrap_err();
-        assert!(error.contains(expected) && !error.contains("hunter2"), "{error}");
+        assert!(
+            error.contains(expected) && !error.contains("hunter2"),
+            "{error}"
+        );
     }
     let many: Vec<(&str, String)> = (1..=255)
         .flat_map(|n| [("a.agekey", secret(n))])

@@ -51,7 +51,9 @@ fn a_manifest_is_opened_and_its_metadata_left_out() {
 
 #[test]
 fn an_object_without_ciphertext_is_sent_as_it_is() {
-    let object = object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "aGk="}}));
+    let object = object(
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"a": "aGk="}}),
+    );
     let opener = opener(&[]);
     assert!(matches!(opener.reveal(&object), Ok(Body::Rendered(_))));
 }
@@ -65,13 +67,18 @@ fn a_number_is_no_value_of_a_secret() {
         "sops": serde_json::from_str::<Value>(&block).unwrap(),
     });
     let error = opener(&[1]).reveal(&object(body)).unwrap_err();
-    assert!(error.why.contains("`stringData.port` is no text once it is decrypted"), "{error}");
+    assert!(
+        error
+            .why
+            .contains("`stringData.port` is no text once it is decrypted"),
+        "{error}"
+    );
 }
 
 #[test]
 fn the_hosts_trouble_is_tried_again_and_the_repositorys_waits_for_a_change() {
     let whole = rendered(&source());
-    let changed = rendered(&source().replacen("data:", "data:AAAA", 1));
+    let changed = rendered(&source().replacen(",data:", ",data:AAAA", 1));
     let host = (Fault::Host, Retry::Backoff);
     let repository = (Fault::Repository, Retry::OnChange);
     let why = NotRevealed {
@@ -99,19 +106,31 @@ fn a_source_is_found_by_its_mac_and_compared() {
     let line = whole.lines().find(|l| l.starts_with("    b: ")).unwrap();
     let without = whole.replacen(&format!("{line}\n"), "", 1);
     let error = check(&without, &without).unwrap_err().to_string();
-    assert!(error.contains("source file web/s.yaml: its MAC does not match"), "{error}");
+    assert!(
+        error.contains("source file web/s.yaml: its MAC does not match"),
+        "{error}"
+    );
     let renamed = whole.replace("name: s", "name: other");
     let error = check(&renamed, &renamed).unwrap_err().to_string();
-    assert!(error.contains("its MAC does not match: it is of other values"), "{error}");
+    assert!(
+        error.contains("its MAC does not match: it is of other values"),
+        "{error}"
+    );
 }
 
 #[test]
 fn an_object_whose_source_was_not_read_is_refused() {
     let other = source().replace(crate::made_up::TIME, "2027-01-02T03:04:05Z");
-    let without_mac = other.replace("\"mac\": \"ENC[AES256_GCM,data:", "\"mac\": \"ENC[AES256_GCM,data:AAAA");
+    let without_mac = other.replace(
+        "\"mac\": \"ENC[AES256_GCM,data:",
+        "\"mac\": \"ENC[AES256_GCM,data:AAAA",
+    );
     for file in ["a: b\n", without_mac.as_str()] {
         let error = check(&source(), file).unwrap_err();
-        assert!(error.to_string().contains("its MAC cannot be checked"), "{error}");
+        assert!(
+            error.to_string().contains("its MAC cannot be checked"),
+            "{error}"
+        );
     }
     // With no files at all, as after a rollback, each value's own tag says whether it was changed.
     let objects = [rendered(&source())];
@@ -127,18 +146,26 @@ fn lines_of_a_dotenv_file_are_opened_as_its_decrypted_lines_are() {
         ("A", token("A:", "str", "a\nb")),
         ("sops_mac", text(&sops["mac"])),
         ("sops_lastmodified", text(&sops["lastmodified"])),
-        ("sops_age__list_0__map_recipient", text(&sops["age"][0]["recipient"])),
+        (
+            "sops_age__list_0__map_recipient",
+            text(&sops["age"][0]["recipient"]),
+        ),
         ("sops_age__list_0__map_enc", text(&sops["age"][0]["enc"])),
     ];
     let data: Map<String, Value> = lines
         .iter()
         .map(|(key, text)| ((*key).to_owned(), Value::from(encoded(text.as_bytes()))))
         .collect();
-    let object = object(json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data}));
+    let object = object(
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": data}),
+    );
     let opener = opener(&[1]);
     let body = opener.reveal(&object).unwrap();
     assert_eq!(body.expose()["data"], json!({"A": encoded(b"a\\nb")}));
-    let file: Vec<String> = lines.iter().map(|(key, text)| format!("{key}={}\n", text.replace('\n', "\\n"))).collect();
+    let file: Vec<String> = lines
+        .iter()
+        .map(|(key, text)| format!("{key}={}\n", text.replace('\n', "\\n")))
+        .collect();
     let objects = [object];
     let sealed = sealed(&objects, LIMITS).unwrap();
     let mut sources = Sources::new(LIMITS);

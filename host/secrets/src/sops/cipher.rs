@@ -119,9 +119,7 @@ mod tests {
             msg: text,
             aad: place.as_bytes(),
         };
-        let sealed = cipher
-            .encrypt(&Nonce::<U32>::from(nonce), payload)
-            .unwrap();
+        let sealed = cipher.encrypt(&Nonce::<U32>::from(nonce), payload).unwrap();
         Token {
             sealed,
             nonce,

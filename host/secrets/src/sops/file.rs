@@ -65,7 +65,9 @@ pub enum ReadError {
     #[error("it is no file that sops wrote: {0}")]
     Form(String),
     /// A format that Weir does not read.
-    #[error("it is an INI file, which Weir does not decrypt: use YAML, JSON, dotenv or a binary file")]
+    #[error(
+        "it is an INI file, which Weir does not decrypt: use YAML, JSON, dotenv or a binary file"
+    )]
     Ini,
     /// It is too large.
     #[error("it has more than {0} bytes, which is the limit of an encrypted file")]
@@ -164,10 +166,7 @@ impl File {
         })
     }
 
-    fn json(
-        mut map: Vec<(String, Node)>,
-        limits: SecretLimits,
-    ) -> Result<Option<File>, ReadError> {
+    fn json(mut map: Vec<(String, Node)>, limits: SecretLimits) -> Result<Option<File>, ReadError> {
         let Some(at) = map.iter().position(|(key, _)| key == "sops") else {
             return Ok(None);
         };
@@ -185,7 +184,11 @@ impl File {
         Ok(Some(File {
             metadata,
             leaves,
-            form: if is_binary { Form::Binary } else { Form::Json(map) },
+            form: if is_binary {
+                Form::Binary
+            } else {
+                Form::Json(map)
+            },
             limits,
         }))
     }

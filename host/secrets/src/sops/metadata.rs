@@ -39,7 +39,7 @@ pub struct Metadata {
 
 /// A key that Weir has nothing to do with, as a person knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OtherKey {
+struct OtherKey {
     kind: &'static str,
     name: String,
 }
@@ -99,10 +99,7 @@ pub enum NoDataKey {
 impl NoDataKey {
     /// Whether another key on the host would help.
     pub(crate) fn is_the_hosts(&self) -> bool {
-        matches!(
-            self,
-            NoDataKey::NoKeys { .. } | NoDataKey::WrongKeys { .. }
-        )
+        matches!(self, NoDataKey::NoKeys { .. } | NoDataKey::WrongKeys { .. })
     }
 }
 
@@ -230,7 +227,11 @@ struct Recipients {
 }
 
 impl Recipients {
-    fn add(&mut self, group: &Map<String, Value>, limits: SecretLimits) -> Result<(), MetadataError> {
+    fn add(
+        &mut self,
+        group: &Map<String, Value>,
+        limits: SecretLimits,
+    ) -> Result<(), MetadataError> {
         let list = |key: &str| group.get(key).and_then(Value::as_array);
         for item in list("age").into_iter().flatten() {
             let text = |key: &str| item.get(key).and_then(Value::as_str);
@@ -245,7 +246,11 @@ impl Recipients {
             ("kms", "AWS KMS", &["arn"]),
             ("gcp_kms", "GCP KMS", &["resource_id"]),
             ("azure_kv", "Azure Key Vault", &["vault_url", "name"]),
-            ("hc_vault", "Vault", &["vault_address", "engine_path", "key_name"]),
+            (
+                "hc_vault",
+                "Vault",
+                &["vault_address", "engine_path", "key_name"],
+            ),
             ("hckms", "Huawei KMS", &["key_id"]),
         ] {
             for item in list(key).into_iter().flatten() {
@@ -257,7 +262,10 @@ impl Recipients {
             }
         }
         if self.age.len() + self.others.len() > limits.recipients {
-            let why = format!("has more than {} keys, which is the limit", limits.recipients);
+            let why = format!(
+                "has more than {} keys, which is the limit",
+                limits.recipients
+            );
             return Err(MetadataError(why));
         }
         Ok(())
@@ -344,7 +352,12 @@ fn deepened(
             return Err(MetadataError(why));
         }
         for part in parts {
-            let wrong = || MetadataError(format!("has the key {FLAT}{}, which is no such", shown(path)));
+            let wrong = || {
+                MetadataError(format!(
+                    "has the key {FLAT}{}, which is no such",
+                    shown(path)
+                ))
+            };
             place = match part {
                 Part::Key(key) => {
                     let map = match place {

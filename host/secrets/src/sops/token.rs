@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 }
 
 /// Whether a text is meant as an encrypted value, well-formed or not.
-pub fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     text.starts_with(START)
 }
 
@@ -71,12 +71,16 @@ impl Token {
     pub fn read(text: &str) -> Result<Token, &'static str> {
         let inner = text.strip_prefix(START);
         let inner = inner.ok_or("it does not begin with ENC[AES256_GCM,")?;
-        let ([data, iv, tag, kind], rest) =
-            parts(inner).ok_or("it is not of the form ENC[AES256_GCM,data:..,iv:..,tag:..,type:..]")?;
+        let ([data, iv, tag, kind], rest) = parts(inner)
+            .ok_or("it is not of the form ENC[AES256_GCM,data:..,iv:..,tag:..,type:..]")?;
         if !rest.is_empty() {
             return Err("something follows it");
         }
-        let bytes = |part| STANDARD.decode(part).map_err(|_| "a part of it is no base64");
+        let bytes = |part| {
+            STANDARD
+                .decode(part)
+                .map_err(|_| "a part of it is no base64")
+        };
         let mut sealed = bytes(data)?;
         let nonce = bytes(iv)?.try_into();
         let nonce = nonce.map_err(|_| "its iv has not the 32 bytes that sops gives it")?;

@@ -62,7 +62,9 @@ pub(super) fn place<S: AsRef<str>>(path: &[S]) -> String {
     if path.is_empty() {
         return ":".to_owned();
     }
-    path.iter().map(|key| format!("{}:", key.as_ref())).collect()
+    path.iter()
+        .map(|key| format!("{}:", key.as_ref()))
+        .collect()
 }
 
 /// The same for a person.

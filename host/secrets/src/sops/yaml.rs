@@ -61,10 +61,7 @@ struct Block {
 }
 
 /// Reads a file: its values in order and its metadata.
-pub(super) fn read(
-    text: &str,
-    limits: SecretLimits,
-) -> Result<(Stream, Vec<Leaf>, Value), String> {
+pub(super) fn read(text: &str, limits: SecretLimits) -> Result<(Stream, Vec<Leaf>, Value), String> {
     events(text, limits)?.finish()
 }
 
@@ -118,6 +115,8 @@ struct Reader<'t> {
     blocks: Vec<Block>,
     /// Where the map `sops` of this document begins, until its end is known.
     block: Option<usize>,
+    /// Which of `blocks` is this document's.
+    own_block: Option<usize>,
     /// Keys of this document, the metadata's left out.
     keys: usize,
 }
@@ -134,6 +133,7 @@ impl<'t> Reader<'t> {
             comments: Vec::new(),
             blocks: Vec::new(),
             block: None,
+            own_block: None,
             keys: 0,
         }
     }
@@ -142,7 +142,7 @@ impl<'t> Reader<'t> {
         match event {
             Event::DocumentStart(..) => {
                 self.close_block(range(span)?.start);
-                self.keys = 0;
+                self.close_document();
                 Ok(())
             }
             Event::MappingStart(style, anchor, tag) => {
@@ -161,7 +161,7 @@ impl<'t> Reader<'t> {
                 self.plain(span, anchor, tag.is_some())?;
                 self.scalar(&text, style, span)
             }
-            Event::Comment(comment) => self.comment(comment.text(), span),
+            Event::Comment(text, _) => self.comment(&text, span),
             Event::Alias(_) => Err(at(span, "an alias, which sops does not write")),
             _ => Ok(()),
         }
@@ -249,10 +249,7 @@ impl<'t> Reader<'t> {
             return Ok(());
         };
         if is_token(text) {
-            let is_quoted = matches!(
-                style,
-                ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted
-            );
+            let is_quoted = matches!(style, ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted);
             let as_it_is = self.text.get(own.clone()) == Some(text);
             if parent.is_flow || !(as_it_is || is_quoted) {
                 let what = "an encrypted value that does not stand as sops writes it: write the file with sops again";
@@ -283,10 +280,19 @@ impl<'t> Reader<'t> {
     /// The map `sops` ends here, where one is open.
     fn close_block(&mut self, end: usize) {
         if let Some(start) = self.block.take() {
+            self.own_block = Some(self.blocks.len());
             self.blocks.push(Block {
                 range: start..end.max(start),
-                is_all: self.keys == 0,
+                is_all: false,
             });
+        }
+    }
+
+    fn close_document(&mut self) {
+        let keys = std::mem::take(&mut self.keys);
+        let own = self.own_block.take();
+        if let Some(block) = own.and_then(|n| self.blocks.get_mut(n)) {
+            block.is_all = keys == 0;
         }
     }
 
@@ -296,7 +302,9 @@ impl<'t> Reader<'t> {
             return Ok(());
         }
         let range = range(span)?;
-        let before = self.text.get(line_start(self.text, range.start)..range.start);
+        let before = self
+            .text
+            .get(line_start(self.text, range.start)..range.start);
         self.comments.push(Comment {
             text: text.to_owned(),
             after: self.leaves.len(),
@@ -308,6 +316,7 @@ impl<'t> Reader<'t> {
 
     fn finish(mut self) -> Result<(Stream, Vec<Leaf>, Value), String> {
         self.close_block(self.text.len());
+        self.close_document();
         let first = self.blocks.first().ok_or("it has no map `sops`")?;
         let block = self.text.get(first.range.clone()).unwrap_or_default();
         let budget = Budget {

@@ -54,7 +54,11 @@ fn int(text: &str) -> Option<i64> {
     if let Some(value) = based {
         return value;
     }
-    let base = if digits.len() > 1 && digits.starts_with('0') { 8 } else { 10 };
+    let base = if digits.len() > 1 && digits.starts_with('0') {
+        8
+    } else {
+        10
+    };
     let plain = !digits.starts_with(['+', '-']);
     plain.then(|| i64::from_str_radix(&format!("{sign}{digits}"), base).ok())?
 }
@@ -86,9 +90,7 @@ fn is_time(word: &str) -> bool {
     };
     let mut parts = date.split('-');
     let number = |part: Option<&str>, most: usize| {
-        part.is_some_and(|p| {
-            (1..=most).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit())
-        })
+        part.is_some_and(|p| (1..=most).contains(&p.len()) && p.bytes().all(|b| b.is_ascii_digit()))
     };
     let year = parts.next();
     let is_date = year.is_some_and(|y| y.len() == 4)
@@ -104,10 +106,7 @@ fn is_time(word: &str) -> bool {
 }
 
 /// A value in the clear, as go-yaml writes it behind `key: ` or `- `. Further lines of it are indented so far.
-pub(super) fn written(
-    clear: &Clear,
-    indent: usize,
-) -> Result<Zeroizing<String>, &'static str> {
+pub(super) fn written(clear: &Clear, indent: usize) -> Result<Zeroizing<String>, &'static str> {
     const NOT_ITS_TYPE: &str = "is not what its type says";
     let text = match clear.kind {
         Kind::Int => clear.int().ok_or(NOT_ITS_TYPE)?.to_string(),
@@ -161,8 +160,21 @@ fn is_plain_text(text: &str) -> bool {
 fn is_old_bool(text: &str) -> bool {
     matches!(
         text,
-        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON"
-            | "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF"
+        "y" | "Y"
+            | "yes"
+            | "Yes"
+            | "YES"
+            | "on"
+            | "On"
+            | "ON"
+            | "n"
+            | "N"
+            | "no"
+            | "No"
+            | "NO"
+            | "off"
+            | "Off"
+            | "OFF"
     )
 }
 
@@ -214,7 +226,21 @@ impl Styles {
             || text.starts_with("...")
             || matches!(
                 first,
-                '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`'
+                '#' | ','
+                    | '['
+                    | ']'
+                    | '{'
+                    | '}'
+                    | '&'
+                    | '*'
+                    | '!'
+                    | '|'
+                    | '>'
+                    | '\''
+                    | '"'
+                    | '%'
+                    | '@'
+                    | '`'
             )
             || (matches!(first, '?' | ':' | '-') && blank_next(second));
         let (mut breaks, mut special, mut tabs) = (false, false, false);
@@ -225,7 +251,8 @@ impl Styles {
             let next = all.peek().copied();
             if before.is_some() {
                 indicators |= c == ':' && blank_next(next);
-                indicators |= c == '#' && before.is_some_and(|b| matches!(b, ' ' | '\t') || is_break(b));
+                indicators |=
+                    c == '#' && before.is_some_and(|b| matches!(b, ' ' | '\t') || is_break(b));
             }
             tabs |= c == '\t';
             special |= c != '\t' && !is_printable(c);
@@ -237,7 +264,13 @@ impl Styles {
         let edge = |c: char| c == ' ' || is_break(c);
         let odd = space_break || special;
         Styles {
-            plain: !(edge(first) || edge(last) || break_space || odd || tabs || breaks || indicators),
+            plain: !(edge(first)
+                || edge(last)
+                || break_space
+                || odd
+                || tabs
+                || breaks
+                || indicators),
             single_quoted: !(break_space || odd || tabs),
             block: !(last == ' ' || odd),
         }

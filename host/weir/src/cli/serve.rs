@@ -15,7 +15,8 @@ use weir_core::status::State;
 use super::Done;
 use crate::config::file::{self, HostFile, PARALLEL};
 use crate::config::{
-    AccountBinding, CanaryArgs, DecryptArgs, GlobalArgs, RepoArgs, TargetBinding, bindings, ref_name,
+    AccountBinding, CanaryArgs, DecryptArgs, GlobalArgs, RepoArgs, TargetBinding, bindings,
+    ref_name,
 };
 use crate::error::Error;
 use crate::follow::Ended;

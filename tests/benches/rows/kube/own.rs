@@ -87,7 +87,10 @@ impl Own {
             Ok(staked) => staked,
             Err(never) => match never {},
         };
-        let applied = self.target.apply(claim, staked, &AsRendered, Arc::new(|_| {})).await?;
+        let applied = self
+            .target
+            .apply(claim, staked, &AsRendered, Arc::new(|_| {}))
+            .await?;
         match applied.failure() {
             Some((id, failure)) => bail!("{id}: {}", failure.why),
             None => Ok(()),

@@ -32,7 +32,10 @@ fn a_file_of_each_format_is_opened() {
         of("b:", "two"),
         token("b:", "int", "3")
     );
-    assert_eq!(opened(&yaml(&body, &mac, "")).unwrap(), "# note\na: one\nb:\n    - two\n    - 3\n");
+    assert_eq!(
+        opened(&yaml(&body, &mac, "")).unwrap(),
+        "# note\na: one\nb:\n    - two\n    - 3\n"
+    );
     let json = format!(
         "{{\"a\": \"{}\", \"b\": [\"{}\", \"{}\"], \"sops\": {}}}",
         of("a:", "one"),
@@ -40,7 +43,10 @@ fn a_file_of_each_format_is_opened() {
         token("b:", "int", "3"),
         block(1, &mac, "")
     );
-    assert_eq!(opened(&json).unwrap(), "{\n\t\"a\": \"one\",\n\t\"b\": [\n\t\t\"two\",\n\t\t3\n\t]\n}\n");
+    assert_eq!(
+        opened(&json).unwrap(),
+        "{\n\t\"a\": \"one\",\n\t\"b\": [\n\t\t\"two\",\n\t\t3\n\t]\n}\n"
+    );
     let binary = format!(
         "{{\"data\": \"{}\", \"sops\": {}}}",
         of("data:", "any\u{0}thing"),
@@ -59,11 +65,20 @@ fn a_mac_of_encrypted_values_only_leaves_the_plain_ones_out() {
     let hex: String = hash.finalize().iter().map(|b| format!("{b:02X}")).collect();
     let mac = token(crate::made_up::TIME, "str", &hex);
     let body = |plain: &str| format!("a: {sealed}\nb: {plain}\n");
-    assert_eq!(opened(&yaml(&body("x"), &mac, only)).unwrap(), "a: one\nb: x\n");
-    assert_eq!(opened(&yaml(&body("y"), &mac, only)).unwrap(), "a: one\nb: y\n");
+    assert_eq!(
+        opened(&yaml(&body("x"), &mac, only)).unwrap(),
+        "a: one\nb: x\n"
+    );
+    assert_eq!(
+        opened(&yaml(&body("y"), &mac, only)).unwrap(),
+        "a: one\nb: y\n"
+    );
     let all = crate::made_up::mac(&["one", "x"]);
     let rule = "\"encrypted_regex\": \"^a$\", ";
-    assert_eq!(opened(&yaml(&body("x"), &all, rule)).unwrap(), "a: one\nb: x\n");
+    assert_eq!(
+        opened(&yaml(&body("x"), &all, rule)).unwrap(),
+        "a: one\nb: x\n"
+    );
     let error = opened(&yaml(&body("y"), &all, rule)).unwrap_err();
     assert!(error.contains("it is of other values"), "{error}");
 }
@@ -96,8 +111,14 @@ fn what_does_not_open_says_where_and_shows_nothing() {
         (format!("a: {other}\n"), "the value of `a` was changed"),
         ("a: hunter2\n".to_owned(), "`a` is plain"),
         ("a: 1\n".to_owned(), "`a` is plain"),
-        (format!("a: {own}\nb_unencrypted: {own}\n"), "`b_unencrypted` is encrypted"),
-        (format!("a: {own}\nb_unencrypted: 1\n"), "it is of other values"),
+        (
+            format!("a: {own}\nb_unencrypted: {own}\n"),
+            "`b_unencrypted` is encrypted",
+        ),
+        (
+            format!("a: {own}\nb_unencrypted: 1\n"),
+            "it is of other values",
+        ),
         (format!("a: {int}\n"), "it is not what its type says"),
         ("a: ENC[AES256_GCM,x]\n".to_owned(), "is no encrypted value"),
     ] {
@@ -118,7 +139,10 @@ fn what_sops_has_nothing_to_do_with_is_no_file_of_its() {
         &format!("{{\"a\": \"{sealed}\"}}"),
         "about ENC[AES256_GCM,data:..]\nsops:\n",
     ] {
-        assert!(File::read(text.as_bytes(), LIMITS).unwrap().is_none(), "{text}");
+        assert!(
+            File::read(text.as_bytes(), LIMITS).unwrap().is_none(),
+            "{text}"
+        );
     }
     assert!(File::read(&[0xff, 0xfe], LIMITS).unwrap().is_none());
 }
@@ -128,9 +152,18 @@ fn what_sops_had_to_do_with_and_cannot_be_read_is_an_error() {
     let sealed = token("a:", "str", "one");
     for (text, expected) in [
         (format!("a: {sealed}\nsops:\n"), "is no map"),
-        (format!("a: {sealed}\nsops:\n  x: [\n"), "no file that sops wrote"),
-        (format!("{{\"a\": \"{sealed}\", \"sops\": {{}}"), "no file that sops wrote"),
-        (format!("{{\"a\": \"{sealed}\", \"sops\": {{}}, \"sops\": {{}}}}"), "the key `sops` twice"),
+        (
+            format!("a: {sealed}\nsops:\n  x: [\n"),
+            "no file that sops wrote",
+        ),
+        (
+            format!("{{\"a\": \"{sealed}\", \"sops\": {{}}"),
+            "no file that sops wrote",
+        ),
+        (
+            format!("{{\"a\": \"{sealed}\", \"sops\": {{}}, \"sops\": {{}}}}"),
+            "the key `sops` twice",
+        ),
         (format!("[a]\nb = {sealed}\n[sops]\n"), "INI"),
         (format!("a={sealed}\nsops_mac={sealed}\n"), "names nobody"),
     ] {

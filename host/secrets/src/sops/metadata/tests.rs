@@ -31,7 +31,10 @@ fn a_broken_data_key_is_the_files_trouble_where_it_is_for_us() {
     let mut broken = whole();
     broken["age"][0]["enc"] = json!("-----BEGIN AGE");
     let error = read(&broken).unwrap().data_key(&keys(&[1])).unwrap_err();
-    assert!(!error.is_the_hosts() && error.to_string().contains("cannot be read"), "{error}");
+    assert!(
+        !error.is_the_hosts() && error.to_string().contains("cannot be read"),
+        "{error}"
+    );
     // Another recipient's is theirs.
     let error = read(&broken).unwrap().data_key(&keys(&[2])).unwrap_err();
     assert!(error.is_the_hosts(), "{error}");
@@ -53,24 +56,38 @@ fn what_is_missing_or_wrong_is_named() {
         value[key] = given;
         value
     };
-    let many: Vec<Value> = (0..300).map(|_| json!({"recipient": "a", "enc": "b"})).collect();
+    let many: Vec<Value> = (0..300)
+        .map(|_| json!({"recipient": "a", "enc": "b"}))
+        .collect();
     for (value, expected) in [
         (json!("text"), "is no map"),
         (json!(null), "is no map"),
         (without("mac"), "has no `mac`"),
         (without("lastmodified"), "has no `lastmodified`"),
         (without("age"), "names nobody"),
-        (with("age", json!([{"recipient": "a"}])), "without `recipient` or `enc`"),
+        (
+            with("age", json!([{"recipient": "a"}])),
+            "without `recipient` or `enc`",
+        ),
         (with("age", json!(many)), "more than 256 keys"),
-        (with("encrypted_regex", json!("(")), "cannot read as a regular expression"),
-        (with("encrypted_regex", json!("a".repeat(2000))), "cannot read as a regular expression"),
+        (
+            with("encrypted_regex", json!("(")),
+            "cannot read as a regular expression",
+        ),
+        (
+            with("encrypted_regex", json!("a".repeat(2000))),
+            "cannot read as a regular expression",
+        ),
         (
             json!({"age": whole()["age"], "mac": "x", "lastmodified": TIME, "encrypted_regex": "a", "encrypted_suffix": "b"}),
             "has both `encrypted_suffix` and `encrypted_regex`",
         ),
     ] {
         let error = read(&value).unwrap_err();
-        assert!(error.starts_with("its `sops` block ") && error.contains(expected), "{error}");
+        assert!(
+            error.starts_with("its `sops` block ") && error.contains(expected),
+            "{error}"
+        );
     }
 }
 
@@ -79,11 +96,16 @@ fn the_flat_form_says_the_same() {
     let whole = whole();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     let flat = |entries: &[(&str, String)]| {
-        let entries = entries.iter().map(|(key, text)| ((*key).to_owned(), text.clone()));
+        let entries = entries
+            .iter()
+            .map(|(key, text)| ((*key).to_owned(), text.clone()));
         Metadata::read_flat(&entries.collect(), LIMITS).map_err(|e| e.to_string())
     };
     let entries = [
-        ("age__list_0__map_recipient", text(&whole["age"][0]["recipient"])),
+        (
+            "age__list_0__map_recipient",
+            text(&whole["age"][0]["recipient"]),
+        ),
         ("age__list_0__map_enc", text(&whole["age"][0]["enc"])),
         ("lastmodified", TIME.to_owned()),
         ("mac", text(&whole["mac"])),
@@ -93,14 +115,25 @@ fn the_flat_form_says_the_same() {
     let metadata = flat(&entries).unwrap();
     assert!(metadata.mac_only_encrypted && metadata.data_key(&keys(&[1])).is_ok());
     assert!(matches!(metadata.rule, Rule::PlainSuffix(suffix) if suffix == "_plain"));
-    let grouped = entries.clone().map(|(key, text)| match key.strip_prefix("age__list_0") {
-        Some(rest) => (format!("key_groups__list_0__map_age__list_0{rest}"), text),
-        None => (key.to_owned(), text),
-    });
-    let grouped: Vec<(&str, String)> = grouped.iter().map(|(k, t)| (k.as_str(), t.clone())).collect();
+    let grouped = entries
+        .clone()
+        .map(|(key, text)| match key.strip_prefix("age__list_0") {
+            Some(rest) => (format!("key_groups__list_0__map_age__list_0{rest}"), text),
+            None => (key.to_owned(), text),
+        });
+    let grouped: Vec<(&str, String)> = grouped
+        .iter()
+        .map(|(k, t)| (k.as_str(), t.clone()))
+        .collect();
     assert!(flat(&grouped).unwrap().data_key(&keys(&[1])).is_ok());
     let deep = "a__map_".repeat(50_000);
-    for key in ["age__list_x__map_enc", "age__list_99999999__map_enc", "mac__list_0", "mac__map_a", &deep] {
+    for key in [
+        "age__list_x__map_enc",
+        "age__list_99999999__map_enc",
+        "mac__list_0",
+        "mac__map_a",
+        &deep,
+    ] {
         let mut all = entries.to_vec();
         all.push((key, "x".to_owned()));
         assert!(flat(&all).is_err(), "{key}");

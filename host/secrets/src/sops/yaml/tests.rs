@@ -8,7 +8,9 @@ use crate::made_up::LIMITS;
 fn leaves_of(text: &str) -> Vec<(String, Scalar)> {
     let (_, leaves, _) = read(text, LIMITS).unwrap();
     let leaves = leaves.into_iter();
-    leaves.map(|leaf| (place(&leaf.path), leaf.scalar)).collect()
+    leaves
+        .map(|leaf| (place(&leaf.path), leaf.scalar))
+        .collect()
 }
 
 #[test]
@@ -34,9 +36,15 @@ fn the_metadata_is_taken_out_wherever_it_stands() {
     for (text, expected) in [
         ("a: 1\nsops:\n    mac: m\n", "a: 1\n"),
         ("sops:\n    mac: m\na: 1\n", "a: 1\n"),
-        ("a: 1\nsops: {mac: m}\n---\nb: 2\nsops: {mac: m}\n", "a: 1\n---\nb: 2\n"),
+        (
+            "a: 1\nsops: {mac: m}\n---\nb: 2\nsops: {mac: m}\n",
+            "a: 1\n---\nb: 2\n",
+        ),
         ("sops: {mac: m}\n", "{}\n"),
-        ("# note\na:\n    sops: no\nsops:\n    mac: m\n    more:\n        a: b", "# note\na:\n    sops: no\n"),
+        (
+            "# note\na:\n    sops: no\nsops:\n    mac: m\n    more:\n        a: b",
+            "# note\na:\n    sops: no\n",
+        ),
     ] {
         let (stream, leaves, metadata) = read(text, LIMITS).unwrap();
         assert_eq!(metadata["mac"], "m", "{text}");
@@ -50,20 +58,40 @@ fn the_metadata_is_taken_out_wherever_it_stands() {
 fn what_sops_never_writes_is_refused_with_its_line() {
     let token = "ENC[AES256_GCM,data:aa==,iv:aa==,tag:aa==,type:str]";
     for (text, expected) in [
-        ("a: &x 1\nsops: {}\n".to_owned(), "line 1: an anchor or a tag"),
-        ("a: 1\nb: !!str 2\nsops: {}\n".to_owned(), "line 2: an anchor or a tag"),
+        (
+            "a: &x 1\nsops: {}\n".to_owned(),
+            "line 1: an anchor or a tag",
+        ),
+        (
+            "a: 1\nb: !!str 2\nsops: {}\n".to_owned(),
+            "line 2: an anchor or a tag",
+        ),
         ("- a\n".to_owned(), "line 1: a document that is no map"),
         ("a\n".to_owned(), "line 1: a document that is no map"),
         ("a: 1\n".to_owned(), "it has no map `sops`"),
-        (format!("a: [\"{token}\"]\nsops: {{}}\n"), "line 1: an encrypted value that does not stand"),
-        (format!("a: >-\n    {token}\nsops: {{}}\n"), "an encrypted value that does not stand"),
-        (format!("{}sops: {{}}\n", "a: 1\n".repeat(0) + &"[".repeat(100)), "line 1"),
+        (
+            format!("a: [\"{token}\"]\nsops: {{}}\n"),
+            "line 1: an encrypted value that does not stand",
+        ),
+        (
+            format!("a: >-\n    {token}\nsops: {{}}\n"),
+            "an encrypted value that does not stand",
+        ),
+        (
+            format!("{}sops: {{}}\n", "a: 1\n".repeat(0) + &"[".repeat(100)),
+            "line 1",
+        ),
     ] {
         let error = read(&text, LIMITS).err().unwrap();
         assert!(error.contains(expected), "{text}: {error}");
     }
     let many = format!("a:\n{}sops: {{}}\n", "- 1\n".repeat(LIMITS.values * 2));
-    assert!(read(&many, LIMITS).err().unwrap().contains("more than Weir reads"));
+    assert!(
+        read(&many, LIMITS)
+            .err()
+            .unwrap()
+            .contains("more than Weir reads")
+    );
 }
 
 proptest! {

@@ -36,7 +36,10 @@ fn plain_words_are_what_go_takes_them_for() {
         ("1.2.3", text("1.2.3")),
         ("-.inf", Some(Float(f64::NEG_INFINITY))),
         ("2024-01-02", Some(Time("2024-01-02".to_owned()))),
-        ("2024-01-02T03:04:05Z", Some(Time("2024-01-02T03:04:05Z".to_owned()))),
+        (
+            "2024-01-02T03:04:05Z",
+            Some(Time("2024-01-02T03:04:05Z".to_owned())),
+        ),
         ("2024-1", text("2024-1")),
         ("12:30", text("12:30")),
         ("a", text("a")),

@@ -107,7 +107,8 @@ pub(in crate::cli) async fn look(
                 let app = (&app.app, repository);
                 let (hooks, objects) = hook::split(objects);
                 let known = known.as_ref();
-                let found = differences(kube, app, &objects, &hooks, known, (with, &opener)).await?;
+                let found =
+                    differences(kube, app, &objects, &hooks, known, (with, &opener)).await?;
                 fields.extend(found);
                 fields.extend(to_run(name, &hooks, rendered.validated.output(), known));
             }
