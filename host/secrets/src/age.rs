@@ -4,5 +4,5 @@
 mod envelope;
 mod identity;
 
-pub use envelope::{Unsealed, unseal};
+pub(crate) use envelope::{Unsealed, unseal};
 pub use identity::{Identity, NotAKey, Recipient};

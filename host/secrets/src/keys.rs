@@ -158,7 +158,12 @@ impl Keys {
         }
     }
 
-    fn add(&mut self, place: &Place, text: &[u8], limits: SecretLimits) -> Result<(), KeysError> {
+    pub(crate) fn add(
+        &mut self,
+        place: &Place,
+        text: &[u8],
+        limits: SecretLimits,
+    ) -> Result<(), KeysError> {
         if text.len() > limits.key_file {
             return Err(KeysError::TooLarge {
                 place: place.clone(),

@@ -26,5 +26,8 @@ pub use form::{Sealed, sealed};
 pub use keys::{Keys, KeysError, Place, SECRET_KEYS};
 pub use limits::SecretLimits;
 pub use opener::Opener;
-pub use sops::{DataKey, File, Format, Metadata, OpenError, ReadError, Token, holds_token};
+pub use sops::{
+    DataKey, File, Format, Metadata, MetadataError, NoDataKey, OpenError, ReadError, Token,
+    holds_token,
+};
 pub use sources::Sources;

@@ -24,6 +24,6 @@ pub(crate) use cipher::Clear;
 pub use cipher::DataKey;
 pub(crate) use dotenv::line_of;
 pub use file::{File, Format, OpenError, ReadError};
-pub use metadata::{Metadata, MetadataError, NoDataKey, OtherKey};
+pub use metadata::{Metadata, MetadataError, NoDataKey};
 pub(crate) use rules::Verdict;
-pub use token::{Token, holds_token, is_token};
+pub use token::{Token, holds_token};

@@ -97,7 +97,6 @@ struct Run<'a> {
     micros: BTreeMap<String, u64>,
     lap: Instant,
     hooks: Hooks,
-    /// Opens what of the app is encrypted.
     reveal: Arc<dyn Reveal>,
     pace: Pace,
 }
@@ -256,11 +255,9 @@ impl Syncer {
         if plan.is_empty() && unchanged && !due {
             return Ok(run.as_before(&plan, refused));
         }
-        if !plan.is_empty() {
-            match self.revealed(&run, prepared, app, &target).await {
-                Ok(reveal) => run.reveal = reveal,
-                Err(e) => return self.fail(run, &e).await,
-            }
+        match self.revealed(&run, &plan, prepared, &target).await {
+            Ok(reveal) => run.reveal = reveal,
+            Err(e) => return self.fail(run, &e).await,
         }
         let bytes = match self.keep_output(&run, prepared, app, rendered).await? {
             Ok(bytes) => bytes,

@@ -34,7 +34,7 @@ const STANZAS: usize = 64;
 
 /// What came of an age file.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Unsealed {
+pub(crate) enum Unsealed {
     /// What was encrypted.
     Opened(Zeroizing<Vec<u8>>),
     /// It is for other keys.
@@ -44,7 +44,7 @@ pub enum Unsealed {
 }
 
 /// Opens an armored age file with whichever of these keys it is for.
-pub fn unseal(armored: &str, identities: &[Identity]) -> Unsealed {
+pub(crate) fn unseal(armored: &str, identities: &[Identity]) -> Unsealed {
     match open(armored, identities) {
         Ok(Some(bytes)) => Unsealed::Opened(bytes),
         Ok(None) => Unsealed::NotForUs,

@@ -78,7 +78,7 @@ fn a_number_is_no_value_of_a_secret() {
 #[test]
 fn the_hosts_trouble_is_tried_again_and_the_repositorys_waits_for_a_change() {
     let whole = rendered(&source());
-    let changed = rendered(&source().replacen("data:", "data:AAAA", 1));
+    let changed = rendered(&source().replacen(",data:", ",data:AAAA", 1));
     let host = (Fault::Host, Retry::Backoff);
     let repository = (Fault::Repository, Retry::OnChange);
     let why = NotRevealed {

@@ -39,7 +39,7 @@ pub struct Metadata {
 
 /// A key that Weir has nothing to do with, as a person knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OtherKey {
+struct OtherKey {
     kind: &'static str,
     name: String,
 }

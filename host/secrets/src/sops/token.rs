@@ -31,7 +31,7 @@ pub(crate) enum Kind {
 }
 
 /// Whether a text is meant as an encrypted value, well-formed or not.
-pub fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     text.starts_with(START)
 }
 

@@ -115,6 +115,8 @@ struct Reader<'t> {
     blocks: Vec<Block>,
     /// Where the map `sops` of this document begins, until its end is known.
     block: Option<usize>,
+    /// Which of `blocks` is this document's.
+    own_block: Option<usize>,
     /// Keys of this document, the metadata's left out.
     keys: usize,
 }
@@ -131,6 +133,7 @@ impl<'t> Reader<'t> {
             comments: Vec::new(),
             blocks: Vec::new(),
             block: None,
+            own_block: None,
             keys: 0,
         }
     }
@@ -139,7 +142,7 @@ impl<'t> Reader<'t> {
         match event {
             Event::DocumentStart(..) => {
                 self.close_block(range(span)?.start);
-                self.keys = 0;
+                self.close_document();
                 Ok(())
             }
             Event::MappingStart(style, anchor, tag) => {
@@ -158,7 +161,7 @@ impl<'t> Reader<'t> {
                 self.plain(span, anchor, tag.is_some())?;
                 self.scalar(&text, style, span)
             }
-            Event::Comment(comment) => self.comment(comment.text(), span),
+            Event::Comment(text, _) => self.comment(&text, span),
             Event::Alias(_) => Err(at(span, "an alias, which sops does not write")),
             _ => Ok(()),
         }
@@ -277,10 +280,19 @@ impl<'t> Reader<'t> {
     /// The map `sops` ends here, where one is open.
     fn close_block(&mut self, end: usize) {
         if let Some(start) = self.block.take() {
+            self.own_block = Some(self.blocks.len());
             self.blocks.push(Block {
                 range: start..end.max(start),
-                is_all: self.keys == 0,
+                is_all: false,
             });
+        }
+    }
+
+    fn close_document(&mut self) {
+        let keys = std::mem::take(&mut self.keys);
+        let own = self.own_block.take();
+        if let Some(block) = own.and_then(|n| self.blocks.get_mut(n)) {
+            block.is_all = keys == 0;
         }
     }
 
@@ -304,6 +316,7 @@ impl<'t> Reader<'t> {
 
     fn finish(mut self) -> Result<(Stream, Vec<Leaf>, Value), String> {
         self.close_block(self.text.len());
+        self.close_document();
         let first = self.blocks.first().ok_or("it has no map `sops`")?;
         let block = self.text.get(first.range.clone()).unwrap_or_default();
         let budget = Budget {

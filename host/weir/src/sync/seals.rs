@@ -7,6 +7,7 @@ use weir_cluster::Target;
 use weir_core::fault::Blame;
 use weir_core::manifest::App;
 use weir_core::name::AppName;
+use weir_core::plan::Plan;
 use weir_core::reveal::{AsRendered, Reveal};
 use weir_core::tree::{Answer, Question, Snapshot, View};
 use weir_secrets::{Opener, SecretLimits, Sources, sealed};
@@ -21,7 +22,8 @@ use crate::prepare::{Prepared, Rendered};
 const LIMITS: SecretLimits = SecretLimits::HOST;
 
 impl Syncer {
-    /// How what the app has encrypted is opened for requests. A directory gets everything as it was rendered.
+    /// How what the app has encrypted is opened for requests. A directory gets everything as it was rendered, and where
+    /// nothing is to be written no key is asked for.
     ///
     /// # Errors
     /// When something of it cannot be opened, was changed since it was encrypted, or would go to a cluster as
@@ -29,13 +31,14 @@ impl Syncer {
     pub(super) async fn revealed(
         &self,
         run: &Run<'_>,
+        plan: &Plan,
         prepared: &Prepared,
-        app: &App,
         target: &Target,
     ) -> Result<Arc<dyn Reveal>, Error> {
-        let prepared_app = prepared.apps.get(run.app);
-        let rendered = prepared_app.and_then(|app| app.rendered.as_ref().ok());
-        let (Target::Kube(_), Some(rendered)) = (target, rendered.cloned()) else {
+        let known = prepared.apps.get(run.app);
+        let known = known.and_then(|known| Some((&known.app, known.rendered.clone().ok()?)));
+        let (Target::Kube(_), Some((app, rendered)), false) = (target, known, plan.is_empty())
+        else {
             return Ok(Arc::new(AsRendered));
         };
         let name = run.app.clone();
