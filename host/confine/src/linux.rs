@@ -33,8 +33,11 @@ pub(crate) fn close_inherited() -> io::Result<()> {
         open.extend(number.filter(|n| *n > STANDARD));
     }
     for number in open {
-        // SAFETY: this runs before anything of this process opens a file (see `begin`), so nobody owns the number. The one
-        // that listed them is among them, and closed already: that is refused, and ignored.
+        // The one that listed them is among them, and closed already.
+        if std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_err() {
+            continue;
+        }
+        // SAFETY: this runs before anything of this process opens a file (see `begin`), so nobody owns the number.
         unsafe { rustix::io::close(number) };
     }
     Ok(())

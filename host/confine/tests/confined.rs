@@ -6,7 +6,6 @@
 )]
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
@@ -21,7 +20,7 @@ const DONE: &str = "done:";
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    if let ["play", part, calls, more @ ..] = words[..] {
+    if let ["play", part, calls, more @ ..] = &words[..] {
         return play(part, calls, more);
     }
     let trials = [
@@ -138,8 +137,7 @@ fn play(part: &str, calls: &str, more: &[&str]) -> ExitCode {
                 maximum: Some(1000),
             };
             println!("{:?} {:?}", now.current, setrlimit(Resource::Nofile, more));
-            let room: Vec<u8> = Vec::new();
-            let mut room = room;
+            let mut room: Vec<u8> = Vec::new();
             println!("{}", room.try_reserve_exact(1 << 30).is_err());
         }
         ("share", _) => {
@@ -158,7 +156,7 @@ fn probes() -> Result<(), Failed> {
         let text = said(&output);
         assert!(output.status.success(), "{calls}: {text}");
         assert!(!text.contains(DONE), "{calls}: {text}");
-        assert_eq!(text.matches(": ").count() >= 6, true, "{calls}: {text}");
+        assert!(text.matches(": ").count() >= 6, "{calls}: {text}");
     }
     // The same process without it can do all of them, or the test would say nothing.
     for probe in [Probe::Read, Probe::Write, Probe::Connect, Probe::Signal] {

@@ -53,7 +53,7 @@ pub(super) fn print_value(format: Format, value: &impl Serialize) -> Result<Done
 }
 
 /// Says what went wrong, on stderr. An error about a file keeps its `file:line:column:` at the start.
-pub(super) fn complain(message: &str) {
+pub(crate) fn complain(message: &str) {
     // Nobody is left to tell when stderr is closed.
     let _ = writeln!(std::io::stderr().lock(), "{message}");
 }

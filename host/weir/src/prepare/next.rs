@@ -12,6 +12,7 @@ use weir_core::name::{AppName, PluginName, RepoPath};
 use weir_core::reuse::Told;
 use weir_core::routing::Routes;
 use weir_core::tree::{Change, Snapshot, Tree, View};
+use weir_sandbox::Domain;
 
 use super::pipeline::{How, told};
 use super::{
