@@ -129,7 +129,12 @@ fn fails_the_same() -> Result<(), Failed> {
             renderer("(loop $more (br $more)) (unreachable)"),
         ),
         ("ran out of memory", renderer(grows)),
-        ("output limit", renderer("(drop (memory.grow (i32.const 40))) (call $answer (i32.const 0) (i32.const 2000000))")),
+        (
+            "output limit",
+            renderer(
+                "(drop (memory.grow (i32.const 40))) (call $answer (i32.const 0) (i32.const 2000000))",
+            ),
+        ),
         ("100001 items", renderer(many)),
         ("too often", renderer_with(log, flood, "")),
         ("trapped", renderer("(unreachable)")),
