@@ -268,23 +268,36 @@ fn key(algorithm: &str, text: &str) -> Result<PublicKey, String> {
     let blob = STANDARD
         .decode(text)
         .map_err(|_| "the key is not base64".to_owned())?;
-    // A key begins with the length and the text of its own type.
-    let named = blob.split_first_chunk::<4>().and_then(|(length, rest)| {
-        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
-        rest.get(..length)
-    });
+    let parts = parts(&blob);
+    let named = parts.as_ref().and_then(|parts| parts.first().copied());
     if named != Some(algorithm.as_bytes()) {
-        let mut why = String::from("the key is not of the type that stands before it");
+        let mut why = String::from("the key is cut off, or not of the type that stands before it");
         if let Some(Ok(named)) = named.map(std::str::from_utf8) {
             let named: String = named.chars().filter(char::is_ascii_graphic).collect();
             let _ = write!(why, ", but {named:.60}");
         }
         return Err(why);
     }
+    if parts.is_none_or(|parts| parts.len() < 2) {
+        return Err("the key is cut off".to_owned());
+    }
     Ok(PublicKey {
         algorithm: algorithm.to_owned(),
         blob,
     })
+}
+
+/// The texts that a key is made of, each after its length, the first its type; `None` where it is not all of such.
+fn parts(mut blob: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut parts = Vec::new();
+    while !blob.is_empty() {
+        let (length, rest) = blob.split_first_chunk::<4>()?;
+        let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+        let (part, rest) = rest.split_at_checked(length)?;
+        parts.push(part);
+        blob = rest;
+    }
+    Some(parts)
 }
 
 /// `*` is any text, `?` any one character: in steps of the two lengths, whatever the pattern.

@@ -146,7 +146,7 @@ fn a_line_that_ssh_would_pass_over_in_silence_is_refused_at_its_number() {
         ),
         (format!("{kind} {key}"), "there is no key;"),
         (format!("h {kind} {key}=x"), "not base64"),
-        (format!("h {kind} {}", &key[..40]), "not base64"),
+        (format!("h {kind} {}", &key[..40]), "cut off"),
         (format!("h {kind} AAAA"), "not of the type"),
         (format!("h {kind} /////w=="), "not of the type"),
         (format!("h ssh-rsa {key}"), "but ssh-ed25519"),

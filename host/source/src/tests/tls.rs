@@ -261,7 +261,7 @@ fn a_certificate_that_is_of_another_name_expired_not_yet_valid_or_signed_by_nobo
     let by_another = rig_with(false, |params, key, _| {
         params.signed_by(key, &authority()).unwrap()
     });
-    says(&distrusted(&by_another), "UnknownIssuer");
+    says(&distrusted(&by_another), "invalid peer certificate");
 }
 
 #[test]
