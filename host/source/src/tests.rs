@@ -3,6 +3,7 @@
 mod broken;
 mod collision;
 mod damage;
+mod deltas;
 mod faults;
 mod git;
 mod hostile;
