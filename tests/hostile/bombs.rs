@@ -73,7 +73,7 @@ pub(crate) fn all() -> Vec<Bomb> {
             "a chain of merges",
             at,
             in_a_map(&merges(100_000)),
-            "nodes with its aliases expanded",
+            "deep in each other",
         ),
         bomb(
             "lists a million deep",

@@ -4,6 +4,7 @@ mod broken;
 mod collision;
 mod credentials;
 mod damage;
+mod deltas;
 mod faults;
 pub(crate) mod git;
 mod hostile;
