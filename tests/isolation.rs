@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use weir_tests::scene::map;
 use weir_tests::told::{stop, wait_app};
@@ -276,34 +276,28 @@ fn a_hundred_hostile_renders_leave_honest_apps_on_time_and_the_hosts_memory_flat
         host.wait_for(&format!("the honest app {n}"), PATIENCE, is_synced)
             .unwrap();
     }
-    // While the hostile ones go on, the next commit is live, too.
+    // Whoever was first: no honest app waited for the end of a hostile repository.
+    let log = host.stderr();
+    let hostile = log.lines().filter(|l| l.contains("\"app\":\"bad-"));
+    assert_eq!(hostile.count(), 0, "hostile apps were waited for: {log}");
+    // And the next commit is live, too.
     good.write(&format!("apps/{}/a.yaml", HONEST - 1), map(&last, "two"))
         .unwrap();
     good.commit("more honest work").unwrap();
     weir.run(["refresh", "good"]).unwrap().success().unwrap();
     host.wait_for("the next honest commit", PATIENCE, is_synced)
         .unwrap();
-    let bad_is_done = |host: &Serving| {
-        let log = host.stderr();
-        let failed = log
-            .lines()
-            .filter(|l| l.contains("\"app\":\"bad-") && l.contains("ERROR"));
-        failed.count()
-    };
-    assert_eq!(bad_is_done(&host), 0, "no hostile app was waited for");
     // In the end each of them is named, with its plugin and its limit.
-    let before = Instant::now();
     for _ in 0..HOSTILE {
         host.wait_for("a hostile app is named", 3 * PATIENCE, |line| {
             line.contains("\"app\":\"bad-") && line.contains("plugin `")
         })
         .unwrap();
     }
-    let took = before.elapsed();
     let peak = peak(host.pid().unwrap().as_raw_nonzero().get()) >> 10;
     assert!(
         peak < 400,
-        "{HOSTILE} hostile renders took the host to {peak} MiB (and {took:?})"
+        "{HOSTILE} hostile renders took the host to {peak} MiB"
     );
     let live = fs::read_to_string(weir.path(&format!("good/default/configmap/{last}.yaml")));
     assert!(live.unwrap().contains("value: two"));
