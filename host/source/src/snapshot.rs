@@ -66,7 +66,7 @@ fn lines(mut data: &[u8], most: usize) -> Option<Vec<Line<'_>>> {
 /// What a tree object lists, by name: modes as numbers, of which 100664 counts as 100644. Nothing else is checked.
 pub(crate) fn entries(data: &[u8]) -> Option<BTreeMap<Vec<u8>, (u32, ObjectId)>> {
     let mut entries = BTreeMap::new();
-    for line in lines(data)? {
+    for line in lines(data, usize::MAX)? {
         let mode = match Mode::parse(line.mode)? {
             Mode::File { executable: false } => 0o100_644,
             Mode::File { executable: true } => 0o100_755,

@@ -228,8 +228,8 @@ fn time(text: &str) -> Result<i64, String> {
         number(12, 14),
         0,
     );
-    let at = at.and_then(|at| at.to_zoned(TimeZone::UTC));
-    at.map(|at| at.timestamp().as_second()).map_err(|_| wrong())
+    let at = at.and_then(|at| TimeZone::UTC.to_timestamp(at));
+    at.map(|at| at.as_second()).map_err(|_| wrong())
 }
 
 /// Whether a list of patterns, separated by commas, has a name: any that matches, and none with a `!` before it.

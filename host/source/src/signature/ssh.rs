@@ -39,7 +39,7 @@ pub(super) fn signer(
     }
     strong(&key).map_err(Unsigned::Weak)?;
     let signature = parts.signature()?;
-    PublicKey::from(key)
+    PublicKey::from(key.clone())
         .verify(NAMESPACE, payload, &signature)
         .map_err(|_| Unsigned::OtherBytes)?;
     let mut why = Unsigned::NotLookedAt;
