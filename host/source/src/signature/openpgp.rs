@@ -8,7 +8,7 @@ use pgp::composed::{Deserializable as _, DetachedSignature, SignedPublicKey, Sig
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{Signature, SignatureType, SubpacketData};
 use pgp::ser::Serialize as _;
-use pgp::types::{KeyDetails, PublicParams, Tag, VerifyingKey};
+use pgp::types::{KeyDetails, PublicParams, Tag};
 use weir_core::commit_policy::{Signer, Unsigned};
 
 use super::instant;
