@@ -297,7 +297,9 @@ impl Job<'_> {
 
     fn entries(&self, tree: ObjectId) -> Result<BTreeMap<Vec<u8>, (u32, ObjectId)>, Why> {
         let data = object::read(self.repo, tree, Kind::Tree).map_err(|e| e.text(tree))?;
-        snapshot::entries(&data).ok_or_else(|| format!("tree {tree} cannot be read"))
+        snapshot::entries(&data, self.tree_limits.files).ok_or_else(|| {
+            format!("tree {tree} cannot be read, or has more entries than Weir takes in")
+        })
     }
 
     fn blob(&self, id: BlobId) -> Result<Vec<u8>, Why> {

@@ -63,10 +63,12 @@ fn lines(mut data: &[u8], most: usize) -> Option<Vec<Line<'_>>> {
     Some(lines)
 }
 
-/// What a tree object lists, by name: modes as numbers, of which 100664 counts as 100644. Nothing else is checked.
-pub(crate) fn entries(data: &[u8]) -> Option<BTreeMap<Vec<u8>, (u32, ObjectId)>> {
+/// What a tree object lists, by name: modes as numbers, of which 100664 counts as 100644. Nothing where it lists more than
+/// `most`, or cannot be read; nothing else is checked.
+pub(crate) fn entries(data: &[u8], most: usize) -> Option<BTreeMap<Vec<u8>, (u32, ObjectId)>> {
     let mut entries = BTreeMap::new();
-    for line in lines(data, usize::MAX)? {
+    let lines = lines(data, most).filter(|lines| lines.len() <= most)?;
+    for line in lines {
         let mode = match Mode::parse(line.mode)? {
             Mode::File { executable: false } => 0o100_644,
             Mode::File { executable: true } => 0o100_755,
