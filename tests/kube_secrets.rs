@@ -17,7 +17,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rig::{MARKER, Rig, VALUES, secret};
+use rig::{MARKER, Rig, VALUES, generators, secret};
 use weir_tests::Ran;
 
 #[test]

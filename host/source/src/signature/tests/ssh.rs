@@ -336,7 +336,7 @@ fn a_signature_of_a_security_key_counts() {
             Digest::of(&data).as_bytes(),
         ]
         .concat();
-        let made = raw(pair, &data);
+        let made = raw(&private, &data);
         let made = [
             wired(KIND),
             wired(made.as_bytes()),
