@@ -52,7 +52,8 @@ async fn what_a_removal_that_was_cut_short_took_is_nothing_that_is_missing() {
         weir.run(words).unwrap().code(0).unwrap();
     }
     let ledger = weir.state_dir().join("ledger");
-    let chain = ledger.join("chain").join("work");
+    let mut chains = fs::read_dir(ledger.join("chain")).unwrap();
+    let chain = chains.next().unwrap().unwrap().path();
     let before: Vec<_> = fs::read_dir(&chain)
         .unwrap()
         .map(|file| file.unwrap().path())

@@ -356,7 +356,6 @@ mod tests {
             "ssh://ann:hunter2@host/x",
             "https://host/x?token=hunter2",
             "http:/ann:hunter2@host/x",
-            "ann/x:hunter2@host:x",
             "ext::ann:hunter2@host/x",
         ] {
             let error = bad.parse::<RepoUrl>().unwrap_err();

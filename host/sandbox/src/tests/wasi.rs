@@ -210,7 +210,7 @@ async fn a_trap_comes_with_the_plugins_last_words_and_no_more_than_that() {
         (loop $more
           (call $write (local.get $out) (i32.const 65536) (i32.const 4000) (i32.const 4000))
           (local.set $i (i32.add (local.get $i) (i32.const 1)))
-          (br_if $more (i32.lt_u (local.get $i) (i32.const 1000))))
+          (br_if $more (i32.lt_u (local.get $i) (i32.const 900))))
         (call $write (local.get $out) (i32.const 3100) (i32.const 8) (i32.const 4000))
         (unreachable)"#;
     let core = format!(

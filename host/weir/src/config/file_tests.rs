@@ -259,11 +259,11 @@ fn a_guard_that_is_none_is_refused_at_its_place() {
 
 #[test]
 fn one_wrong_repository_hides_no_other_one() {
-    let text = "version: 1\nrepositories:\n- url: ssh://h/x\n  targets: { default: dir:x }\n- url: https://h/y\n  target: {}\n";
+    let text = "version: 1\nrepositories:\n- url: ftp://h/x\n  targets: { default: dir:x }\n- url: https://h/y\n  target: {}\n";
     let error = read(text).unwrap_err();
     let lines: Vec<&str> = error.lines().collect();
     assert_eq!(lines.len(), 2, "{error}");
-    assert!(lines[0].starts_with("host.yaml:3:8: ") && lines[0].contains("ssh"));
+    assert!(lines[0].starts_with("host.yaml:3:8: ") && lines[0].contains("ftp"));
     assert!(
         lines[1].starts_with("host.yaml:6:3: ") && lines[1].contains("did you mean \"targets\"")
     );
