@@ -34,7 +34,7 @@ fn rust_files() -> Vec<PathBuf> {
         }
     }
     let mut out = Vec::new();
-    for dir in ["host", "plugins", "tests"] {
+    for dir in ["fuzz", "host", "plugins", "tests"] {
         walk(&root().join(dir), &mut out);
     }
     assert!(out.len() > 60, "the walk found only {} files", out.len());

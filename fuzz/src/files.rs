@@ -108,22 +108,34 @@ pub(crate) fn names(data: &[u8]) {
         return;
     };
     if let Ok(path) = text.parse::<RepoPath>() {
-        assert!(path.parts().all(|part| !matches!(part, "" | "." | "..")), "{path}");
+        assert!(
+            path.parts().all(|part| !matches!(part, "" | "." | "..")),
+            "{path}"
+        );
         assert!(!path.as_str().contains('\0'));
         assert_eq!(path.as_str().parse(), Ok(path.clone()));
     }
     if let Ok(reference) = text.parse::<Reference>() {
         let folder = reference.escaped();
-        assert!(!folder.contains('/') && folder != "." && folder != "..", "{folder}");
+        assert!(
+            !folder.contains('/') && folder != "." && folder != "..",
+            "{folder}"
+        );
         assert_eq!(Reference::unescaped(&folder).as_ref(), Ok(&reference));
         assert!(!reference.dir().is_root(), "{folder}");
     }
     if let Ok(url) = text.parse::<RepoUrl>() {
         let shown = url.to_string();
-        assert!(!shown.starts_with('-') && !shown.contains(char::is_control), "{shown:?}");
+        assert!(
+            !shown.starts_with('-') && !shown.contains(char::is_control),
+            "{shown:?}"
+        );
     }
     if let Ok(name) = text.parse::<RefName>() {
         let shown = name.to_string();
-        assert!(!shown.starts_with('-') && !shown.contains(".."), "{shown:?}");
+        assert!(
+            !shown.starts_with('-') && !shown.contains(".."),
+            "{shown:?}"
+        );
     }
 }

@@ -49,10 +49,16 @@ pub(crate) fn tree_walk(data: &[u8]) {
 /// An archive is unpacked within its limits: files below one directory, and nothing else.
 pub(crate) fn chart_archive(data: &[u8]) {
     // The tar itself, so that a fuzzer need not guess gzip's checksum; and as it is sent.
-    for chart in [fuzzing::chart_of_tar(data), fuzzing::chart(data)].into_iter().flatten() {
+    for chart in [fuzzing::chart_of_tar(data), fuzzing::chart(data)]
+        .into_iter()
+        .flatten()
+    {
         for (path, entry) in chart.tree.entries() {
             assert!(matches!(entry, Entry::File { .. }), "{path}");
-            assert!(path.parts().all(|part| !matches!(part, "" | "." | "..")), "{path}");
+            assert!(
+                path.parts().all(|part| !matches!(part, "" | "." | "..")),
+                "{path}"
+            );
         }
     }
 }

@@ -49,7 +49,10 @@ pub fn run(name: &str, data: &[u8]) {
 }
 
 /// Runs a target once for each file that the command line names: to look at what a fuzzer found.
-#[expect(clippy::print_stderr, reason = "a developer's tool: its output is its terminal")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a developer's tool: its output is its terminal"
+)]
 pub fn repeat(name: &str) -> ExitCode {
     for file in std::env::args_os().skip(1) {
         match std::fs::read(&file) {

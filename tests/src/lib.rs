@@ -33,10 +33,10 @@ pub mod s3;
 pub mod scene;
 /// A loopback Git server over `git http-backend`, with faults.
 pub mod server;
-/// What a running host tells of its apps.
-pub mod told;
 /// Secrets that have left their place.
 pub mod sweep;
+/// What a running host tells of its apps.
+pub mod told;
 /// Digests and listings of directories.
 pub mod tree;
 /// The `weir` process.

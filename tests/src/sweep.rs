@@ -28,11 +28,16 @@ impl Sweep {
     ///
     /// # Errors
     /// A secret is so short that it would be found everywhere.
-    pub fn of<N: Into<String>, S: AsRef<[u8]>>(secrets: impl IntoIterator<Item = (N, S)>) -> Result<Sweep> {
+    pub fn of<N: Into<String>, S: AsRef<[u8]>>(
+        secrets: impl IntoIterator<Item = (N, S)>,
+    ) -> Result<Sweep> {
         let (mut forms, mut names) = (Vec::new(), Vec::new());
         for (name, secret) in secrets {
             let (name, secret) = (name.into(), secret.as_ref());
-            anyhow::ensure!(secret.len() >= SHORTEST + 4, "{name} is too short to be looked for");
+            anyhow::ensure!(
+                secret.len() >= SHORTEST + 4,
+                "{name} is too short to be looked for"
+            );
             for (form, bytes) in looks(secret) {
                 forms.push(bytes);
                 names.push((name.clone(), form));
@@ -45,14 +50,19 @@ impl Sweep {
     /// Which secrets are in some bytes, and how they look there.
     pub fn find(&self, bytes: &[u8]) -> BTreeSet<(String, &'static str)> {
         let found = self.forms.find_overlapping_iter(bytes);
-        found.map(|m| self.names[m.pattern().as_usize()].clone()).collect()
+        found
+            .map(|m| self.names[m.pattern().as_usize()].clone())
+            .collect()
     }
 
     /// Which secrets are in the files below a folder, by file; what is packed is looked into.
     ///
     /// # Errors
     /// Something cannot be read.
-    pub fn find_below(&self, dir: &Path) -> Result<BTreeMap<PathBuf, BTreeSet<(String, &'static str)>>> {
+    pub fn find_below(
+        &self,
+        dir: &Path,
+    ) -> Result<BTreeMap<PathBuf, BTreeSet<(String, &'static str)>>> {
         let mut found = BTreeMap::new();
         let mut dirs = vec![dir.to_owned()];
         while let Some(dir) = dirs.pop() {
@@ -62,7 +72,8 @@ impl Sweep {
                 if kind.is_dir() {
                     dirs.push(path);
                 } else if kind.is_file() {
-                    let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+                    let bytes =
+                        fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
                     let mut here = self.find(&bytes);
                     here.extend(unpacked(&bytes).iter().flat_map(|inner| self.find(inner)));
                     // A name may say it, too.
@@ -149,7 +160,11 @@ mod tests {
     }
 
     fn forms(bytes: &[u8]) -> Vec<&'static str> {
-        sweep().find(bytes).into_iter().map(|(_, form)| form).collect()
+        sweep()
+            .find(bytes)
+            .into_iter()
+            .map(|(_, form)| form)
+            .collect()
     }
 
     #[test]
@@ -159,9 +174,16 @@ mod tests {
         for before in ["", "a", "ab", "user:", "{\"password\":\""] {
             for after in ["", "z", "\"}", "\n\n"] {
                 let text = format!("{before}{SECRET}{after}");
-                assert_eq!(forms(STANDARD.encode(&text).as_bytes()), ["base64"], "{text}");
+                assert_eq!(
+                    forms(STANDARD.encode(&text).as_bytes()),
+                    ["base64"],
+                    "{text}"
+                );
                 let twice = STANDARD.encode(STANDARD.encode(SECRET) + after);
-                assert!(forms(twice.as_bytes()).contains(&"base64 of base64"), "{text}");
+                assert!(
+                    forms(twice.as_bytes()).contains(&"base64 of base64"),
+                    "{text}"
+                );
             }
         }
         assert!(forms(b"canary-0451-of-another").is_empty());
@@ -183,7 +205,10 @@ mod tests {
         fs::write(dir.path().join("a.pack"), pack).unwrap();
         fs::write(dir.path().join("clean"), b"nothing").unwrap();
         let found = sweep().find_below(dir.path()).unwrap();
-        let mut names: Vec<_> = found.keys().map(|f| f.file_name().unwrap().to_str().unwrap()).collect();
+        let mut names: Vec<_> = found
+            .keys()
+            .map(|f| f.file_name().unwrap().to_str().unwrap())
+            .collect();
         names.sort_unstable();
         assert_eq!(names, ["a.pack", "a.tgz", "object"], "{found:?}");
     }

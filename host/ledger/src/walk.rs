@@ -4,10 +4,10 @@ use futures::{Stream, TryStreamExt, stream};
 use weir_core::digest::Digest;
 use weir_core::name::RepositoryName;
 
-use crate::error::LedgerError;
-use crate::reader::{Entry, Reader};
 use crate::Seq;
 use crate::chain::{Batch, Chain, STEADY_TRIES};
+use crate::error::LedgerError;
+use crate::reader::{Entry, Reader};
 
 /// Where a walk is.
 struct Walk {

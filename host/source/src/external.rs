@@ -33,11 +33,11 @@ pub use error::ExternalError;
 pub use limits::ExternalLimits;
 pub use policy::{AccessHost, ExternalAccess, ExternalPolicy, HostPattern};
 
-#[cfg(feature = "fuzzing")]
-pub(crate) use unpack::chart as unpacked_chart;
 use chart::{Meant, Shelf};
 pub(crate) use error::About;
 use store::Store;
+#[cfg(feature = "fuzzing")]
+pub(crate) use unpack::chart as unpacked_chart;
 use web::Web;
 
 /// How this host gets externals.

@@ -47,7 +47,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     if let Some(unknown) = asked.targets.iter().find(|name| !known.contains(name)) {
         bail!("`{unknown}` is no target; there are: {}", known.join(", "));
     }
-    let chosen = if asked.targets.is_empty() { &known } else { &asked.targets };
+    let chosen = if asked.targets.is_empty() {
+        &known
+    } else {
+        &asked.targets
+    };
     let tool = installed(root)?;
     let mut broken = Vec::new();
     for name in chosen {
@@ -73,7 +77,10 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
 
 /// New inputs go below `target/`: what is worth keeping is put into the corpus by `--minimize`.
 fn drive(root: &Path, tool: &Path, name: &str, minutes: u64) -> Result<()> {
-    let (found, artifacts) = (root.join("target/fuzz/found").join(name), root.join("target/fuzz/artifacts").join(name));
+    let (found, artifacts) = (
+        root.join("target/fuzz/found").join(name),
+        root.join("target/fuzz/artifacts").join(name),
+    );
     for dir in [&found, &artifacts] {
         fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
     }
@@ -99,7 +106,10 @@ fn drive(root: &Path, tool: &Path, name: &str, minutes: u64) -> Result<()> {
 }
 
 fn minimize(root: &Path, tool: &Path, name: &str) -> Result<()> {
-    let (corpus, found) = (root.join("fuzz/corpus").join(name), root.join("target/fuzz/found").join(name));
+    let (corpus, found) = (
+        root.join("fuzz/corpus").join(name),
+        root.join("target/fuzz/found").join(name),
+    );
     fs::create_dir_all(&found).with_context(|| format!("making {}", found.display()))?;
     for item in fs::read_dir(&found).with_context(|| format!("reading {}", found.display()))? {
         let item = item?;
@@ -123,14 +133,19 @@ fn installed(root: &Path) -> Result<PathBuf> {
     let cache = tools::cache()?;
     let binary = cache.join("bin/cargo-fuzz");
     let version = program(&binary, root).args(["fuzz", "--version"]);
-    let there = binary.exists()
-        && version
-            .output()
-            .is_ok_and(|said| said.ends_with(VERSION));
+    let there = binary.exists() && version.output().is_ok_and(|said| said.ends_with(VERSION));
     if !there {
         println!("installing cargo-fuzz {VERSION}, once (a minute or two)");
         cargo(&cache)
-            .args(["install", "cargo-fuzz", "--locked", "--force", "--version", VERSION, "--root"])
+            .args([
+                "install",
+                "cargo-fuzz",
+                "--locked",
+                "--force",
+                "--version",
+                VERSION,
+                "--root",
+            ])
             .arg(&cache)
             .run()?;
     }
@@ -142,7 +157,11 @@ fn targets(root: &Path) -> Result<Vec<String>> {
     let dir = root.join("fuzz/fuzz_targets");
     let mut names = Vec::new();
     for item in fs::read_dir(&dir).with_context(|| format!("reading {}", dir.display()))? {
-        if let Some(name) = item?.file_name().to_str().and_then(|f| f.strip_suffix(".rs")) {
+        if let Some(name) = item?
+            .file_name()
+            .to_str()
+            .and_then(|f| f.strip_suffix(".rs"))
+        {
             names.push(name.to_owned());
         }
     }
@@ -196,7 +215,10 @@ mod tests {
     fn what_is_no_number_and_no_flag_is_refused_with_the_usage() {
         for (words, part) in [("--minutes many", "--minutes many"), ("--fast", "`--fast`")] {
             let refused = asked(words).unwrap_err();
-            assert!(refused.contains(part) && refused.contains("cargo xtask fuzz"), "{refused}");
+            assert!(
+                refused.contains(part) && refused.contains("cargo xtask fuzz"),
+                "{refused}"
+            );
         }
     }
 }
