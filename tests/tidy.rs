@@ -261,7 +261,11 @@ fn crate_roots() -> Vec<PathBuf> {
             )
         })
         .collect();
-    for manifest in ["tests/Cargo.toml", "host/sandbox/Cargo.toml"] {
+    for manifest in [
+        "fuzz/Cargo.toml",
+        "tests/Cargo.toml",
+        "host/sandbox/Cargo.toml",
+    ] {
         let text = read(manifest);
         let dir = root().join(manifest).parent().unwrap().to_owned();
         let paths = text.lines().filter_map(|l| l.strip_prefix("path = \""));
