@@ -165,7 +165,7 @@ impl Place {
         ] {
             self.scene.push("web/secret.yaml", &bad).unwrap();
             self.run(&["refresh"]);
-            host.wait_for_text("the API server refuses it", SOON)
+            host.wait_for_text("words are left out", SOON)
                 .unwrap();
             self.look_around();
         }

@@ -34,7 +34,7 @@ fn rust_files() -> Vec<PathBuf> {
         }
     }
     let mut out = Vec::new();
-    for dir in ["host", "plugins", "tests"] {
+    for dir in ["fuzz", "host", "plugins", "tests"] {
         walk(&root().join(dir), &mut out);
     }
     assert!(out.len() > 60, "the walk found only {} files", out.len());
@@ -269,7 +269,11 @@ fn crate_roots() -> Vec<PathBuf> {
             )
         })
         .collect();
-    for manifest in ["tests/Cargo.toml", "host/sandbox/Cargo.toml"] {
+    for manifest in [
+        "fuzz/Cargo.toml",
+        "tests/Cargo.toml",
+        "host/sandbox/Cargo.toml",
+    ] {
         let text = read(manifest);
         let dir = root().join(manifest).parent().unwrap().to_owned();
         let paths = text.lines().filter_map(|l| l.strip_prefix("path = \""));

@@ -182,7 +182,10 @@ impl Content {
     /// The blob of a regular file.
     pub fn file(&self) -> Option<BlobId> {
         match self {
-            Content::There { mode, id } if matches!(mode, 0o100_644 | 0o100_755) => Some(*id),
+            Content::There {
+                mode: 0o100_644 | 0o100_755,
+                id,
+            } => Some(*id),
             _ => None,
         }
     }

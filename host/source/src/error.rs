@@ -43,7 +43,7 @@ pub enum SourceError {
         /// The URL.
         url: String,
         /// What does not fit, and the way out.
-        problem: HostKeyProblem,
+        problem: Box<HostKeyProblem>,
     },
     /// The server does not take the ssh key.
     #[error(

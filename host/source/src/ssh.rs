@@ -155,7 +155,7 @@ impl Client {
     fn known(&self) -> Result<KnownHosts, SourceError> {
         let problem = |problem| SourceError::HostKey {
             url: self.url(),
-            problem,
+            problem: Box::new(problem),
         };
         let entry = EntryOf::of(&self.url);
         let wrong = |line, why: String| {

@@ -279,7 +279,7 @@ impl<'a> Session<'a> {
                 };
                 SourceError::HostKey {
                     url: url_text,
-                    problem,
+                    problem: Box::new(problem),
                 }
             }
             Ended::KeyRefused => SourceError::KeyRefused {
