@@ -105,8 +105,13 @@ impl Scene {
         all.filter(|r| r["event"]["type"] == "synced").collect()
     }
 
-    fn blobs(&self) -> PathBuf {
-        self.weir.state_dir().join("ledger/blob")
+    /// The file with the kept bytes of the sync before the last one.
+    fn previous(&self) -> PathBuf {
+        let syncs = self.syncs();
+        let digest = syncs[1]["event"]["bytes"].as_str().unwrap();
+        let hex = digest.strip_prefix("sha256:").unwrap();
+        let blobs = self.weir.state_dir().join("ledger/blob");
+        blobs.join(&hex[..2]).join(hex)
     }
 }
 
@@ -369,12 +374,7 @@ fn a_record_that_is_none_of_the_apps_or_has_nothing_to_go_back_from_is_refused_w
 #[test]
 fn kept_bytes_that_were_changed_are_never_applied() {
     let scene = Scene::new();
-    let previous = scene.syncs()[1]["event"]["bytes"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let hex = previous.strip_prefix("sha256:").unwrap();
-    let file = scene.blobs().join(&hex[..2]).join(hex);
+    let file = scene.previous();
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace("two", "foo")).unwrap();
     let ran = scene.rollback("web", "previous").code(1).unwrap();
@@ -438,12 +438,7 @@ fn while_an_app_is_pinned_what_is_edited_by_hand_is_put_back_to_where_it_was_rol
 #[test]
 fn kept_bytes_that_could_not_be_read_for_a_while_are_applied_by_the_same_host_when_they_can() {
     let scene = Scene::new();
-    let previous = scene.syncs()[1]["event"]["bytes"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let hex = previous.strip_prefix("sha256:").unwrap();
-    let file = scene.blobs().join(&hex[..2]).join(hex);
+    let file = scene.previous();
     let aside = scene.weir.path("aside");
     scene.rollback("web", "previous").success().unwrap();
     fs::rename(&file, &aside).unwrap();

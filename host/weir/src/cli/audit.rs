@@ -164,47 +164,46 @@ async fn check(
     for bad in &chain.bad_checkpoints {
         checked.wrong.push(format!("checkpoint {bad}"));
     }
-    let mut removed = removed_by(&chain);
     checked.chain = Some(chain);
     let records = match reader.records(&checked.repository).await {
         Ok(records) => records,
         Err(e) => return broken(checked, &e),
     };
     let mut records = std::pin::pin!(records);
+    let mut gone: Vec<(u64, String)> = Vec::new();
     loop {
         let entry = match records.try_next().await {
             Ok(Some(entry)) => entry,
-            Ok(None) => return Ok(checked),
+            Ok(None) => break,
             Err(e) => return broken(checked, &e),
         };
         let Event::Synced(sync) = &entry.record.event else {
             continue;
         };
+        let app = entry.record.app.as_ref().map(ToString::to_string);
+        let app = app.unwrap_or_default();
+        let said = |why: String| format!("record {} of app {app}: {why}", entry.seq);
         match kept(reader, sync, keys).await {
             Ok(found) => {
                 checked.outputs += found.output;
                 checked.receipts += found.receipt;
             }
-            // Its bytes go before its record does, in a removal that is under way or was cut short.
-            Err(Wrong::Gone(_)) if entry.seq.0 <= removed => {}
-            Err(wrong) => {
-                if matches!(wrong, Wrong::Gone(_)) {
-                    let chain = reader.verify(&checked.repository).await;
-                    let chain = chain.map_err(|e| Error::stage("record", &e))?;
-                    removed = removed_by(&chain);
-                    if entry.seq.0 <= removed {
-                        continue;
-                    }
-                }
-                let (Wrong::Gone(why) | Wrong::Other(why)) = wrong;
-                let app = entry.record.app.as_ref().map(ToString::to_string);
-                let app = app.unwrap_or_default();
-                checked
-                    .wrong
-                    .push(format!("record {} of app {app}: {why}", entry.seq));
-            }
+            Err(Wrong::Gone(why)) => gone.push((entry.seq.0, said(why))),
+            Err(Wrong::Other(why)) => checked.wrong.push(said(why)),
         }
     }
+    if gone.is_empty() {
+        return Ok(checked);
+    }
+    // Bytes go before their record does, in a removal that was cut short, or that began since the first look.
+    let chain = match reader.verify(&checked.repository).await {
+        Ok(chain) => chain,
+        Err(e) => return broken(checked, &e),
+    };
+    let removed = chain.trim.map_or(0, |trim| trim.through);
+    let missing = gone.into_iter().filter(|(seq, _)| *seq > removed);
+    checked.wrong.extend(missing.map(|(_, said)| said));
+    Ok(checked)
 }
 
 /// A chain that is damaged is what was found; a store that cannot be read is an error.
@@ -216,11 +215,6 @@ fn broken(mut checked: Checked, error: &LedgerError) -> Result<Checked, Error> {
         }
         other => Err(Error::stage("record", other)),
     }
-}
-
-/// The last batch that the chain says is removed, or about to be.
-fn removed_by(chain: &ChainReport) -> u64 {
-    chain.trim.as_ref().map_or(0, |trim| trim.through)
 }
 
 /// What is wrong with what a record names.

@@ -14,6 +14,7 @@ use weir_core::schedule::Event;
 use super::{Done, Loop};
 use crate::error::Error;
 use crate::pins;
+use crate::prepare::Prepared;
 
 impl Loop<'_> {
     /// What an app renders to at the commit that is prepared.
@@ -29,11 +30,7 @@ impl Loop<'_> {
             self.sync_alone(app).await;
             return;
         };
-        let exchanged = async {
-            let journal = self.follow.opening.journal().await?;
-            pins::pinned(&journal, prepared, self.follow.host.output).await
-        };
-        match exchanged.await {
+        match self.exchanged(prepared).await {
             Ok(exchanged) => {
                 // A run that waits for a hook of what is refused now waits for nothing any more.
                 self.take_over();
@@ -41,6 +38,12 @@ impl Loop<'_> {
             }
             Err(e) => self.could_not(app, e),
         }
+    }
+
+    /// What is prepared, with each app that was rolled back at what it was rolled back to.
+    async fn exchanged(&self, prepared: Arc<Prepared>) -> Result<Arc<Prepared>, Error> {
+        let journal = self.follow.opening.journal().await?;
+        pins::pinned(&journal, prepared, self.follow.host.output).await
     }
 
     /// What an app was rolled back to could not be read when its commit was prepared: before each further run one looks
@@ -53,12 +56,7 @@ impl Loop<'_> {
         if !known.is_some_and(|app| app.pinned.is_some() && app.rendered.is_err()) {
             return;
         }
-        let prepared = prepared.clone();
-        let exchanged = async {
-            let journal = self.follow.opening.journal().await?;
-            pins::pinned(&journal, prepared, self.follow.host.output).await
-        };
-        match exchanged.await {
+        match self.exchanged(prepared.clone()).await {
             Ok(exchanged) => self.prepared = Some(exchanged),
             Err(e) => self.could_not(app, e),
         }
