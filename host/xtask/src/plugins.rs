@@ -19,8 +19,9 @@ const GO_PLUGINS: [&str; 2] = ["helm", "kustomize"];
 const BUILD_DIR: &str = "{cargo-cache-home}/weir-build/plugins/{workspace-path-hash}";
 const TARGET: &str = "wasm32-wasip2";
 
-/// The folders that a build of the plugins reads, besides the workspace's own files.
-const SOURCES: [&str; 5] = ["host", "plugins", "tests", "wit", ".cargo"];
+/// The folders that a build of the plugins reads, besides the workspace's own files: Cargo wants each member of
+/// the workspace, also those that it does not build.
+const SOURCES: [&str; 6] = ["host", "plugins", "tests", "fuzz", "wit", ".cargo"];
 
 /// The workspace's own files that decide what is built.
 const FILES: [&str; 4] = [
@@ -347,5 +348,24 @@ mod tests {
         };
         let expected = "{\n  \"version\": 1,\n  \"plugins\": {\n    \"yaml\": \"sha256:ab\",\n    \"baseline\": \"sha256:ab\"\n  }\n}\n";
         assert_eq!(built.index(), expected);
+    }
+
+    #[test]
+    fn each_member_of_the_workspace_is_in_a_copy_of_the_sources() {
+        let manifest = include_str!("../../../Cargo.toml");
+        let members = manifest.split("members = [").nth(1).unwrap_or_default();
+        let members: Vec<&str> = members
+            .split(']')
+            .next()
+            .unwrap_or_default()
+            .split('"')
+            .skip(1)
+            .step_by(2)
+            .collect();
+        assert!(members.contains(&"host/core"), "{members:?}");
+        for member in members {
+            let folder = member.split('/').next().unwrap_or_default();
+            assert!(SOURCES.contains(&folder), "{member} is not copied");
+        }
     }
 }
