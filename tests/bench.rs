@@ -69,7 +69,9 @@ fn an_unknown_row_is_an_error_that_names_the_known_ones() {
     let error = main_with(&["--quick", "yamll"]).unwrap_err().to_string();
     assert!(
         error.contains("`yamll`")
-            && error.contains("yaml, sandbox, isolation, meters, render, impact, dir, apps, kube, ledger"),
+            && error.contains(
+                "yaml, sandbox, isolation, meters, render, impact, dir, apps, kube, ledger"
+            ),
         "{error}"
     );
 }

@@ -165,8 +165,7 @@ impl Place {
         ] {
             self.scene.push("web/secret.yaml", &bad).unwrap();
             self.run(&["refresh"]);
-            host.wait_for_text("words are left out", SOON)
-                .unwrap();
+            host.wait_for_text("words are left out", SOON).unwrap();
             self.look_around();
         }
         self.scene.push("web/secret.yaml", &good).unwrap();

@@ -28,11 +28,9 @@ fn a_signed_commit_lands_and_the_records_say_whose_it_is() {
     let commit = scene.by("ann", "one");
     let mut host = scene.serve(&["--allowed-signers", "ann"]);
     host.lands(&commit, "one");
-    assert!(
-        host.serving
-            .transcript()
-            .contains("is signed by ann@e (SHA256:")
-    );
+    host.serving
+        .wait_for_text("is signed by ann@e (SHA256:", SOON)
+        .unwrap();
     let history = scene.says(&["history"]);
     assert!(history.contains("signed by ann@e (SHA256:"), "{history}");
     let trace = scene.says(&["trace", "configmap/shop"]);
@@ -84,12 +82,14 @@ fn what_nobody_signed_who_is_listed_is_held_and_mended_by_a_good_commit() {
             "unsigned" => scene.unsigned("bad"),
             "mallory" => scene.by("mallory", "bad"),
             "tampered" => {
-                scene.by("ann", "bad");
-                let text = scene.repo.git(["cat-file", "commit", "HEAD"]).unwrap();
+                // What Ann signed, with another author and another parent.
+                let text = scene.repo.git(["cat-file", "commit", &good]).unwrap();
                 let text = text.replace(
                     "Ada Writer <ada@example.test> 1",
                     "Eve <eve@example.test> 1",
                 );
+                let parent = scene.repo.git(["rev-parse", &format!("{good}^")]).unwrap();
+                let text = text.replace(&format!("parent {parent}"), &format!("parent {good}"));
                 scene
                     .repo
                     .raw_commit(format!("{text}\n").as_bytes())
@@ -259,11 +259,7 @@ fn a_push_with_force_is_followed_and_said_where_it_may_be_and_still_has_to_be_si
         &second[..10],
         &first[..10]
     );
-    assert!(
-        host.serving.transcript().contains(&said),
-        "{}",
-        host.serving.transcript()
-    );
+    host.serving.wait_for_text(&said, SOON).unwrap();
     let unsigned = scene.unsigned("three");
     host.holds(&scene, &unsigned, "it is not signed");
     host.stops();

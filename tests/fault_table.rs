@@ -29,7 +29,9 @@ fn sources(folder: &str) -> Vec<(String, String)> {
 /// Whether a test has this name: a function, or a trial of a suite that lists its own.
 fn is_there(sources: &[String], name: &str) -> bool {
     let forms = [format!("fn {name}("), format!("\"{name}\",")];
-    sources.iter().any(|text| forms.iter().any(|form| text.contains(form)))
+    sources
+        .iter()
+        .any(|text| forms.iter().any(|form| text.contains(form)))
 }
 
 #[test]
@@ -41,7 +43,9 @@ fn every_class_of_the_threats_names_tests_that_are_there() {
         .flat_map(sources)
         .map(|(_, text)| text)
         .collect();
-    let rows = handled.lines().filter(|l| l.starts_with("| ") && !l.starts_with("| class |") && !l.starts_with("| ---"));
+    let rows = handled
+        .lines()
+        .filter(|l| l.starts_with("| ") && !l.starts_with("| class |") && !l.starts_with("| ---"));
     let mut count = 0;
     for line in rows {
         let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
@@ -51,7 +55,10 @@ fn every_class_of_the_threats_names_tests_that_are_there() {
         let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
         assert!(!does.is_empty() && !names.is_empty(), "no test: {line}");
         for name in names {
-            assert!(is_there(&all, name), "docs/threats.md names the test `{name}`, which is not there");
+            assert!(
+                is_there(&all, name),
+                "docs/threats.md names the test `{name}`, which is not there"
+            );
         }
         count += 1;
     }

@@ -1,7 +1,7 @@
 //! Repositories and servers that mean harm, beside an honest one in one `weir serve`: each gets an error that names it, the host's memory stays below a bound that the system counts, and the honest one goes on.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
+    clippy::print_stdout,
     reason = "a test says what is wrong by failing"
 )]
 
@@ -331,7 +331,9 @@ fn a_tree_that_no_git_writes_is_refused_by_its_path_and_nothing_of_it_is_on_the_
         .iter()
         .map(|name| ("100644", name.as_slice()))
         .collect();
-    let cases: Vec<(&str, Vec<(&str, &[u8])>, &str)> = vec![
+    // What it is, the lines of the tree, and what is said.
+    type Case<'a> = (&'a str, Vec<(&'a str, &'a [u8])>, &'a str);
+    let cases: Vec<Case<'_>> = vec![
         ("a name that leads out", plain(b".."), ". or .."),
         ("a name with a slash", plain(b"a/../../b"), "a /"),
         (".git in capitals", plain(b".GIT"), "means .git"),

@@ -1,9 +1,5 @@
 //! Secrets that the real `sops` encrypted, on a real API server: decrypted in it and nowhere else, or refused with a reason.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what is wrong by failing"
-)]
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 #[path = "kube_secrets/keys.rs"]
 mod keys;

@@ -201,7 +201,7 @@ fn a_key_file_is_as_age_keygen_wrote_it_and_nobody_elses_to_read() {
     let found = add(&rig.key.path).unwrap();
     assert_eq!(found[0].to_string(), rig.key.recipient);
     let mode = |mode| {
-        std::fs::set_permissions(&rig.key.path, std::fs::Permissions::from_mode(mode)).unwrap()
+        std::fs::set_permissions(&rig.key.path, std::fs::Permissions::from_mode(mode)).unwrap();
     };
     for (bits, good) in [
         (0o400, true),

@@ -207,9 +207,9 @@ fn a_host_certificate_of_a_listed_authority_is_accepted_for_its_own_names_and_un
         matches!(
             &error,
             SourceError::HostKey {
-                problem: HostKeyProblem::Unknown { .. },
+                problem,
                 ..
-            }
+            } if matches!(**problem, HostKeyProblem::Unknown { .. })
         ),
         "{error}"
     );

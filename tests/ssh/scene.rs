@@ -110,7 +110,7 @@ pub(crate) fn problem(result: Result<Fetched, SourceError>) -> (HostKeyProblem, 
             let SourceError::HostKey { problem, .. } = error else {
                 unreachable!()
             };
-            (problem, text)
+            (*problem, text)
         }
         other => panic!("{other:?}"),
     }

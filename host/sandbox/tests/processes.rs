@@ -1,8 +1,8 @@
 //! Plugins in processes of their own: this test binary is its own worker, as `weir` is, and a worker that lies.
 #![expect(
     clippy::unwrap_used,
-    clippy::panic,
     clippy::print_stderr,
+    clippy::result_large_err,
     reason = "a test says what is wrong by failing"
 )]
 

@@ -17,7 +17,7 @@ const TOLD: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealError {
     /// Which.
-    pub object: ResourceId,
+    pub object: Box<ResourceId>,
     /// The file that the renderer says it is from.
     pub origin: Origin,
     /// The part of it that is a file of its own, such as `data.config.yaml`, or the source file.
@@ -89,7 +89,7 @@ impl std::error::Error for SealError {}
 impl SealError {
     pub(crate) fn of(object: &Object, trouble: impl Into<Trouble>) -> SealError {
         SealError {
-            object: object.id().clone(),
+            object: Box::new(object.id().clone()),
             origin: object.origin().clone(),
             part: None,
             trouble: trouble.into(),

@@ -378,7 +378,7 @@ mod tests {
             let (base, head, hole) = (base % count, head % count, hole % count);
             let of_base = graph.reached(base).unwrap();
             let of_head = graph.reached(head).unwrap();
-            let mut holed = graph.clone();
+            let mut holed = graph;
             holed.0.remove(&hole);
             let between = between(&holed, id(base), id(head), LIMITS);
             if between.stands == Stands::After {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::digest::CommitId;
+use crate::digest::{BlobId, CommitId};
 use crate::name::RepoPath;
 
 use super::{
@@ -73,6 +73,7 @@ fn signed(
     // What lies at the list's path, and what of it counts: the same, but where somebody changed it who may not.
     let (mut there, mut counts) = (begin.content, begin.content);
     let mut others: Vec<(CommitId, Unsigned)> = Vec::new();
+    let mut unusable = None;
     let mut last = None;
     for step in steps {
         if check == Check::Every {
@@ -87,18 +88,25 @@ fn signed(
         };
         there = content;
         match changed_by(&at.path, content, &list, step) {
-            Ok(()) => {
-                let Some(blob) = content.file() else {
-                    return Err(bad_list(at, "it is no regular file any more"));
-                };
-                (list, counts) = (ListId::File(blob), content);
-                others.clear();
-            }
+            // A list that cannot be used does not come into force: those before it can mend it.
+            Ok(()) => match usable(at, content, facts) {
+                Ok(blob) => {
+                    (list, counts) = (ListId::File(blob), content);
+                    others.clear();
+                    unusable = None;
+                }
+                Err(why) => unusable = Some((content, why)),
+            },
             Err(by) => others.extend(by),
         }
     }
     let signer = last.unwrap_or_else(|| Err(Refusal::Unknown("it was not looked at".into())))?;
     if let Some(at) = signers_in {
+        if let Some((content, why)) = unusable
+            && content == there
+        {
+            return Err(why);
+        }
         if there != counts {
             return Err(Refusal::Protected {
                 path: at.path.clone(),
@@ -118,13 +126,19 @@ fn by(brought: &Brought, list: &ListId) -> Result<Signer, Refusal> {
     })
 }
 
-/// The list of signers as the commit has it is one that can be used: otherwise nobody could ever sign a commit after it.
-fn usable(at: &SignersIn, content: Content, facts: &Facts) -> Result<(), Refusal> {
+/// The blob of a list of signers that can be used: after any other, nobody could ever sign a commit.
+fn usable(at: &SignersIn, content: Content, facts: &Facts) -> Result<BlobId, Refusal> {
     let Some(blob) = content.file() else {
-        return Err(bad_list(at, "there is no such file"));
+        let gone = content == Content::Absent;
+        let why = if gone {
+            "there is no such file"
+        } else {
+            "it is no regular file"
+        };
+        return Err(bad_list(at, why));
     };
     match facts.lists.get(&blob) {
-        Some(Ok(())) => Ok(()),
+        Some(Ok(())) => Ok(blob),
         Some(Err(why)) => Err(bad_list(at, why)),
         None => Err(bad_list(at, "it was not looked at")),
     }

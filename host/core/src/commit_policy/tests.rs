@@ -1,6 +1,7 @@
 //! Verdicts over facts that are made up: what is followed, what is refused, and that nothing unknown is ever followed.
 
 mod lines;
+mod lists;
 
 use super::*;
 
@@ -394,52 +395,6 @@ fn the_list_in_the_repository_is_changed_by_those_that_it_listed_before() {
         "protected",
         ".weir/allowed-signers is protected",
     );
-}
-
-#[test]
-fn a_list_counts_from_the_commit_on_that_changed_it_rightly_and_the_old_one_no_more() {
-    let policy = by_file();
-    let handover = || {
-        let ann = commit(1, "ann", &[file(1)]).changing(AT, there(2));
-        step(ann, &[(AT, there(1), there(2))])
-    };
-    let bob = step(commit(2, "bob", &[file(2)]), &[]);
-    let good = facts_by_file(vec![handover(), bob]);
-    assert_eq!(
-        judge(&policy, &good),
-        Verdict::Accepted(Some(signer("bob")))
-    );
-    let ann = step(commit(2, "ann", &[file(1)]), &[]);
-    says(
-        &policy,
-        &facts_by_file(vec![handover(), ann]),
-        "unsigned",
-        "commit 0202020202",
-    );
-    // Twice in one fetch.
-    let bob = commit(2, "bob", &[file(2)]).changing(AT, there(3));
-    let bob = step(bob, &[(AT, there(2), there(3))]);
-    let cid = step(commit(3, "cid", &[file(3)]), &[]);
-    let good = facts_by_file(vec![handover(), bob, cid]);
-    assert_eq!(
-        judge(&policy, &good),
-        Verdict::Accepted(Some(signer("cid")))
-    );
-}
-
-#[test]
-fn a_list_that_could_never_be_used_is_refused_whoever_signed_it() {
-    let policy = by_file();
-    for (to, words) in [
-        (there(9), "it lists no key"),
-        (there(8), "was not looked at"),
-        (Content::Absent, "no regular file any more"),
-    ] {
-        let ann = commit(1, "ann", &[file(1)]).changing(AT, to);
-        let mut facts = facts_by_file(vec![step(ann, &[(AT, there(1), to)])]);
-        facts.lists.insert(id(9), Err("it lists no key".to_owned()));
-        says(&policy, &facts, "signers", words);
-    }
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn replies() -> Vec<Reply> {
         },
         Failure::BadOutput { what: text.clone() },
         Failure::Diagnostics(vec![diagnostic]),
-        Failure::Host { what: text.clone() },
+        Failure::Host { what: text },
     ];
     let gave = [
         Gave::Documents(vec![document]),

@@ -161,7 +161,7 @@ fn killed_once() -> Result<(), Failed> {
     let watched = Arc::new(Watched::from_now_on());
     let scene = Scene::new(&workers(), Role::Renderer, &reads());
     let asked = Arc::new(AtomicU32::new(0));
-    let (count, all) = (asked.clone(), watched.clone());
+    let (count, all) = (asked.clone(), watched);
     let files = told(&[("f", "text")], move |_| {
         // As the kernel does when there is no memory left.
         if count.fetch_add(1, Ordering::Relaxed) == 0 {
@@ -177,8 +177,7 @@ fn killed_once() -> Result<(), Failed> {
 fn killed_each_time() -> Result<(), Failed> {
     let watched = Arc::new(Watched::from_now_on());
     let scene = Scene::new(&workers(), Role::Renderer, &reads());
-    let all = watched.clone();
-    let files = told(&[("f", "text")], move |_| all.signal(Signal::KILL));
+    let files = told(&[("f", "text")], move |_| watched.signal(Signal::KILL));
     let error = scene.render(LIMITS, files).map(|_| ()).unwrap_err();
     assert_eq!(
         (error.fault(), error.retry()),
@@ -201,8 +200,7 @@ fn stands_still() -> Result<(), Failed> {
         ..WorkerLimits::HOST
     };
     let scene = Scene::new(&Way::Workers(limits), Role::Renderer, &reads());
-    let all = watched.clone();
-    let files = told(&[("f", "text")], move |_| all.signal(Signal::STOP));
+    let files = told(&[("f", "text")], move |_| watched.signal(Signal::STOP));
     let time = Limits {
         time: Millis(300),
         ..LIMITS

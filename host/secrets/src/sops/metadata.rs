@@ -281,7 +281,7 @@ fn groups(map: &Map<String, Value>) -> Vec<&Map<String, Value>> {
         let list = map.get(*key).and_then(Value::as_array);
         list.is_some_and(|list| !list.is_empty())
     };
-    if kinds.iter().any(|key| filled(&key)) {
+    if kinds.iter().any(filled) {
         return vec![map];
     }
     let groups = map.get("key_groups").and_then(Value::as_array);

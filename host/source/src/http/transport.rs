@@ -71,7 +71,7 @@ impl<'a> Http for GitHttp<'a> {
         let (headers, body) = open(&self.exchange, response, Answer::Refs);
         Ok(GetResponse {
             headers: Headers::Ready(headers),
-            body: Body::Ready(body),
+            body: Body::Ready(Box::new(body)),
         })
     }
 
@@ -233,7 +233,7 @@ impl BufRead for Headers<'_> {
 
 /// A response's body.
 pub(crate) enum Body<'a> {
-    Ready(BufReader<Counted<'a>>),
+    Ready(Box<BufReader<Counted<'a>>>),
     Waiting(Rc<RefCell<Pending<'a>>>),
 }
 
@@ -246,7 +246,7 @@ impl<'a> Body<'a> {
                 pending.response.take()
             };
             if let Some((_, body)) = body {
-                *self = Body::Ready(body);
+                *self = Body::Ready(Box::new(body));
             }
         }
         match self {

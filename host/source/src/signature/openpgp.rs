@@ -339,7 +339,7 @@ impl<'a> OwnWords<'a> {
             if !revoked.is_empty() && newest(&revoked) >= newest(&own) {
                 continue;
             }
-            let kept: Vec<_> = own.into_iter().filter(|s| take(*s)).collect();
+            let kept: Vec<_> = own.into_iter().filter(|s| take(s)).collect();
             if let Some(newest) = kept.iter().max_by_key(|s| s.created()) {
                 let name = printable(&String::from_utf8_lossy(user.id.id()));
                 names.push((newest.is_primary(), newest.created(), name));
