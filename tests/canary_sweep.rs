@@ -3,20 +3,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use weir_tests::control_plane::ControlPlane;
 use weir_tests::s3::{S3, SECRET};
 use weir_tests::scene::{SOON, Scene};
 use weir_tests::server::Fault;
+use weir_tests::sops::{Key, Sops};
+use weir_tests::sshd::Sshd;
 use weir_tests::sweep::Sweep;
 use weir_tests::weir::{http_get, text};
-use weir_tests::{Auth, Serving};
+use weir_tests::{Auth, Repo, Serving};
 
 const GIT_PASSWORD: &str = "canary-git-password-7fA3xQ9";
 const WRONG_PASSWORD: &str = "canary-wrong-password-Zk28vP";
 const IN_DATA: &str = "canary-secret-data-Lw61mB4";
 const IN_STRING_DATA: &str = "canary-secret-string-Hs93tN7";
+const IN_SOPS: &str = "canary-encrypted-value-Qe52vK8";
 
 /// Everything that was said, by who said it.
 #[derive(Default)]
@@ -30,9 +33,56 @@ impl Said {
     }
 }
 
-/// One host with a password for Git, a bucket for its ledger and a cluster.
+/// A repository behind ssh whose Secret is encrypted, and the keys for both.
+struct Vault {
+    repo: Repo,
+    sshd: Sshd,
+    ssh_key: PathBuf,
+    sops: Sops,
+    age: Key,
+}
+
+impl Vault {
+    fn new(namespace: &str) -> Vault {
+        let mut repo = Repo::empty().unwrap();
+        let manifest = format!(
+            "version: 1\napps: [{{ name: vault, path: vault, target: {{ namespace: {namespace} }} }}]\n"
+        );
+        repo.write("weir.yaml", manifest).unwrap();
+        let sshd = Sshd::start(repo.parent()).unwrap();
+        let sops = Sops::new().unwrap();
+        let mut vault = Vault {
+            ssh_key: sshd.key("ed25519").unwrap(),
+            age: sops.key("own").unwrap(),
+            repo,
+            sshd,
+            sops,
+        };
+        let sealed = vault.sealed();
+        vault.push(&sealed);
+        vault
+    }
+
+    /// The Secret as Git has it.
+    fn sealed(&self) -> String {
+        let plain = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: sealed\nstringData:\n  token: {IN_SOPS}\n"
+        );
+        let only = ["--encrypted-regex", "^(data|stringData)$"];
+        let sealed = self.sops.encrypt(&[&self.age], "sealed.yaml", plain, &only);
+        String::from_utf8(sealed.unwrap()).unwrap()
+    }
+
+    fn push(&mut self, secret: &str) {
+        self.repo.write("vault/sealed.yaml", secret).unwrap();
+        self.repo.commit("vault").unwrap();
+    }
+}
+
+/// One host with a password for Git, a key for ssh, a key for Secrets, a bucket for its ledger and a cluster.
 struct Place {
     scene: Scene<'static>,
+    vault: Vault,
     s3: S3,
     said: Said,
 }
@@ -50,30 +100,36 @@ impl Place {
         s3.hold(&mut scene.weir, "host");
         scene.weir.variable("WEIR_LOG", "trace");
         let place = Place {
+            vault: Vault::new(&scene.namespace),
             scene,
             s3,
             said: Said::default(),
         };
-        place.password(GIT_PASSWORD);
+        place.own("password", GIT_PASSWORD);
+        place.own("keys.agekey", &place.vault.age.secret().unwrap());
+        place.own("ssh", &fs::read_to_string(&place.vault.ssh_key).unwrap());
+        let known = place.vault.sshd.known().unwrap();
         let file = format!(
             "version: 1\nlisten: 127.0.0.1:0\nrepositories:\n- name: shop\n  url: '{}'\n  interval: 1h\n  \
-             auth: {{ username: deployer, password-file: own/password }}\n  targets: {{ default: 'kube:' }}\n",
+             auth: {{ username: deployer, password-file: own/password }}\n  targets: {{ default: 'kube:' }}\n\
+             - name: vault\n  url: '{}'\n  interval: 1h\n  \
+             auth: {{ ssh-key-file: own/ssh, known-hosts-file: '{}' }}\n  \
+             decrypt: {{ age-key-files: [own/keys.agekey] }}\n  targets: {{ default: 'kube:' }}\n",
             place.scene.server.url("work"),
+            place.vault.sshd.url("work"),
+            text(&known).unwrap(),
         );
         fs::write(place.scene.weir.path("host.yaml"), file).unwrap();
         place
     }
 
-    /// The file that the host reads the password from.
-    fn password(&self, password: &str) {
+    /// A file that the host reads a secret from.
+    fn own(&self, name: &str, secret: &str) {
         let own = self.scene.weir.path("own");
         fs::create_dir_all(&own).unwrap();
-        fs::write(own.join("password"), password).unwrap();
-        fs::set_permissions(
-            own.join("password"),
-            std::os::unix::fs::PermissionsExt::from_mode(0o600),
-        )
-        .unwrap();
+        fs::write(own.join(name), secret).unwrap();
+        let only_own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        fs::set_permissions(own.join(name), only_own).unwrap();
     }
 
     fn serve(&self) -> Serving {
@@ -97,13 +153,34 @@ impl Place {
     fn look_around(&mut self) {
         let namespace = self.scene.namespace.clone();
         let url = self.scene.server.url("work");
-        let password = self.scene.weir.path("own/password");
-        let password = text(&password).unwrap();
+        let own = |name: &str| self.scene.weir.path("own").join(name).display().to_string();
+        let (password, ssh, keys) = (own("password"), own("ssh"), own("keys.agekey"));
+        let password = password.as_str();
+        let (vault, known) = (
+            self.vault.sshd.url("work"),
+            self.vault.sshd.known().unwrap(),
+        );
+        let from_vault = [
+            "diff",
+            "--live",
+            "--repo",
+            &vault,
+            "--ssh-key-file",
+            &ssh,
+            "--known-hosts-file",
+            text(&known).unwrap(),
+            "--target",
+            "kube:",
+        ];
+        self.run(&from_vault);
+        self.run(&[&from_vault[..], &["--age-key-file", &keys]].concat());
         for output in ["text", "json"] {
             for words in [
                 vec!["apps", "-o", output],
                 vec!["history", "web", "-o", output],
+                vec!["history", "vault", "-o", output],
                 vec!["trace", "secret/db", "-n", &namespace, "-o", output],
+                vec!["trace", "secret/sealed", "-n", &namespace, "-o", output],
                 vec!["audit", "verify", "-o", output],
                 vec!["receipts", "list", "-o", output],
                 vec!["receipts", "show", "--app", "web", "-o", output],
@@ -170,11 +247,11 @@ impl Place {
         }
         self.scene.push("web/secret.yaml", &good).unwrap();
         self.run(&["refresh"]);
-        host.wait_for_text("synced to", SOON).unwrap();
+        host.wait_for_text("nothing to change", SOON).unwrap();
         // The Git server refuses the password, or answers nonsense, or sends elsewhere, or is away.
-        self.password(WRONG_PASSWORD);
+        self.own("password", WRONG_PASSWORD);
         self.run(&["refresh"]);
-        self.password(GIT_PASSWORD);
+        self.own("password", GIT_PASSWORD);
         for fault in [
             Fault::Status(403),
             Fault::Status(404),
@@ -191,6 +268,7 @@ impl Place {
         self.scene.server.down().unwrap();
         self.run(&["refresh"]);
         self.scene.server.up().unwrap();
+        self.fail_to_open(host);
         // The bucket is away.
         self.s3.stop();
         for words in [
@@ -207,12 +285,52 @@ impl Place {
                 "rollback", "web", "--to", "previous", "--yes", "--why", "canary",
             ][..],
             &["resume", "web", "--yes"],
+            &["rollback", "vault", "--to", "previous", "--yes"],
+            &["resume", "vault", "--yes"],
             &["rollback", "web", "--to", "999", "--yes"],
             &["approve", "web", "--yes"],
             &["adopt", "web", "--yes"],
         ] {
             self.run(words);
         }
+    }
+
+    /// The encrypted repository: a key that nobody lets in, a key that opens nothing, a value that was changed, one that is plain.
+    fn fail_to_open(&mut self, host: &mut Serving) {
+        let stranger = self.vault.sshd.stranger("ed25519").unwrap();
+        self.own("ssh", &fs::read_to_string(stranger).unwrap());
+        self.run(&["refresh", "vault"]);
+        self.own("ssh", &fs::read_to_string(&self.vault.ssh_key).unwrap());
+        let other = self.vault.sops.key("other").unwrap();
+        self.own("keys.agekey", &other.secret().unwrap());
+        let mut sealed = self.vault.sealed();
+        self.vault.push(&sealed);
+        self.run(&["refresh", "vault"]);
+        host.wait_for_text("none of this host's keys fits", SOON)
+            .unwrap();
+        self.look_around();
+        self.own("keys.agekey", "AGE-SECRET-KEY-1CANARY");
+        self.run(&["refresh", "vault"]);
+        self.own("keys.agekey", &self.vault.age.secret().unwrap());
+        let token = sealed.find("token: ENC[AES256_GCM,data:").unwrap() + 27;
+        let changed = if sealed[token..].starts_with('A') {
+            "B"
+        } else {
+            "A"
+        };
+        sealed.replace_range(token..=token, changed);
+        self.vault.push(&sealed);
+        self.run(&["refresh", "vault"]);
+        host.wait_for_text("was changed after it was encrypted", SOON)
+            .unwrap();
+        self.look_around();
+        let good = self.vault.sealed();
+        self.vault.push(&good);
+        self.run(&["refresh", "vault"]);
+        host.wait_for("the vault lands", SOON, |line| {
+            (line.contains("\"is at ") || line.contains("synced to")) && line.contains("\"vault\"")
+        })
+        .unwrap();
     }
 
     /// What is to be nowhere but in its own place.
@@ -231,7 +349,14 @@ impl Place {
             ("a password that is refused", WRONG_PASSWORD.to_owned()),
             ("the bucket's secret", SECRET.to_owned()),
             ("the key that signs receipts", signing),
+            (
+                "the key that opens Secrets",
+                self.vault.age.secret().unwrap(),
+            ),
+            ("an encrypted value", IN_SOPS.to_owned()),
         ];
+        let ssh = fs::read_to_string(&self.vault.ssh_key).unwrap();
+        all.push(("the key for ssh", ssh.lines().nth(2).unwrap().to_owned()));
         all.extend(key.map(|key| ("the key for the cluster", key[100..200].to_owned())));
         Sweep::of(all).unwrap()
     }
@@ -263,7 +388,10 @@ fn no_secret_is_anywhere_but_in_its_place_whatever_is_asked_and_whatever_fails()
     let line = host.wait_for_text("says how apps stand", SOON).unwrap();
     let address = line.split("http://").nth(1).unwrap();
     let address = address.split(['"', '/', ' ']).next().unwrap().to_owned();
-    host.wait_for_text("synced to", SOON).unwrap();
+    // One app in each of the two repositories.
+    for _ in 0..2 {
+        host.wait_for_text("synced to", SOON).unwrap();
+    }
     place.ask(&address);
     place.look_around();
     place.fail(&mut host);

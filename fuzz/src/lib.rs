@@ -10,6 +10,7 @@ mod files;
 mod git;
 mod output;
 mod proof;
+mod trust;
 
 /// One thing that is done with outside input.
 pub struct Target {
@@ -30,6 +31,9 @@ pub const TARGETS: &[Target] = &[
     target("chart_archive", git::chart_archive),
     target("receipt", proof::receipt),
     target("record", proof::record),
+    target("known_hosts", trust::known_hosts),
+    target("signatures", trust::signatures),
+    target("sops", trust::sops),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

@@ -123,11 +123,24 @@ fn elsewhere(object: &Object, body: &Map<String, Value>, fields: &[&str]) -> Res
         return Ok(());
     }
     for (key, value) in body {
-        if fields.contains(&key.as_str()) || key == SOPS {
+        if key == SOPS {
+            continue;
+        }
+        if fields.contains(&key.as_str()) {
+            // Their values are looked at as what they are; a key is never encrypted.
+            let mut keys = value.as_object().into_iter().flat_map(Map::keys);
+            if let Some(inner) = keys.find(|inner| holds_token(inner)) {
+                let place = format!("{key}.{inner}");
+                return Err(SealError::of(object, Trouble::Elsewhere(place)));
+            }
             continue;
         }
         let mut path = vec![key.as_str()];
-        if let Some(found) = found(value, &mut path) {
+        let found = match holds_token(key) {
+            true => Some(key.clone()),
+            false => found(value, &mut path),
+        };
+        if let Some(found) = found {
             return Err(SealError::of(object, Trouble::Elsewhere(found)));
         }
     }

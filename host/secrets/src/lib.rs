@@ -12,6 +12,8 @@
 mod age;
 mod error;
 mod form;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod keys;
 mod limits;
 #[cfg(test)]

@@ -90,6 +90,14 @@ fn ciphertext_where_nothing_opens_it_is_an_error_that_names_object_file_and_plac
             "`type` is encrypted",
         ),
         (
+            secret(json!({value.clone(): "a", "sops": sops()})),
+            "]` is encrypted with SOPS, and Weir decrypts only",
+        ),
+        (
+            secret(json!({"stringData": {value.clone(): "a"}})),
+            "`stringData.ENC[AES256_GCM,",
+        ),
+        (
             secret(json!({"stringData": {"a": value}})),
             "`stringData.a` is encrypted with SOPS, and the `sops` block",
         ),

@@ -414,14 +414,14 @@ fn a_list_that_is_gone_or_empty_or_a_link_is_refused_before_nobody_can_sign() {
     says(
         scene.judged(&policy, Some(trusted), gone),
         "signers",
-        "no regular file any more",
+        "there is no such file",
     );
     std::os::unix::fs::symlink("../a", scene.repo.path().join(LIST)).unwrap();
     let link = scene.by("ann", &[]);
     says(
         scene.judged(&policy, Some(trusted), link),
         "signers",
-        "no regular file any more",
+        "it is no regular file",
     );
     // A commit that was accepted without the list is nothing to go on from.
     says(
