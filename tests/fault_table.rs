@@ -101,13 +101,15 @@ fn every_line_of_the_fault_table_names_tests_that_are_there() {
 }
 
 /// Where wall time is read, and what for.
-const WALL_TIME: [&str; 4] = [
+const WALL_TIME: [&str; 5] = [
     // When a record was written: for people, and for which heals are of the last ten minutes.
     "host/weir/src/journal.rs",
     // When a lock was made, for people.
     "host/weir/src/cli/lock.rs",
     // When a compiled plugin was last used, for the order in which they go.
     "host/cache/src/lib.rs",
+    // When an archive was last used, for the order in which they go.
+    "host/source/src/external/store.rs",
     // Which folders of canaries that are gone are old enough to be swept.
     "host/weir/src/prepare/canary.rs",
 ];

@@ -180,7 +180,7 @@ fn doctor_says_what_confines_and_has_tried_it() {
 }
 
 /// An app whose plugin never ends, takes all memory, recurses, traps or returns too much, by turns.
-fn hostile() -> Repo {
+fn hostile(weir: &Weir) -> Repo {
     let kinds = [
         "endless-loop",
         "memory-bomb",
@@ -211,6 +211,13 @@ fn hostile() -> Repo {
         .unwrap();
         repo.write(&format!("apps/{n}/a.yaml"), map("a", "b"))
             .unwrap();
+        if n + 1 == kinds.len() {
+            // One of each kind: that pins and compiles all plugins.
+            repo.write("weir.yaml", &manifest).unwrap();
+            repo.commit("one of each").unwrap();
+            let words = ["lock", "--repo", text(&repo.path()).unwrap()];
+            weir.run(words).unwrap().success().unwrap();
+        }
     }
     repo.write("weir.yaml", manifest).unwrap();
     repo.commit("all at once").unwrap();
@@ -247,16 +254,9 @@ fn peak(pid: i32) -> u64 {
 
 #[test]
 fn a_hundred_hostile_renders_leave_honest_apps_on_time_and_the_hosts_memory_flat() {
-    let (bad, mut good) = (hostile(), honest());
     let weir = Weir::new().unwrap();
-    // Compiled before, so that what is looked at is renders.
+    let (bad, mut good) = (hostile(&weir), honest());
     let path = bad.path();
-    let kinds = ["bad-000", "bad-001", "bad-002", "bad-003", "bad-004"];
-    let words = ["render", "--repo", text(&path).unwrap()];
-    weir.run(words.iter().chain(&kinds))
-        .unwrap()
-        .code(1)
-        .unwrap();
     let file = weir.path("host.yaml");
     let of_file = format!(
         "version: 1\nlisten: 127.0.0.1:0\nrepositories:\n\
@@ -291,11 +291,13 @@ fn a_hundred_hostile_renders_leave_honest_apps_on_time_and_the_hosts_memory_flat
     host.wait_for("the next honest commit", PATIENCE, is_synced)
         .unwrap();
     // In the end each of them is named, with its plugin and its limit.
-    for _ in 0..HOSTILE {
-        host.wait_for("a hostile app is named", 3 * PATIENCE, |line| {
-            line.contains("\"app\":\"bad-") && line.contains("plugin `")
-        })
-        .unwrap();
+    let named = |line: &str| line.contains("\"app\":\"bad-") && line.contains("plugin `");
+    let before = host.stderr().lines().filter(|line| named(line)).count();
+    for n in before..HOSTILE {
+        let what = format!("hostile app {n} is named");
+        let line = host.wait_for(&what, 3 * PATIENCE, named).unwrap();
+        let limits = ["fuel", "memory", "output", "stack", "calls"];
+        assert!(limits.iter().any(|limit| line.contains(limit)), "{line}");
     }
     let peak = peak(host.pid().unwrap().as_raw_nonzero().get()) >> 10;
     assert!(

@@ -45,8 +45,7 @@ fn each_form_lands_decrypted_and_a_second_sync_writes_nothing() {
     assert_eq!(lines["data"].as_object().unwrap().len(), 3, "{lines}");
 
     let mark = rig.scene.plane.audit().mark().unwrap();
-    let said = rig.synced();
-    assert!(said.contains("nothing to change"), "{said}");
+    rig.synced();
     // A commit that changes nothing of them, too, and no key is asked for where nothing is written.
     rig.scene.push("readme.md", "more").unwrap();
     rig.scene.sync(&[]).unwrap().code(0).unwrap();

@@ -25,6 +25,7 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn new(prefix: &str) -> Rig {
         let scene = Scene::new(ControlPlane::shared().unwrap(), prefix).unwrap();
+        scene.weir.begin_with_engines().unwrap();
         let sops = Sops::new().unwrap();
         let key = sops.key("own").unwrap();
         let mut rig = Rig { scene, sops, key };
@@ -73,8 +74,8 @@ impl Rig {
         self.scene.sync(&["--age-key-file", path]).unwrap()
     }
 
-    pub(super) fn synced(&self) -> String {
-        self.sync(&self.key).code(0).unwrap().stderr
+    pub(super) fn synced(&self) {
+        self.sync(&self.key).code(0).unwrap();
     }
 
     /// What a Secret's key holds in the cluster; nothing where there is none.

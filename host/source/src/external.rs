@@ -81,7 +81,7 @@ impl Externals {
         let web = self.web(about, watch);
         let (shelf, version) = shelf(&web, reference.kind())?;
         let meant = shelf.meant(version)?;
-        let store = Store::new(about, &self.cache_dir);
+        let store = Store::new(about, &self.cache_dir, self.limits.kept_bytes);
         // Already here: its digest says so.
         let cached = match meant.digest {
             Some(digest) => store.read(digest, self.limits.archive_bytes)?,
@@ -125,7 +125,7 @@ impl Externals {
                     size,
                 },
             ) => {
-                let store = Store::new(about, &self.cache_dir);
+                let store = Store::new(about, &self.cache_dir, self.limits.kept_bytes);
                 if let Some(bytes) = store.read(*digest, self.limits.archive_bytes)? {
                     return unpack::chart(about, &bytes, &self.limits);
                 }
@@ -168,7 +168,7 @@ impl Externals {
                 base.objects(*commit).map(Carried::Objects)
             }
             (_, LockedExternal::Chart { digest, .. }) => {
-                let store = Store::new(about, &self.cache_dir);
+                let store = Store::new(about, &self.cache_dir, self.limits.kept_bytes);
                 let bytes = store.read(*digest, self.limits.archive_bytes)?;
                 let gone = || about.refused("its archive is not in the cache any more");
                 bytes.map(Carried::Archive).ok_or_else(gone)

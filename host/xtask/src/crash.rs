@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
+use crate::arguments::number;
 use crate::run::cargo;
 use crate::{control_plane, fulltest, plugins_task};
 
@@ -50,11 +51,7 @@ fn read(arguments: &[String]) -> Result<Asked> {
     };
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
-        let mut number = || {
-            let text = words.next().map_or("nothing", String::as_str);
-            text.parse()
-                .with_context(|| format!("{word} {text}: expected a number: {USAGE}"))
-        };
+        let mut number = || number(word, words.next(), USAGE);
         match word.as_str() {
             "--kills" => asked.kills = number()?,
             "--seed" => asked.seed = Some(number()?),

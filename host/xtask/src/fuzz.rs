@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::arguments::number;
 use crate::run::{Run, cargo, cargo_tool, program};
 use crate::tools;
 
@@ -40,7 +41,7 @@ enum What {
 /// Builds the targets and drives them one after another.
 ///
 /// # Errors
-/// A target was broken: the driver says by which input, which lies below `target/fuzz`; cargo-fuzz cannot be had.
+/// A target was broken: the driver says by which input, which lies below `fuzz/artifacts`; cargo-fuzz cannot be had.
 pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
     let asked = read(arguments)?;
     let known = targets(root)?;
@@ -69,7 +70,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         Ok(())
     } else {
         bail!(
-            "broken: {}; the inputs lie in target/fuzz/artifacts; `cargo run -p weir-fuzz --bin TARGET FILE` repeats one",
+            "broken: {}; the inputs lie in fuzz/artifacts; `cargo run -p weir-fuzz --bin TARGET FILE` repeats one",
             broken.join(", ")
         )
     }
@@ -77,17 +78,8 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
 
 /// New inputs go below `target/`: what is worth keeping is put into the corpus by `--minimize`.
 fn drive(root: &Path, tool: &Path, name: &str, minutes: u64) -> Result<()> {
-    let (found, artifacts) = (
-        root.join("target/fuzz/found").join(name),
-        root.join("target/fuzz/artifacts").join(name),
-    );
-    for dir in [&found, &artifacts] {
-        fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
-    }
-    let mut artifacts = artifacts.into_os_string();
-    artifacts.push("/");
-    let mut prefix = std::ffi::OsString::from("-artifact_prefix=");
-    prefix.push(artifacts);
+    let found = root.join("target/fuzz/found").join(name);
+    fs::create_dir_all(&found).with_context(|| format!("making {}", found.display()))?;
     fuzz(root, tool, "run")
         .arg(name)
         .arg(&found)
@@ -101,7 +93,6 @@ fn drive(root: &Path, tool: &Path, name: &str, minutes: u64) -> Result<()> {
             "-print_final_stats=1".to_owned(),
             "-verbosity=1".to_owned(),
         ])
-        .arg(prefix)
         .run()
 }
 
@@ -178,10 +169,7 @@ fn read(arguments: &[String]) -> Result<Asked> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--minutes" => {
-                let text = words.next().map_or("nothing", String::as_str);
-                let minutes = text
-                    .parse()
-                    .with_context(|| format!("--minutes {text}: expected a number: {USAGE}"))?;
+                let minutes = number(word, words.next(), USAGE)?;
                 asked.what = What::Drive { minutes };
             }
             "--minimize" => asked.what = What::Minimize,

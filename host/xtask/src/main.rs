@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod arguments;
 mod bench;
 mod cluster;
 mod control_plane;

@@ -37,6 +37,8 @@ pub struct ExternalLimits {
     pub tags: usize,
     /// Pages of a list of tags.
     pub tag_pages: usize,
+    /// Bytes of all archives that are kept on this host's disk; those that were not used for longest go first.
+    pub kept_bytes: u64,
     /// The time for all requests of one external together.
     pub time: Duration,
     /// What a fetch of another repository may take.
@@ -62,6 +64,7 @@ impl ExternalLimits {
         tags_bytes: 4 << 20,
         tags: 20_000,
         tag_pages: 200,
+        kept_bytes: 4 << 30,
         time: Duration::from_secs(300),
         git: FetchLimits {
             response_bytes: 1 << 30,
