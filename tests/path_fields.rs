@@ -183,9 +183,17 @@ fn run(weir: &Weir, repo: &Repo, words: &[&str]) -> Ran {
     weir.run(start.iter().chain(more).copied()).unwrap()
 }
 
-/// The same words for what is there and for what is not: paths and links differ by their names alone.
+/// The same words for what is there and for what is not: paths and links differ by their names alone, and lines by when
+/// they were said.
 fn alike(text: &str) -> String {
-    let mut text = text.to_owned();
+    const WHEN: &str = "\"timestamp\":\"";
+    let mut text: String = text
+        .lines()
+        .map(|line| match line.split_once(WHEN) {
+            Some((before, rest)) => format!("{before}{}\n", rest.split_once('"').unwrap().1),
+            None => format!("{line}\n"),
+        })
+        .collect();
     for (absent, there) in [
         ("dangling-chain", "chain"),
         ("dangling-root", "root"),
