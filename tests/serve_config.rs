@@ -339,7 +339,7 @@ fn a_file_that_is_wrong_is_refused_at_its_place_before_anything_is_made() {
         ),
         (
             format!("{one}  intervall: 5s\n"),
-            "host.yaml:5:3: unknown key \"intervall\": expected one of name, url, ref, path, manifest, interval, suspend, heal, guard, targets, allow, auth, tls, proxy; did you mean \"interval\"?",
+            "host.yaml:5:3: unknown key \"intervall\": expected one of name, url, ref, path, manifest, interval, suspend, heal, guard, targets, allow, commits, decrypt, auth, tls, proxy; did you mean \"interval\"?",
         ),
         (
             format!("{one}  name: a\n- {{ name: a, url: ./r, targets: {{ default: dir:y }} }}\n"),

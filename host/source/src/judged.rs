@@ -1,11 +1,11 @@
 //! What has to be known of a commit before it is judged: how it stands to the last accepted one, who signed which of the
 //! commits since, and who changed what lies at watched paths. `weir_core::commit_policy` decides.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gix::objs::Kind;
 use weir_core::commit_policy::{
-    Begin, Brought, Change, Check, CommitPolicy, Content, Facts, ListId, Refusal, Relation, Signer,
+    Begin, Brought, Change, Check, CommitPolicy, Content, Facts, ListId, Refusal, Relation,
     SignersIn, Step, Unsigned,
 };
 use weir_core::digest::{BlobId, CommitId, Digest, ObjectId};
@@ -16,6 +16,11 @@ use crate::history::{self, Commits as _, HistoryLimits, Stands};
 use crate::object;
 use crate::signature::Keys;
 use crate::snapshot;
+
+mod budget;
+mod differing;
+pub(crate) use budget::Budget;
+use differing::Differing;
 
 /// The most lists of signers that commits may have brought since the last accepted one.
 const MAX_LISTS: usize = 100;
@@ -47,6 +52,8 @@ pub(crate) struct Job<'a> {
     pub(crate) keys: &'a HostKeys,
     pub(crate) limits: HistoryLimits,
     pub(crate) tree_limits: TreeLimits,
+    /// What is left for all of it.
+    pub(crate) budget: Budget,
 }
 
 /// Why a fact is not known.
@@ -56,6 +63,9 @@ impl Job<'_> {
     pub(crate) fn facts(&self, compared: Compared) -> Facts {
         let between = compared.trusted.or(compared.followed).map(|base| {
             let between = history::between(self.repo, base, compared.head, self.limits);
+            if between.has_hole {
+                self.budget.has_hole.set(true);
+            }
             (base, between)
         });
         let relation = match &between {
@@ -69,9 +79,10 @@ impl Job<'_> {
         };
         let begin = self.begin(compared);
         let mut lists = Lists::default();
-        if let Ok(begin) = &begin {
-            lists.add(self, begin.list.clone());
-        }
+        let begin = begin.and_then(|begin| {
+            let added = lists.add(self, begin.list.clone());
+            added.map(|()| begin).map_err(Refusal::Unknown)
+        });
         let since = between.filter(|_| compared.trusted.is_some());
         let steps = match since {
             Some((base, between)) if self.policy.looks_between() => between
@@ -116,7 +127,7 @@ impl Job<'_> {
         let content = self.at(compared.head, path).map_err(Refusal::Unknown)?;
         let blob = content.file().ok_or_else(other)?;
         let bytes = self.blob(blob).map_err(Refusal::Unknown)?;
-        if Digest::of(&bytes) != *wanted {
+        if bytes.is_none_or(|bytes| Digest::of(&bytes) != *wanted) {
             return Err(other());
         }
         Ok(Begin {
@@ -127,7 +138,7 @@ impl Job<'_> {
 
     /// The commit with nothing before it that counts: all that it has at watched paths is new.
     fn alone(&self, compared: Compared, lists: &mut Lists) -> Result<Step, Why> {
-        let head = self.repo.ancestry(compared.head)?;
+        let head = self.ancestry(compared.head)?;
         let changed = match compared.trusted {
             // Nothing is watched: otherwise what came between is looked at.
             Some(_) => BTreeMap::new(),
@@ -141,7 +152,7 @@ impl Job<'_> {
         Ok(Step {
             changed,
             others: Vec::new(),
-            commit: self.brought(compared.head, changes, true, lists),
+            commit: self.brought(compared.head, changes, true, lists)?,
         })
     }
 
@@ -161,36 +172,57 @@ impl Job<'_> {
                 others: Vec::new(),
             }],
         };
-        let mut watched = BTreeMap::new();
+        // All lists first: a commit may be asked about one that comes after it.
+        let mut watched = Vec::new();
         for stage in &stages {
-            for id in stage.others.iter().chain([&stage.commit]) {
-                let changes = self.changes_of(*id)?;
-                lists.add_brought(self, &changes)?;
-                watched.insert(*id, changes);
+            let mut others = Vec::new();
+            for id in &stage.others {
+                others.push((*id, self.changes_of(*id)?));
             }
+            let mut own = self.changes_of(stage.commit)?;
+            let changed = self.step(stage.before, stage.commit)?;
+            // Who makes a step answers for all that it changes, also where a merge takes one side's or an older version.
+            own.extend(
+                changed
+                    .iter()
+                    .map(|(path, change)| (path.clone(), change.to)),
+            );
+            for changes in others.iter().map(|(_, changes)| changes).chain([&own]) {
+                lists.add_brought(self, changes)?;
+            }
+            watched.push((changed, others, own));
         }
         let mut steps = Vec::new();
-        for stage in stages {
-            let trees = (
-                self.repo.ancestry(stage.before)?,
-                self.repo.ancestry(stage.commit)?,
-            );
-            let changed = match self.watches() {
-                true => self.changes(Some(trees.0.tree), Some(trees.1.tree))?,
-                false => BTreeMap::new(),
-            };
-            lists.add_changed(self, &changed)?;
-            let mut brought = |id: CommitId| {
-                let changes = watched.remove(&id).unwrap_or_default();
-                self.brought(id, changes, id == head, lists)
-            };
+        for (stage, (changed, others, own)) in stages.into_iter().zip(watched) {
+            let brought = |(id, changes)| self.brought(id, changes, id == head, lists);
             steps.push(Step {
                 changed,
-                others: stage.others.into_iter().map(&mut brought).collect(),
-                commit: brought(stage.commit),
+                others: others.into_iter().map(brought).collect::<Result<_, _>>()?,
+                commit: brought((stage.commit, own))?,
             });
         }
         Ok(steps)
+    }
+
+    /// Watched paths that one commit of the followed line changes after the one before it.
+    fn step(&self, before: CommitId, commit: CommitId) -> Result<BTreeMap<RepoPath, Change>, Why> {
+        if !self.watches() {
+            return Ok(BTreeMap::new());
+        }
+        let (before, commit) = (self.ancestry(before)?, self.ancestry(commit)?);
+        self.changes(Some(before.tree), Some(commit.tree))
+    }
+
+    fn ancestry(&self, id: CommitId) -> Result<history::Ancestry, Why> {
+        self.unless_hole(self.repo.ancestry(id))
+    }
+
+    /// Remembers that something could not be read: then it is worth a look at the clone's files.
+    fn unless_hole<T>(&self, read: Result<T, Why>) -> Result<T, Why> {
+        if read.is_err() {
+            self.budget.has_hole.set(true);
+        }
+        read
     }
 
     fn watches(&self) -> bool {
@@ -204,7 +236,7 @@ impl Job<'_> {
         changes: BTreeMap<RepoPath, Content>,
         is_head: bool,
         lists: &Lists,
-    ) -> Brought {
+    ) -> Result<Brought, Why> {
         let signatures = self.policy.signatures.as_ref();
         let every = signatures.is_some_and(|s| s.check == Check::Every);
         let signers = self.policy.signers_in();
@@ -221,41 +253,48 @@ impl Job<'_> {
             }
         }
         let bytes = match asked.is_empty() {
-            true => Ok(Vec::new()),
-            false => object::read(self.repo, commit, Kind::Commit).map_err(|e| e.text(commit)),
+            true => Vec::new(),
+            false => self.unless_hole(
+                object::read(self.repo, commit, Kind::Commit).map_err(|e| e.text(commit)),
+            )?,
         };
-        let signed = |keys: Result<&Keys, &String>| -> Result<Signer, Unsigned> {
-            let keys = keys.map_err(|why| Unsigned::NoList(why.clone()))?;
-            let bytes = bytes.as_ref();
-            keys.signer(bytes.map_err(|why| Unsigned::Malformed(why.clone()))?)
-        };
-        let signed = asked.into_iter().map(|(id, keys)| (id, signed(keys)));
-        Brought {
-            commit,
-            signed: signed.collect(),
-            changes,
+        let mut signed = BTreeMap::new();
+        for (id, keys) in asked {
+            let is_signed = match keys {
+                Err(why) => Err(Unsigned::NoList(why.clone())),
+                Ok(keys) => {
+                    self.budget.signature(bytes.len())?;
+                    keys.signer(&bytes)
+                }
+            };
+            signed.insert(id, is_signed);
         }
+        Ok(Brought {
+            commit,
+            signed,
+            changes,
+        })
     }
 
-    /// What lies at watched paths of a commit where it is not as in each of its parents.
+    /// What lies at watched paths of a commit where it is as in none of its parents: what a merge took from one side was
+    /// made by that side's commits.
     fn changes_of(&self, id: CommitId) -> Result<BTreeMap<RepoPath, Content>, Why> {
-        let mut all = BTreeMap::new();
         if !self.watches() {
-            return Ok(all);
+            return Ok(BTreeMap::new());
         }
-        let commit = self.repo.ancestry(id)?;
+        let commit = self.ancestry(id)?;
         let mut before = Vec::new();
         for parent in &commit.parents {
-            before.push(Some(self.repo.ancestry(*parent)?.tree));
+            before.push(Some(self.ancestry(*parent)?.tree));
         }
-        if before.is_empty() {
-            before.push(None);
+        let (first, more) = before.split_first().unwrap_or((&None, &[]));
+        let mut own = self.changes(*first, Some(commit.tree))?;
+        for before in more {
+            let changes = self.changes(*before, Some(commit.tree))?;
+            own.retain(|path, _| changes.contains_key(path));
         }
-        for before in before {
-            let changes = self.changes(before, Some(commit.tree))?;
-            all.extend(changes.into_iter().map(|(path, change)| (path, change.to)));
-        }
-        Ok(all)
+        let own = own.into_iter();
+        Ok(own.map(|(path, change)| (path, change.to)).collect())
     }
 
     /// Watched paths that differ between two trees.
@@ -266,7 +305,6 @@ impl Job<'_> {
     ) -> Result<BTreeMap<RepoPath, Change>, Why> {
         let mut walk = Differing {
             job: self,
-            left: self.tree_limits.files,
             found: BTreeMap::new(),
         };
         if self.watches() {
@@ -277,7 +315,7 @@ impl Job<'_> {
 
     /// What lies at a path of a commit.
     fn at(&self, commit: CommitId, path: &RepoPath) -> Result<Content, Why> {
-        let mut tree = self.repo.ancestry(commit)?.tree;
+        let mut tree = self.ancestry(commit)?.tree;
         let mut parts = path.parts().peekable();
         while let Some(part) = parts.next() {
             let entries = self.entries(tree)?;
@@ -296,20 +334,21 @@ impl Job<'_> {
     }
 
     fn entries(&self, tree: ObjectId) -> Result<BTreeMap<Vec<u8>, (u32, ObjectId)>, Why> {
-        let data = object::read(self.repo, tree, Kind::Tree).map_err(|e| e.text(tree))?;
+        let data = object::read(self.repo, tree, Kind::Tree).map_err(|e| e.text(tree));
+        let data = self.unless_hole(data)?;
         snapshot::entries(&data, self.tree_limits.files).ok_or_else(|| {
             format!("tree {tree} cannot be read, or has more entries than Weir takes in")
         })
     }
 
-    fn blob(&self, id: BlobId) -> Result<Vec<u8>, Why> {
-        let size = object::blob_size(self.repo, id).map_err(|e| e.text(id))?;
-        if size > self.tree_limits.file_bytes {
-            return Err(format!(
-                "blob {id} has {size} bytes, more than one file may"
-            ));
+    /// A file's bytes; none where it has more than one file may.
+    fn blob(&self, id: BlobId) -> Result<Option<Vec<u8>>, Why> {
+        let size = object::blob_size(self.repo, id).map_err(|e| e.text(id));
+        if self.unless_hole(size)? > self.tree_limits.file_bytes {
+            return Ok(None);
         }
-        object::read(self.repo, id, Kind::Blob).map_err(|e| e.text(id))
+        let bytes = object::read(self.repo, id, Kind::Blob).map_err(|e| e.text(id));
+        self.unless_hole(bytes).map(Some)
     }
 }
 
@@ -321,25 +360,29 @@ const TREE: u32 = 0o40_000;
 struct Lists(BTreeMap<ListId, Result<Keys, String>>);
 
 impl Lists {
-    fn add(&mut self, job: &Job<'_>, id: ListId) {
+    fn add(&mut self, job: &Job<'_>, id: ListId) -> Result<(), Why> {
         let keys = match &id {
             ListId::Host => Ok(job.keys.main.clone()),
-            ListId::File(blob) => {
+            ListId::File(blob) if !self.0.contains_key(&id) => {
                 let path = job.policy.signers_in().map(|at| at.path.to_string());
                 let path = path.unwrap_or_default();
-                job.blob(*blob).and_then(|bytes| {
-                    let keys = job.keys.main.with_allowed_signers(&path, &bytes);
-                    keys.map_err(|e| e.to_string())
-                })
+                let main = &job.keys.main;
+                match job.blob(*blob)? {
+                    Some(bytes) => main
+                        .with_allowed_signers(&path, &bytes)
+                        .map_err(|e| e.to_string()),
+                    None => Err("it has more bytes than one file may".to_owned()),
+                }
             }
-            ListId::Entry(_) => return,
+            ListId::File(_) | ListId::Entry(_) => return Ok(()),
         };
         self.0.entry(id).or_insert(keys);
+        Ok(())
     }
 
     fn add_content(&mut self, job: &Job<'_>, content: Option<Content>) -> Result<(), Why> {
         if let Some(blob) = content.and_then(|content| content.file()) {
-            self.add(job, ListId::File(blob));
+            self.add(job, ListId::File(blob))?;
         }
         match self.0.len() {
             0..=MAX_LISTS => Ok(()),
@@ -358,16 +401,6 @@ impl Lists {
         self.add_content(job, path.and_then(|path| changes.get(path)).copied())
     }
 
-    fn add_changed(
-        &mut self,
-        job: &Job<'_>,
-        changed: &BTreeMap<RepoPath, Change>,
-    ) -> Result<(), Why> {
-        let path = job.policy.signers_in().map(|at| &at.path);
-        let change = path.and_then(|path| changed.get(path));
-        self.add_content(job, change.map(|change| change.to))
-    }
-
     /// Which of the repository's own can be used.
     fn usable(self) -> BTreeMap<BlobId, Result<(), String>> {
         let all = self.0.into_iter();
@@ -376,69 +409,5 @@ impl Lists {
             ListId::Host | ListId::Entry(_) => None,
         })
         .collect()
-    }
-}
-
-/// A walk through two trees at once. What has the same id is not looked into.
-struct Differing<'a> {
-    job: &'a Job<'a>,
-    left: usize,
-    found: BTreeMap<RepoPath, Change>,
-}
-
-impl Differing<'_> {
-    fn trees(
-        &mut self,
-        dir: &RepoPath,
-        from: Option<ObjectId>,
-        to: Option<ObjectId>,
-        depth: usize,
-    ) -> Result<(), Why> {
-        if from == to {
-            return Ok(());
-        }
-        if depth > self.job.tree_limits.depth {
-            return Err(format!(
-                "{dir}: more folders inside each other than Weir takes in"
-            ));
-        }
-        let read = |tree: Option<ObjectId>| match tree {
-            Some(tree) => self.job.entries(tree),
-            None => Ok(BTreeMap::new()),
-        };
-        let (before, now) = (read(from)?, read(to)?);
-        let names: BTreeSet<&Vec<u8>> = before.keys().chain(now.keys()).collect();
-        for name in names {
-            let (was, is) = (before.get(name), now.get(name));
-            if was == is {
-                continue;
-            }
-            self.left = self
-                .left
-                .checked_sub(1)
-                .ok_or("more changed files than Weir takes in")?;
-            let text = std::str::from_utf8(name).ok();
-            let path = text.and_then(|name| dir.join(name).ok()).ok_or_else(|| {
-                let name = crate::error::printable(&String::from_utf8_lossy(name));
-                format!("{dir}: {name:?} is a name that Weir does not take in")
-            })?;
-            let tree = |it: Option<&(u32, ObjectId)>| it.filter(|it| it.0 == TREE).map(|it| it.1);
-            self.trees(&path, tree(was), tree(is), depth + 1)?;
-            let leaf = |it: Option<&(u32, ObjectId)>| match it.filter(|it| it.0 != TREE) {
-                Some((mode, id)) => Content::There {
-                    mode: *mode,
-                    id: *id,
-                },
-                None => Content::Absent,
-            };
-            let change = Change {
-                from: leaf(was),
-                to: leaf(is),
-            };
-            if change.from != change.to && self.job.policy.watches(&path) {
-                self.found.insert(path, change);
-            }
-        }
-        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::dotenv::{self, Line};
 use super::json;
 use super::metadata::{FLAT, Metadata, MetadataError};
 use super::rules::Verdict;
-use super::token::{Token, holds_token};
+use super::token::{Kind, Token, holds_token};
 use super::tree::{self, Leaf, Node, Path, Scalar, place, shown};
 use super::yaml::{self, Stream};
 use crate::limits::SecretLimits;
@@ -325,17 +325,20 @@ impl Opened<'_> {
     fn same(&self, written: &[u8]) -> Result<(), OpenError> {
         let is_same = std::str::from_utf8(written).is_ok_and(|text| {
             let leaves = yaml::leaves(text, self.file.limits);
+            // What was an item and is a comment now is no value any more.
+            let is_value =
+                |clear: &Option<Clear>| clear.as_ref().is_none_or(|c| c.kind != Kind::Comment);
+            let all = self.clear.iter().zip(&self.file.leaves);
+            let all: Vec<_> = all.filter(|(clear, _)| is_value(clear)).collect();
             leaves.is_ok_and(|leaves| {
-                leaves.len() == self.clear.len()
-                    && self.clear.iter().zip(&self.file.leaves).zip(&leaves).all(
-                        |((clear, before), now)| {
-                            let expected = match clear {
-                                Some(clear) => clear.mac_bytes(),
-                                None => Some(before.scalar.mac_bytes()),
-                            };
-                            before.path == now.path && expected == Some(now.scalar.mac_bytes())
-                        },
-                    )
+                leaves.len() == all.len()
+                    && all.iter().zip(&leaves).all(|((clear, before), now)| {
+                        let expected = match clear {
+                            Some(clear) => clear.mac_bytes(),
+                            None => Some(before.scalar.mac_bytes()),
+                        };
+                        before.path == now.path && expected == Some(now.scalar.mac_bytes())
+                    })
             })
         });
         match is_same {

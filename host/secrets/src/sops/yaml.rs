@@ -6,13 +6,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, Tag};
 use serde_json::Value;
 use weir_core::yaml::{self, Budget};
 use zeroize::Zeroizing;
 
 use super::cipher::{Clear, DataKey};
-use super::token::{Token, is_token};
+use super::token::{Kind, Token, is_token};
 use super::tree::{Leaf, Path, Scalar, place};
 use super::yaml_text::{INDENT, resolved, written};
 use crate::limits::SecretLimits;
@@ -39,6 +39,8 @@ struct At {
     indent: usize,
     /// Where the line begins that its key or its dash stands in, and how far that is indented.
     line: (usize, usize),
+    /// The dash of an item.
+    dash: Option<usize>,
 }
 
 /// An encrypted comment.
@@ -158,7 +160,8 @@ impl<'t> Reader<'t> {
                 Ok(())
             }
             Event::Scalar(text, style, anchor, tag) => {
-                self.plain(span, anchor, tag.is_some())?;
+                let has_tag = tag.is_some_and(|tag| !is_merge(&tag, &text));
+                self.plain(span, anchor, has_tag)?;
                 self.scalar(&text, style, span)
             }
             Event::Comment(text, _) => self.comment(&text, span),
@@ -260,10 +263,15 @@ impl<'t> Reader<'t> {
             true => INDENT * (parent.column / INDENT + 1),
             false => parent.column + 2,
         };
+        let dash = match parent.is_map {
+            true => None,
+            false => dash_before(self.text, own.start),
+        };
         self.places.push(At {
             range: own,
             indent,
             line: (parent.line, parent.column),
+            dash,
         });
         self.leaves.push(Leaf { path, scalar });
         Ok(())
@@ -343,6 +351,17 @@ fn range(span: &Span) -> Result<Range<usize>, String> {
         .ok_or_else(|| at(span, "a place that the reader does not know"))
 }
 
+/// `!!merge <<`: so SOPS writes the key of a merge, and a text that looks like one.
+fn is_merge(tag: &Tag, text: &str) -> bool {
+    text == "<<" && tag.handle() == "tag:yaml.org,2002:" && tag.suffix() == "merge"
+}
+
+/// The dash that an item stands behind.
+fn dash_before(text: &str, at: usize) -> Option<usize> {
+    let before = text.get(..at)?.trim_end_matches(' ');
+    before.ends_with('-').then(|| before.len() - 1)
+}
+
 fn line_start(text: &str, at: usize) -> usize {
     let before = text.get(..at).unwrap_or_default();
     before.rfind('\n').map_or(0, |end| end + 1)
@@ -358,8 +377,15 @@ impl Stream {
     ) -> Result<Zeroizing<Vec<u8>>, String> {
         let mut edits = Vec::new();
         for (at, clear) in self.places.iter().zip(clear) {
-            if let Some(clear) = clear {
-                edits.push((at.range.clone(), written(clear, at.indent)?));
+            match (clear, at.dash) {
+                (None, _) => {}
+                // SOPS has comments of a list as items of it.
+                (Some(clear), Some(dash)) if clear.kind == Kind::Comment => {
+                    let text = clear.text().filter(|text| !text.contains(['\n', '\r']));
+                    let text = text.ok_or("a comment has more than one line")?;
+                    edits.push((dash..at.range.end, Zeroizing::new(format!("#{text}"))));
+                }
+                (Some(clear), _) => edits.push((at.range.clone(), written(clear, at.indent)?)),
             }
         }
         for comment in &self.comments {

@@ -126,7 +126,10 @@ pub(super) fn written(clear: &Clear, indent: usize) -> Result<Zeroizing<String>,
 fn of_text(text: &str, indent: usize) -> Zeroizing<String> {
     let may = Styles::of(text);
     let mut out = Zeroizing::new(String::with_capacity(text.len() + 2));
-    if text.contains('\n') && may.block {
+    if text == "<<" {
+        // A word that means a merge: go-yaml gives it that word's tag.
+        out.push_str("!!merge <<");
+    } else if text.contains('\n') && may.block {
         literal(&mut out, text, indent);
     } else if text.contains('\n') || !is_plain_text(text) {
         double_quoted(&mut out, text);

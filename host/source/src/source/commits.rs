@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use gix::objs::Kind;
-use weir_core::commit_policy::{CommitPolicy, Facts, Relation};
+use weir_core::commit_policy::{CommitPolicy, Facts};
 use weir_core::digest::CommitId;
 
 use super::{Place, Source};
 use crate::cache;
 use crate::error::SourceError;
 use crate::history::HistoryLimits;
-use crate::judged::{Compared, HostKeys, Job};
+use crate::judged::{Budget, Compared, HostKeys, Job};
 use crate::object;
 
 impl Source {
@@ -35,15 +35,15 @@ impl Source {
             keys,
             limits,
             tree_limits: self.tree_limits,
+            budget: Budget::whole(),
         };
         let facts = object::walled(|| job.facts(compared)).map_err(|why| {
             reading.doubt();
             let url = self.url.clone();
             SourceError::Damaged { url, why }
         })?;
-        let unknown = matches!(facts.relation, Relation::Unknown(..)) || facts.steps.is_err();
         // What is missing may be a file that is damaged: then the clone is made anew, and the commit judged again.
-        if unknown
+        if job.budget.has_hole.get()
             && !reading.is_damaged()
             && let Some(why) = reading.broken()
         {

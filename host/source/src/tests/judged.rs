@@ -12,6 +12,8 @@ use crate::{Compared, HistoryLimits, HostKeys, Keys, Source};
 const LIST: &str = ".weir/signers";
 
 /// Ann and Bob have keys; Ann may sign, and nobody else.
+mod merges;
+
 struct Scene {
     home: Home,
     repo: Repo,
@@ -316,44 +318,6 @@ fn a_protected_path_is_held_against_who_changed_it() {
             "protected",
             "policy/",
         );
-    }
-}
-
-#[test]
-fn a_merge_that_takes_an_older_protected_file_back_is_a_change_of_its_own() {
-    let scene = Scene::new();
-    let policy = protected();
-    scene.repo.git(&["checkout", "-q", "-b", "old"]);
-    let old = scene.repo.commit(&[("b", "1")]);
-    scene.repo.git(&["checkout", "-q", "main"]);
-    let trusted = scene.by("ann", &[("policy/p", "2")]);
-    // The right merge, in either order of its parents.
-    scene
-        .repo
-        .git(&["merge", "-q", "--no-ff", "-m", "m", "old"]);
-    assert!(
-        scene
-            .judged(&policy, Some(trusted), scene.repo.head())
-            .is_ok()
-    );
-    scene.repo.git(&["checkout", "-q", "-B", "other", "old"]);
-    scene
-        .repo
-        .git(&["merge", "-q", "--no-ff", "-m", "m", &trusted.to_string()]);
-    assert!(
-        scene
-            .judged(&policy, Some(trusted), scene.repo.head())
-            .is_ok()
-    );
-    // The wrong one, in either order.
-    for parents in [[old, trusted], [trusted, old]] {
-        let [one, two] = parents.map(|id| id.to_string());
-        let tree = scene.repo.git(&["rev-parse", &format!("{old}^{{tree}}")]);
-        let merge = scene
-            .repo
-            .git(&["commit-tree", "-p", &one, "-p", &two, "-m", "m", &tree]);
-        let verdict = scene.judged(&policy, Some(trusted), merge.parse().unwrap());
-        says(verdict, "protected", &format!("commit {}", &merge[..10]));
     }
 }
 

@@ -133,11 +133,8 @@ pub(crate) async fn prepare_next(
         (Some(known), false) => known.compared(&snapshot, &changes, &described, &told),
         (None, _) => Work::all(manifest),
     };
-    let told_each: Vec<Option<Told>> = work
-        .render
-        .iter()
-        .map(|a| told.get(&a.name).copied())
-        .collect();
+    let told_each = work.render.iter().map(|a| told.get(&a.name).copied());
+    let told_each: Vec<Option<Told>> = told_each.collect();
     let pack = match known {
         Some(_) => None,
         None => packed(host, repository).await?.map(Arc::new),
