@@ -20,7 +20,7 @@ const TURN: Duration = Duration::from_millis(50);
 /// What is taken at once.
 const PART: usize = 16 << 10;
 /// All that one process may say, in bytes: it says a few times a second how far it is.
-const ALL: usize = 16 << 20;
+const ALL: usize = 4 << 20;
 /// How often a process begins to ask its server: for the fetch, and for a clone that is made anew.
 const EXCHANGES: usize = 2;
 /// How long a process that has closed its standard output may take to be gone.

@@ -34,7 +34,7 @@ pub fn fetch_worker() -> io::Result<()> {
         told,
         limits,
         is_required,
-    } = serde_json::from_slice(&line).map_err(io::Error::other)?;
+    } = serde_json::from_slice(&line).map_err(|e| unfit(&e))?;
     drop(line);
     let config = told.config().map_err(io::Error::other)?;
     let begun = weir_confine::begin(&rights::of(&config, &limits))?;
@@ -54,6 +54,14 @@ pub fn fetch_worker() -> io::Result<()> {
     tracing::subscriber::set_global_default(Notes(mouth.clone())).map_err(io::Error::other)?;
     let outcome = done(&work, config, &stop, &mouth);
     mouth.say(&Word::Done(outcome))
+}
+
+/// What is wrong with a request: where, and nothing of it, since it may hold a secret.
+fn unfit(e: &serde_json::Error) -> io::Error {
+    let at = e.column();
+    io::Error::other(format!(
+        "this is a process that a host starts to fetch with, and it was told nothing that it understands (column {at})"
+    ))
 }
 
 /// What is said over standard output, a line at a time.
