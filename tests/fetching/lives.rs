@@ -79,11 +79,12 @@ fn killed_in_the_middle_of_a_pack_it_begins_once_more_and_killed_again_the_last_
 #[test]
 fn killed_once_nothing_is_seen_of_it() {
     let scene = Scene::new();
-    scene.server.fault(Fault::Hold(40));
+    scene.server.fault(Fault::Stall);
     let underway = Underway::begin(scene.apart(), Arc::default());
-    scene.server.wait_for_held(1, SOON).unwrap();
-    scene.server.fault(Fault::None);
+    scene.server.wait_for_requests(1, SOON).unwrap();
     underway.kill();
+    scene.server.wait_for_requests(2, SOON).unwrap();
+    scene.server.fault(Fault::None);
     let (ended, source) = underway.end();
     assert_eq!(ended.unwrap().change, RefChange::First);
     assert_eq!(text(&source), "1");
