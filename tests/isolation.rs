@@ -1,4 +1,4 @@
-//! Where plugins run: in processes without rights under `weir serve`, what holds those, and how honest apps fare beside hostile ones.
+//! Where plugins run and repositories are fetched: in processes without rights under `weir serve`, what holds those, and how honest apps fare beside hostile ones.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::collections::BTreeMap;
@@ -7,9 +7,10 @@ use std::fs;
 use std::time::Duration;
 
 use weir_tests::scene::map;
+use weir_tests::server::Fault;
 use weir_tests::told::{stop, wait_app};
 use weir_tests::weir::{PATIENCE, text};
-use weir_tests::{Repo, Serving, Weir, places};
+use weir_tests::{GitServer, Repo, Serving, Weir, places};
 
 /// Hostile apps in one repository.
 const HOSTILE: usize = 100;
@@ -28,30 +29,46 @@ fn small() -> Repo {
 
 /// A host of one repository, and what it is told besides.
 fn serve(weir: &Weir, repo: &Repo, more: &[&str]) -> Serving {
-    let (path, target) = (repo.path(), format!("dir:{}", weir.path("live").display()));
+    serve_url(weir, text(&repo.path()).unwrap(), more)
+}
+
+/// The same, wherever it is.
+fn serve_url(weir: &Weir, url: &str, more: &[&str]) -> Serving {
+    let target = format!("dir:{}", weir.path("live").display());
     let words = [
         "serve",
         "--repo",
-        text(&path).unwrap(),
+        url,
         "--target",
         &target,
         "--listen",
         "127.0.0.1:0",
-        "--interval",
-        "1h",
     ];
-    weir.start(words.iter().chain(more).copied()).unwrap()
+    let rarely: &[&str] = match more.contains(&"--interval") {
+        true => &[],
+        false => &["--interval", "1h"],
+    };
+    let words = words.iter().chain(rarely).chain(more);
+    weir.start(words.copied()).unwrap()
 }
 
 /// The workers of a host: its children that were started to run plugins, by what the kernel says of each.
 fn workers(host: &Serving) -> Vec<BTreeMap<String, String>> {
+    children(host, "render-worker")
+}
+
+/// Its children that were started with this word.
+fn children(host: &Serving, started: &str) -> Vec<BTreeMap<String, String>> {
     let mut all = Vec::new();
     let tasks = format!("/proc/{}/task", host.pid().unwrap().as_raw_nonzero());
     for task in fs::read_dir(tasks).unwrap().flatten() {
         let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
         for child in children.split_whitespace() {
             let line = fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
-            if !line.split(|b| *b == 0).any(|word| word == b"render-worker") {
+            if !line
+                .split(|b| *b == 0)
+                .any(|word| word == started.as_bytes())
+            {
                 continue;
             }
             let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
@@ -73,13 +90,80 @@ fn a_service_runs_plugins_in_processes_that_the_kernel_holds() {
     wait_app(&mut host, "web", "synced to", PATIENCE).unwrap();
     let workers = workers(&host);
     assert!(!workers.is_empty(), "{}", host.stderr());
-    for worker in &workers {
-        assert_eq!(worker["NoNewPrivs"], "1", "{worker:?}");
-        assert_eq!(worker["Seccomp"], "2", "{worker:?}");
-        for set in ["CapEff", "CapPrm", "CapInh"] {
-            assert_eq!(worker[set].trim_matches('0'), "", "{set}: {worker:?}");
-        }
+    workers.iter().for_each(is_held);
+    stop(host, PATIENCE).unwrap();
+}
+
+/// What the kernel takes from a process.
+fn is_held(process: &BTreeMap<String, String>) {
+    assert_eq!(process["NoNewPrivs"], "1", "{process:?}");
+    assert_eq!(process["Seccomp"], "2", "{process:?}");
+    for set in ["CapEff", "CapPrm", "CapInh"] {
+        assert_eq!(process[set].trim_matches('0'), "", "{set}: {process:?}");
     }
+}
+
+#[test]
+fn a_service_fetches_in_a_process_that_the_kernel_holds_and_follows_what_it_brings() {
+    let mut repo = small();
+    let server = GitServer::of(&repo).unwrap();
+    let (url, word) = (server.url("work"), "fetch-worker");
+    for (more, apart) in [
+        (&[][..], true),
+        (&["--isolation", "processes"], true),
+        (&["--isolation", "confined"], true),
+        (&["--isolation", "in-process"], false),
+    ] {
+        let weir = Weir::new().unwrap();
+        server.fault(Fault::Stall);
+        let before = server.requests().len();
+        let mut host = serve_url(&weir, &url, more);
+        server.wait_for_requests(before + 1, PATIENCE).unwrap();
+        let fetching = children(&host, word);
+        assert_eq!(fetching.len(), usize::from(apart), "{more:?}");
+        fetching.iter().for_each(is_held);
+        server.fault(Fault::None);
+        wait_app(&mut host, "web", "synced to", PATIENCE).unwrap();
+        // What goes wrong is told as ever, and the next commit is followed.
+        server.fault(Fault::Status(404));
+        let said = weir.run(["refresh"]).unwrap().code(1).unwrap().stderr;
+        assert!(said.contains("does not exist"), "{more:?}: {said}");
+        server.fault(Fault::None);
+        let value = format!("{more:?}").replace('"', "");
+        repo.write("a/map.yaml", map("map", &value)).unwrap();
+        let commit = repo.commit(&value).unwrap();
+        let found = weir.run(["refresh"]).unwrap().success().unwrap();
+        assert!(found.contains(&commit[..7]), "{more:?}: {found}");
+        wait_app(&mut host, "web", "synced to", PATIENCE).unwrap();
+        assert!(children(&host, word).is_empty(), "{more:?}");
+        stop(host, PATIENCE).unwrap();
+    }
+}
+
+#[test]
+fn a_service_whose_fetching_process_is_killed_keeps_what_is_live_and_fetches_again() {
+    let mut repo = small();
+    let server = GitServer::of(&repo).unwrap();
+    let weir = Weir::new().unwrap();
+    let mut host = serve_url(&weir, &server.url("work"), &["--interval", "200ms"]);
+    wait_app(&mut host, "web", "synced to", PATIENCE).unwrap();
+    repo.write("a/map.yaml", map("map", "two")).unwrap();
+    server.fault(Fault::Hold(40));
+    repo.commit("two").unwrap();
+    for held in [1, 2] {
+        server.wait_for_held(held, PATIENCE).unwrap();
+        let fetching = children(&host, "fetch-worker");
+        let pid = fetching[0]["Pid"].parse().unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    let said = host.wait_for_text("SIGKILL, which none", PATIENCE).unwrap();
+    assert!(said.contains(&server.url("work")), "{said}");
+    let live = weir.path("live/default/configmap/map.yaml");
+    assert!(fs::read_to_string(&live).unwrap().contains("value: one"));
+    server.fault(Fault::None);
+    wait_app(&mut host, "web", "synced to", PATIENCE).unwrap();
+    assert!(fs::read_to_string(&live).unwrap().contains("value: two"));
     stop(host, PATIENCE).unwrap();
 }
 
@@ -160,7 +244,10 @@ fn doctor_says_what_confines_and_has_tried_it() {
     let weir = Weir::new().unwrap();
     let said = weir.run(["doctor"]).unwrap().success().unwrap();
     for words in [
-        "plugins run processes under `weir serve`, in-process under other commands",
+        "plugins run processes under `weir serve`, in-process under other commands; remote repositories are fetched likewise",
+        "confinement of fetching",
+        "making a file beside its clone, opening a socket of this machine",
+        "3072 MiB of memory",
         "confinement of compiling",
         "confinement of rendering",
         "Landlock ABI",
@@ -173,10 +260,19 @@ fn doctor_says_what_confines_and_has_tried_it() {
         assert!(said.contains(words), "{words}: {said}");
     }
     assert!(!said.contains("NOT refused"), "{said}");
+    let kubeconfig = weir.path("kubeconfig");
+    fs::write(&kubeconfig, "apiVersion: v1\nkind: Config\n").unwrap();
+    let words = ["doctor", "--kubeconfig", text(&kubeconfig).unwrap()];
+    let said = weir.run(words).unwrap().success().unwrap();
+    let read = format!("reading {}", kubeconfig.display());
+    assert!(said.contains(&read), "{said}");
+    assert!(!said.contains("NOT refused"), "{said}");
     let words = ["doctor", "--isolation", "in-process"];
     let said = weir.run(words).unwrap().success().unwrap();
     assert!(said.contains("plugins run in-process under"), "{said}");
     assert!(said.contains("with Wasmtime between them"), "{said}");
+    let none = "none: repositories are fetched in the host's own process";
+    assert!(said.contains(none), "{said}");
 }
 
 /// An app whose plugin never ends, takes all memory, recurses, traps or returns too much, by turns.

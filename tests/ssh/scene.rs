@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use weir_core::name::RepoPath;
 use weir_core::tree::{Entry, TreeLimits};
 use weir_source::{
-    FetchLimits, Fetched, HostKeyProblem, HttpOptions, Source, SourceConfig, SourceError,
+    FetchLimits, Fetched, Fetching, HostKeyProblem, HttpOptions, Source, SourceConfig, SourceError,
     SshOptions,
 };
 use weir_tests::Repo;
@@ -58,6 +58,7 @@ impl Scene {
             },
             fetch_limits: FetchLimits::HOST,
             tree_limits: TreeLimits::HOST,
+            fetching: Fetching::InProcess,
         }
     }
 

@@ -31,6 +31,8 @@ pub use probe::{Probe, Refused};
 pub struct Rights {
     /// The files that it may open; none where this is empty.
     pub files: Vec<Reachable>,
+    /// Where it may connect to; none where its calls are not for the network.
+    pub network: Network,
     /// The system calls that it may make.
     pub calls: Calls,
     /// How much of each thing it may use.
@@ -46,6 +48,15 @@ pub struct Reachable {
     pub path: PathBuf,
     /// What may be done there.
     pub access: Access,
+}
+
+/// The ports, of whichever address, that a process may connect to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Network {
+    /// Of TCP.
+    pub tcp: Vec<u16>,
+    /// Of UDP; where the kernel's Landlock knows nothing of UDP, all of them.
+    pub udp: Vec<u16>,
 }
 
 /// What may be done with files.
@@ -67,9 +78,12 @@ pub enum Calls {
     Compute,
     /// The same, and threads of its own.
     ComputeWithThreads,
-    /// All but those that reach into other processes or change the system, which end the process: for one that needs
-    /// the network and may start programs.
+    /// All but those that reach into other processes, start programs or change the system, which end the process: for
+    /// one that needs the network. It makes threads and no processes, connects to the internet's addresses alone (not to
+    /// sockets of this machine's other programs), and nobody connects to it.
     Reach,
+    /// The same, and programs may be started, of which Landlock says which; they are confined as it is.
+    ReachAndStart,
 }
 
 /// What is in force.

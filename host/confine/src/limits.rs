@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use rustix::process::{Rlimit, setrlimit};
+use rustix::process::{Rlimit, getrlimit, setrlimit};
 
 /// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Limit {
         }
     }
 
-    /// Sets it for this process.
+    /// Sets it for this process. One that is lower already stays: nobody may raise it.
     pub(crate) fn set(&self) -> io::Result<()> {
         use rustix::process::Resource as System;
         let resource = match self.resource {
@@ -55,11 +55,12 @@ impl Limit {
             Resource::OpenFiles => System::Nofile,
             Resource::CoreDump => System::Core,
         };
+        let most = getrlimit(resource).maximum.unwrap_or(u64::MAX);
         setrlimit(
             resource,
             Rlimit {
-                current: Some(self.soft),
-                maximum: Some(self.hard),
+                current: Some(self.soft.min(most)),
+                maximum: Some(self.hard.min(most)),
             },
         )
         .map_err(io::Error::from)

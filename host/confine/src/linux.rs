@@ -4,8 +4,8 @@
 use std::io;
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, PathBeneath, PathFd, Ruleset,
-    RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreatedAttr as _, RulesetStatus, Scope,
 };
 use rustix::process::{
     DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal,
@@ -66,11 +66,19 @@ pub(crate) fn give_up(rights: &Rights) -> io::Result<(Option<u32>, bool)> {
 fn landlock(rights: &Rights) -> Result<Option<u32>, landlock::RulesetError> {
     let mut rules = Ruleset::default()
         .handle_access(AccessFs::from_all(NEWEST))?
-        .scope(Scope::from_all(NEWEST))?;
-    if rights.calls != Calls::Reach {
-        rules = rules.handle_access(AccessNet::from_all(NEWEST))?;
+        .scope(Scope::from_all(NEWEST))?
+        .handle_access(AccessNet::from_all(NEWEST))?
+        .create()?;
+    for port in &rights.network.tcp {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectTcp))?;
     }
-    let mut rules = rules.create()?;
+    for port in &rights.network.udp {
+        rules = rules.add_rule(NetPort::new(*port, AccessNet::ConnectSendUdp))?;
+    }
+    if !rights.network.udp.is_empty() {
+        // Any port of its own, which the kernel picks.
+        rules = rules.add_rule(NetPort::new(0, AccessNet::BindUdp))?;
+    }
     for reachable in &rights.files {
         // What is not there cannot be reached, and cannot be made there either.
         let Ok(at) = PathFd::new(&reachable.path) else {

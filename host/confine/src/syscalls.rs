@@ -97,13 +97,20 @@ pub(crate) fn programs(calls: Calls, has_landlock: bool) -> io::Result<Vec<BpfPr
             SeccompFilter::new(rules, otherwise, then, arch)?.try_into()
         };
         let never = NEVER.iter().copied();
-        if calls == Calls::Reach {
-            let kill = program(
-                always(never),
-                SeccompAction::Allow,
-                SeccompAction::KillProcess,
-            )?;
-            return Ok(vec![kill]);
+        if matches!(calls, Calls::Reach | Calls::ReachAndStart) {
+            let starts = calls == Calls::ReachAndStart;
+            let exec = EXEC.iter().copied().filter(|_| !starts);
+            let ends = always(never.chain(exec));
+            let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+            let no_such_call = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+            let absent = always(Some(libc::SYS_clone3).filter(|_| !starts));
+            let mut all = vec![program(outward(starts)?, SeccompAction::Allow, refused)?];
+            if !absent.is_empty() {
+                all.push(program(absent, SeccompAction::Allow, no_such_call)?);
+            }
+            let kill = SeccompAction::KillProcess;
+            all.push(program(ends, SeccompAction::Allow, kill)?);
+            return Ok(all);
         }
         // As on a kernel that has them not: glibc then asks for threads in a way whose flags a filter can see, and
         // Wasmtime copies where it would have mapped.
@@ -122,6 +129,27 @@ pub(crate) fn programs(calls: Calls, has_landlock: bool) -> io::Result<Vec<BpfPr
 
 fn always(calls: impl IntoIterator<Item = i64>) -> Rules {
     calls.into_iter().map(|call| (call, Vec::new())).collect()
+}
+
+/// What is refused to one that reaches out: sockets that lead to other programs of this machine, or that others connect
+/// to; and processes of its own, where it may not start programs.
+fn outward(starts: bool) -> Result<Rules, BackendError> {
+    let mut rules = always([libc::SYS_listen]);
+    // Names are looked up over the internet's sockets, and the machine's own addresses over netlink.
+    let families = [libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+    let others = families.map(|family| {
+        let family = family.cast_unsigned().into();
+        condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
+    });
+    let others = others.into_iter().collect::<Result<Vec<_>, _>>()?;
+    rules.insert(libc::SYS_socket, vec![SeccompRule::new(others)?]);
+    if !starts {
+        let process = mask(0, libc::CLONE_THREAD, 0)?;
+        rules.insert(libc::SYS_clone, vec![process]);
+        #[cfg(target_arch = "x86_64")]
+        rules.extend(always([libc::SYS_fork, libc::SYS_vfork]));
+    }
+    Ok(rules)
 }
 
 /// The list of what may be done, with the arguments where they matter.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Output, Stdio};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use weir_confine::{Access, Calls, Limit, Probe, Reachable, Resource, Rights};
+use weir_confine::{Access, Calls, Limit, Network, Probe, Reachable, Resource, Rights};
 
 /// What a process says that did what it should not.
 const DONE: &str = "done:";
@@ -49,6 +49,7 @@ fn main() -> ExitCode {
 fn rights(calls: Calls, files: Vec<Reachable>) -> Rights {
     Rights {
         files,
+        network: Network::default(),
         calls,
         limits: vec![
             Limit::fixed(Resource::Data, 512 << 20),

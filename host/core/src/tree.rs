@@ -21,7 +21,7 @@ pub use view::{DirEntry, ReadError, View};
 pub use watch::Watch;
 
 /// How large a tree may be. Required wherever a tree is made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct TreeLimits {
     /// Files, links and submodules, at most.
     pub files: usize,

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use wasmtime::{Engine, Precompiled};
-use weir_confine::{Calls, Confinement, Limit, Probe, Resource, Rights};
+use weir_confine::{Calls, Confinement, Limit, Network, Probe, Resource, Rights};
 
 use crate::config::{CompileLimits, CompileMode};
 use crate::confinement::Attempts;
@@ -126,6 +126,7 @@ pub fn compile_worker(limits: &CompileLimits) -> Result<(), CompileError> {
 fn rights(limits: &CompileLimits) -> Rights {
     Rights {
         files: Vec::new(),
+        network: Network::default(),
         calls: Calls::ComputeWithThreads,
         limits: vec![
             Limit::fixed(Resource::AddressSpace, limits.address_space),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use wasmtime::Engine;
-use weir_confine::{Calls, Confinement, Limit, Probe, Resource, Rights};
+use weir_confine::{Calls, Confinement, Limit, Network, Probe, Resource, Rights};
 use weir_core::digest::Digest;
 use weir_core::tree::DirEntry;
 
@@ -66,6 +66,7 @@ fn stopped() -> Refusal {
 pub(crate) fn rights(limits: &WorkerLimits) -> Rights {
     Rights {
         files: Vec::new(),
+        network: Network::default(),
         calls: Calls::Compute,
         limits: vec![
             Limit::fixed(Resource::Data, limits.data_bytes),

@@ -13,6 +13,7 @@ use crate::error::SourceError;
 use crate::object;
 
 mod reading;
+mod sound;
 
 pub(crate) use reading::{Grown, Reading};
 
@@ -29,7 +30,7 @@ const INDEX_THREADS: usize = 2;
 
 /// How much fetches may add to a clone before it is made anew: each adds a pack, and what a push with force took away
 /// stays in the packs that are there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct CacheLimits {
     /// Packs in one clone.
     pub packs: usize,
@@ -84,6 +85,15 @@ pub(crate) struct Current {
     pub(crate) head: CommitId,
 }
 
+/// The folder of one URL's and ref's clones.
+pub(crate) fn place(cache_dir: &Path, url: &str, reference: &str) -> PathBuf {
+    let key = Digest::builder()
+        .part(url.as_bytes())
+        .part(reference.as_bytes())
+        .finish();
+    cache_dir.join(key.hex())
+}
+
 impl Cache {
     /// Makes the directory, and removes what a crash has left behind.
     pub(crate) fn open(
@@ -92,11 +102,7 @@ impl Cache {
         reference: &str,
         object_bytes: u64,
     ) -> Result<Cache, SourceError> {
-        let key = Digest::builder()
-            .part(url.as_bytes())
-            .part(reference.as_bytes())
-            .finish();
-        let dir = cache_dir.join(key.hex());
+        let dir = place(cache_dir, url, reference);
         let private = |dir: &Path| {
             fs::DirBuilder::new()
                 .recursive(true)
@@ -131,6 +137,12 @@ impl Cache {
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(e)) => Err(self.host("locking", e)),
         }
+    }
+
+    /// # Errors
+    /// It cannot be locked by anybody: its folder is gone, or not ours.
+    pub(crate) fn reachable(&self) -> Result<(), SourceError> {
+        self.lock_file().map(drop)
     }
 
     /// Waits for the cache to be free, and removes what others left that were killed meanwhile.
@@ -190,6 +202,7 @@ impl Cache {
                 continue;
             };
             let opened = object::walled(|| -> Result<_, String> {
+                sound::check(&path)?;
                 let repo = self.options().open(&path).map_err(|e| object::causes(&e))?;
                 let head = commit_at(&repo.to_thread_local(), HEAD).ok_or("it has no head")?;
                 Ok((repo, head))

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use weir_core::digest::CommitId;
 use weir_core::fault::{Blame, Fault, Retry};
 
+use crate::process::ProcessEnd;
 use crate::ssh::HostKeyProblem;
 
 /// Why a source could not be opened, fetched or read. No text of these carries a credential.
@@ -135,6 +136,14 @@ pub enum SourceError {
         /// The limit's name and value.
         which: String,
     },
+    /// The process that fetches it ended without an outcome.
+    #[error("repository {url}: the process that fetches it {end}")]
+    Process {
+        /// The URL.
+        url: String,
+        /// How.
+        end: ProcessEnd,
+    },
     /// Told to stop while working.
     #[error("stopped before the fetch of {url} was complete")]
     Stopped {
@@ -202,6 +211,7 @@ impl SourceError {
             SourceError::Damaged { .. } => "damaged",
             SourceError::Collision { .. } => "collision",
             SourceError::Limit { .. } => "limit",
+            SourceError::Process { .. } => "fetch-process",
             SourceError::Stopped { .. } => "stopped",
             SourceError::NoSpace { .. } => "no-space",
             SourceError::Host { .. } => "host",
@@ -216,6 +226,7 @@ impl Blame for SourceError {
             | SourceError::Empty { .. }
             | SourceError::Collision { .. }
             | SourceError::Refused { .. } => Fault::Repository,
+            SourceError::Process { end, .. } => end.fault(),
             _ => Fault::Host,
         }
     }
@@ -226,6 +237,7 @@ impl Blame for SourceError {
             | SourceError::Refused { .. }
             | SourceError::Collision { .. }
             | SourceError::Limit { .. } => Retry::OnChange,
+            SourceError::Process { end, .. } => end.retry(),
             // Credentials and files of keys are changed while a host runs, servers and branches come back, a damaged cache is cloned anew.
             _ => Retry::Backoff,
         }

@@ -14,6 +14,7 @@ use weir_core::tree::Snapshot;
 
 use crate::carried;
 use crate::http::HttpOptions;
+use crate::process::Fetching;
 use crate::source::FetchProgress;
 
 mod chart;
@@ -51,6 +52,8 @@ pub struct Externals {
     pub http: HttpOptions,
     /// Where what was fetched is kept; safe to delete.
     pub cache_dir: PathBuf,
+    /// Where repositories are fetched. Charts are always fetched in this process.
+    pub fetching: Fetching,
 }
 
 /// What one fetch is told and tells.

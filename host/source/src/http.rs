@@ -54,8 +54,22 @@ impl HttpOptions {
     }
 }
 
+/// What to do where the server refuses access: nothing was shown, what was shown is wrong, it may not read.
+pub(crate) const HINTS: [&str; 3] = [
+    "give credentials (a token, or user and password) that may read it",
+    "the credentials are wrong, expired or revoked: give others",
+    "the server does not let these credentials read it: give them access, or give others",
+];
+
 /// How many redirects of the first request are followed, all within the origin.
 const MAX_REDIRECTS: usize = 3;
+
+impl HttpOptions {
+    /// The port of the proxy, where there is one that can be used.
+    pub(crate) fn proxy_port(&self) -> Option<u16> {
+        Some(proxy(self.proxy.as_ref()?)?.port())
+    }
+}
 
 /// A client for one repository, made once: it keeps its connections.
 pub(crate) struct Client {
@@ -330,14 +344,11 @@ impl Client {
         match status.as_u16() {
             200 => Ok(()),
             status @ (401 | 403) => {
+                let [none, wrong, refused] = HINTS;
                 let hint = match (self.credentials(), status) {
-                    (None, _) => {
-                        "give credentials (a token, or user and password) that may read it"
-                    }
-                    (Some(_), 401) => "the credentials are wrong, expired or revoked: give others",
-                    (Some(_), _) => {
-                        "the server does not let these credentials read it: give them access, or give others"
-                    }
+                    (None, _) => none,
+                    (Some(_), 401) => wrong,
+                    (Some(_), _) => refused,
                 };
                 Err(SourceError::Unauthorized { url, status, hint })
             }

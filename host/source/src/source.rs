@@ -18,6 +18,7 @@ use crate::error::SourceError;
 use crate::http::pack::PackLimits;
 use crate::http::{Client, HttpOptions};
 use crate::object::{self, OdbBlobs};
+use crate::process::{Elsewhere, Fetching};
 use crate::secret::CredentialsFrom;
 use crate::ssh::{self, SshOptions};
 use crate::url::{RefName, RepoUrl, replace_head};
@@ -25,9 +26,10 @@ use crate::wire::Wire;
 use crate::{fetch, snapshot, worktree};
 
 mod commits;
+mod fetching;
 
 /// How much one fetch may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct FetchLimits {
     /// Bytes of all answers of one fetch, after decompression by HTTP.
     pub response_bytes: u64,
@@ -76,6 +78,8 @@ pub struct SourceConfig {
     pub fetch_limits: FetchLimits,
     /// What a commit may hold.
     pub tree_limits: TreeLimits,
+    /// Where a remote repository is fetched: in this process, or in one of its own.
+    pub fetching: Fetching,
 }
 
 /// How far a fetch has come.
@@ -141,6 +145,8 @@ enum Place {
     Remote {
         wire: Wire,
         cache: Cache,
+        /// Where it is fetched in a process of its own.
+        elsewhere: Option<Box<Elsewhere>>,
     },
 }
 
@@ -157,7 +163,7 @@ impl Source {
         let wire = match config.url.clone() {
             RepoUrl::Local(_) => None,
             RepoUrl::Http(url) => {
-                let client = Client::new(url, &config.http, config.credentials)?;
+                let client = Client::new(url, &config.http, config.credentials.clone())?;
                 Some(Wire::Http(Box::new(client)))
             }
             RepoUrl::Ssh(url) => Some(Wire::Ssh(ssh::Client::new(url, &config.ssh)?)),
@@ -174,7 +180,13 @@ impl Source {
                 let reference = config.reference.as_str();
                 let cache = Cache::open(&config.cache_dir, &url, reference, object_bytes)?;
                 let reading = cache.current()?.map(|current| current.reading);
-                (Place::Remote { wire, cache }, reading)
+                let elsewhere = Elsewhere::of(&config).map(Box::new);
+                let place = Place::Remote {
+                    wire,
+                    cache,
+                    elsewhere,
+                };
+                (place, reading)
             }
         };
         Ok(Source {
@@ -208,76 +220,6 @@ impl Source {
         match &self.place {
             Place::Local { last, .. } => *last.lock().unwrap_or_else(PoisonError::into_inner),
             Place::Remote { .. } => cache::commit_at(&self.handle().ok()?, cache::HEAD),
-        }
-    }
-
-    /// Looks where the ref points, and brings what is missing. Where it has not moved, that is one small request.
-    ///
-    /// Whatever fails, the last good commit stays readable. `stop` is looked at several times a second, also
-    /// while the server is silent; only a name look-up and a connection being made are waited for.
-    ///
-    /// # Errors
-    /// All of [`SourceError`] but `Refused`.
-    pub fn fetch(
-        &self,
-        stop: &Arc<AtomicBool>,
-        progress: &dyn Fn(FetchProgress),
-    ) -> Result<Fetched, SourceError> {
-        match &self.place {
-            Place::Local { path, last } => self.look(path, last),
-            Place::Remote { wire, cache } => {
-                let job = self.job(wire, cache, stop, progress);
-                let mut reading = self.shared().ok();
-                let fetched = object::walled(|| job.run(&mut reading));
-                let fetched = fetched.unwrap_or_else(|why| {
-                    if let Some(reading) = &reading {
-                        reading.doubt();
-                    }
-                    let url = self.url.clone();
-                    Err(SourceError::Damaged { url, why })
-                });
-                *self.reading.write().unwrap_or_else(PoisonError::into_inner) = reading;
-                fetched
-            }
-        }
-    }
-
-    /// Brings one commit by its id, wherever the ref points. A local repository has what it has.
-    ///
-    /// # Errors
-    /// As [`Source::fetch`].
-    pub(crate) fn bring(
-        &self,
-        commit: CommitId,
-        stop: &Arc<AtomicBool>,
-        progress: &dyn Fn(FetchProgress),
-    ) -> Result<(), SourceError> {
-        if let Place::Remote { wire, cache } = &self.place {
-            let job = self.job(wire, cache, stop, progress);
-            let brought = object::walled(|| job.bring(commit)).map_err(|why| {
-                let url = self.url.clone();
-                SourceError::Damaged { url, why }
-            });
-            *self.reading.write().unwrap_or_else(PoisonError::into_inner) = Some(brought??);
-        }
-        Ok(())
-    }
-
-    fn job<'a>(
-        &'a self,
-        wire: &'a Wire,
-        cache: &'a Cache,
-        stop: &'a Arc<AtomicBool>,
-        progress: &'a dyn Fn(FetchProgress),
-    ) -> fetch::Job<'a> {
-        fetch::Job {
-            wire,
-            cache,
-            reference: &self.reference,
-            limits: self.fetch_limits,
-            tree_limits: self.tree_limits,
-            stop,
-            progress,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::error::SourceError;
 use crate::exchange::Exchange;
 use crate::url::SshUrl;
 
-mod command;
+pub(crate) mod command;
 mod heard;
 mod host_key;
 mod key;
@@ -42,6 +42,8 @@ pub struct SshOptions {
     pub read_timeout: Duration,
     /// The folders that `ssh` is looked for in.
     pub search: Vec<PathBuf>,
+    /// Whether ssh is a process group of its own: not where this process is one that is ended as a whole.
+    pub own_group: bool,
 }
 
 impl SshOptions {
@@ -54,6 +56,7 @@ impl SshOptions {
             connect_timeout: Duration::from_secs(15),
             read_timeout: Duration::from_secs(60),
             search: search.map(PathBuf::from).to_vec(),
+            own_group: true,
         }
     }
 }
@@ -66,6 +69,7 @@ pub(crate) struct Client {
     connect_timeout: Duration,
     read_timeout: Duration,
     search: Vec<PathBuf>,
+    own_group: bool,
 }
 
 impl Client {
@@ -94,6 +98,7 @@ impl Client {
             connect_timeout: options.connect_timeout,
             read_timeout: options.read_timeout,
             search: options.search.clone(),
+            own_group: options.own_group,
             url,
         })
     }
@@ -101,6 +106,11 @@ impl Client {
     /// The repository's URL, fit for error texts.
     pub(crate) fn url(&self) -> String {
         self.url.to_string()
+    }
+
+    /// Where it is, the private key, and the keys that it is known by.
+    pub(crate) fn known_as(&self) -> (&SshUrl, &Path, &Path) {
+        (&self.url, &self.key, &self.known_hosts)
     }
 
     /// Starts ssh, where key and `known_hosts` are fit for it.
@@ -129,7 +139,7 @@ impl Client {
         let started = |e: io::Error| SourceError::SshProgram {
             why: format!("{} cannot be started: {e}", program.display()),
         };
-        let child = command::command(&program, arguments).spawn();
+        let child = command::command(&program, arguments, self.own_group).spawn();
         let facts = Facts {
             url: self.url.clone(),
             key: self.key.clone(),

@@ -78,6 +78,11 @@ impl HttpUrl {
         &self.origin
     }
 
+    /// The port.
+    pub(crate) fn port(&self) -> u16 {
+        self.origin.port
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_tls(&self) -> bool {
         self.origin.tls

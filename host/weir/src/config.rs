@@ -57,7 +57,7 @@ pub(crate) struct GlobalArgs {
     /// Which hosts charts and bases may come from, and what is shown to them [default: all of https, http on this machine]
     #[arg(long, global = true, env = "WEIR_EXTERNALS", value_name = "FILE")]
     externals: Option<PathBuf>,
-    /// Where plugins run [default: serve: processes, where the system has them; all else: in-process]
+    /// Where plugins run and repositories are fetched [default: serve: processes, where the system has them; all else: in-process]
     #[arg(
         long,
         global = true,
@@ -95,7 +95,7 @@ pub(crate) struct Places {
     pub(crate) kube: KubeHome,
     /// Where externals may come from.
     pub(crate) externals: ExternalsConfig,
-    /// Where plugins run.
+    /// Where plugins run and repositories are fetched.
     pub(crate) isolation: Isolation,
 }
 

@@ -11,7 +11,7 @@ use weir_core::lock::Lock;
 use weir_core::tree::{self, Snapshot, Unavailable};
 use weir_source::{
     AccessHost, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
-    FetchProgress, HostPattern, HttpOptions, Watch,
+    FetchProgress, Fetching, HostPattern, HttpOptions, Watch,
 };
 
 use crate::error::Error;
@@ -47,16 +47,22 @@ pub(crate) struct Access {
 pub(crate) struct ExternalsHere {
     config: ExternalsConfig,
     cache: PathBuf,
+    fetching: Fetching,
     /// Just these, where they were carried here: nothing else is looked for anywhere.
     carried: Option<Arc<BTreeMap<Reference, Snapshot>>>,
 }
 
 impl ExternalsHere {
-    /// With a cache below this folder.
-    pub(crate) fn new(config: ExternalsConfig, cache: &std::path::Path) -> ExternalsHere {
+    /// With a cache below this folder; repositories are fetched so.
+    pub(crate) fn new(
+        config: ExternalsConfig,
+        cache: &std::path::Path,
+        fetching: Fetching,
+    ) -> ExternalsHere {
         ExternalsHere {
             config,
             cache: cache.join("externals"),
+            fetching,
             carried: None,
         }
     }
@@ -67,7 +73,7 @@ impl ExternalsHere {
             hosts: Some(Vec::new()),
             ..ExternalsConfig::default()
         };
-        ExternalsHere::new(config, cache)
+        ExternalsHere::new(config, cache, Fetching::InProcess)
     }
 
     /// The same, where just these were carried here.
@@ -121,6 +127,7 @@ impl ExternalsHere {
                 ..HttpOptions::host()
             },
             cache_dir: self.cache.clone(),
+            fetching: self.fetching.clone(),
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::keyring::Decrypt;
 use crate::prepare::ManifestFrom;
 use crate::sync::SyncLimits;
+use crate::workers;
 
 /// Which repository, how it is reached, and what is done with it.
 #[derive(Debug, Clone)]
@@ -148,6 +149,7 @@ impl Reach {
             ssh: self.auth.ssh(),
             fetch_limits: FetchLimits::HOST,
             tree_limits: TreeLimits::HOST,
+            fetching: workers::fetching(places.isolation)?,
         };
         Source::open(config).map_err(|e| Error::stage("fetch", &e))
     }

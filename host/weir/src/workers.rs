@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use weir_sandbox::{CompileLimits, CompileMode, Isolation, WorkerLimits, Workers};
+use weir_source::{FetchProcess, FetcherLimits, Fetching};
 
 use crate::cli::output;
 use crate::config;
@@ -15,6 +16,8 @@ use crate::error::Error;
 const COMPILE: &str = "compile-worker";
 /// Runs plugins.
 const RENDER: &str = "render-worker";
+/// Fetches one repository.
+const FETCH: &str = "fetch-worker";
 
 /// Does the work of a worker, if this process was started as one. Before anything else: a worker has opened nothing and
 /// has one thread when it gives up its rights.
@@ -23,6 +26,7 @@ pub(crate) fn as_worker() -> Option<ExitCode> {
     let ended = match word.to_str()? {
         COMPILE => weir_sandbox::compile_worker(&CompileLimits::HOST).map_err(|e| e.to_string()),
         RENDER => weir_sandbox::render_worker(&WorkerLimits::HOST).map_err(|e| e.to_string()),
+        FETCH => weir_source::fetch_worker().map_err(|e| e.to_string()),
         _ => return None,
     };
     Some(match ended {
@@ -53,6 +57,21 @@ pub(crate) fn isolation(isolation: config::Isolation) -> Result<Isolation, Error
         program: program()?,
         args: vec![RENDER.to_owned()],
         limits: WorkerLimits::HOST,
+        is_required,
+    }))
+}
+
+/// Where remote repositories are fetched.
+pub(crate) fn fetching(isolation: config::Isolation) -> Result<Fetching, Error> {
+    let is_required = match isolation {
+        config::Isolation::InProcess => return Ok(Fetching::InProcess),
+        config::Isolation::Processes => false,
+        config::Isolation::Confined => true,
+    };
+    Ok(Fetching::Process(FetchProcess {
+        program: program()?,
+        args: vec![FETCH.to_owned()],
+        limits: FetcherLimits::HOST,
         is_required,
     }))
 }

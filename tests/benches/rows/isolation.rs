@@ -1,4 +1,4 @@
-//! What it costs to run plugins in processes without rights: one render in a worker against the same in the host's own.
+//! What it costs to run plugins and to fetch in processes without rights: one render in a worker against the same in the host's own.
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value};
@@ -8,11 +8,11 @@ use weir_sandbox::{
 };
 use weir_tests::places;
 
-use super::Size;
 use super::measure::{Pairs, seconds};
 use super::render::trees::{self, Tool};
 use super::table::{Row, Unit};
 use super::work::{self, Bench};
+use super::{Size, fetching};
 
 /// Calls in one figure: one is too exposed to chance.
 const CALLS: u32 = 20;
@@ -51,6 +51,7 @@ pub(crate) fn rows(size: Size) -> Result<Vec<Row>> {
         )?;
         rows.push(row(format!("{what}, in a new worker each time"), pairs));
     }
+    rows.extend(fetching::rows(size)?);
     Ok(rows)
 }
 

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 mod apps;
 mod dir;
+mod fetching;
 mod impact;
 mod isolation;
 mod kube;

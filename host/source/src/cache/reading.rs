@@ -150,6 +150,12 @@ impl Reading {
             .is_some_and(|held| held.damaged.load(Ordering::Relaxed))
     }
 
+    /// What its clone is called beside the others of its place.
+    pub(crate) fn name(&self) -> Option<String> {
+        let held = self.clone.as_ref()?;
+        Some(held.path.file_name()?.to_str()?.to_owned())
+    }
+
     /// Whether both are one clone on the disk.
     pub(crate) fn is(&self, other: &Reading) -> bool {
         match (&self.clone, &other.clone) {

@@ -57,6 +57,7 @@ impl<'a> Base<'a> {
             ssh: SshOptions::host(),
             fetch_limits: externals.limits.git,
             tree_limits: externals.limits.tree,
+            fetching: externals.fetching.clone(),
         };
         Ok(Base {
             about,

@@ -91,7 +91,7 @@ pub(super) fn arguments(
     clippy::disallowed_methods,
     reason = "ssh is the one program that the host runs to reach a server"
 )]
-pub(super) fn command(program: &Path, arguments: Vec<OsString>) -> Command {
+pub(super) fn command(program: &Path, arguments: Vec<OsString>, own_group: bool) -> Command {
     use std::os::unix::process::CommandExt as _;
     let mut command = Command::new(program);
     command
@@ -101,14 +101,16 @@ pub(super) fn command(program: &Path, arguments: Vec<OsString>) -> Command {
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(Stdio::piped());
+    if own_group {
         // What a terminal sends to this host (^C) is this host's to pass on.
-        .process_group(0);
+        command.process_group(0);
+    }
     command
 }
 
 /// Where ssh is, of the folders that it may be in.
-pub(super) fn program(search: &[PathBuf]) -> Result<PathBuf, SourceError> {
+pub(crate) fn program(search: &[PathBuf]) -> Result<PathBuf, SourceError> {
     let found = search.iter().map(|dir| dir.join("ssh"));
     let mut found = found.filter(|program| program.is_file());
     found.next().ok_or_else(|| {

@@ -140,6 +140,7 @@ pub(crate) fn config(url: &str, reference: &str, cache: &Path) -> SourceConfig {
         ssh: SshOptions::host(),
         fetch_limits: FetchLimits::HOST,
         tree_limits: TreeLimits::HOST,
+        fetching: crate::Fetching::InProcess,
     }
 }
 

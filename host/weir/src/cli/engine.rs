@@ -40,7 +40,11 @@ pub(crate) fn host_with(places: &Places, store: Store, canary: Canary) -> Result
         renders: Renders::open(places, &sandbox)?,
         sandbox,
         store,
-        externals: ExternalsHere::new(places.externals.clone(), &places.cache),
+        externals: ExternalsHere::new(
+            places.externals.clone(),
+            &places.cache,
+            workers::fetching(places.isolation)?,
+        ),
         limits: Limits::HOST,
         given: BTreeMap::new(),
         output: OutputLimits::HOST,

@@ -62,7 +62,7 @@ pub(crate) struct HostFile {
     pub(crate) externals: Option<ExternalsConfig>,
     /// So many percent of all renders run twice.
     pub(crate) canary: u8,
-    /// Where plugins run, where the file says it.
+    /// Where plugins run and repositories are fetched, where the file says it.
     pub(crate) isolation: Option<Isolation>,
     /// Where the ledger lies, where the file says it.
     pub(crate) ledger: Option<LedgerConfig>,
@@ -93,7 +93,7 @@ struct RawHost {
     externals: Option<RawExternals>,
     /// So many percent of all renders run twice, and have to come to the same. Left out: 0. The flag `--canary` wins.
     canary: Option<usize>,
-    /// Where plugins run: `processes` without rights, as far as the kernel can take them away; `confined`, where it has to
+    /// Where plugins run and remote repositories are fetched: `processes` without rights, as far as the kernel can take them away; `confined`, where it has to
     /// take all of them away; or `in-process`. Left out: `processes`. The flag `--isolation` wins.
     isolation: Option<Isolation>,
     /// A ledger in a bucket. Left out: the flag `--ledger`, or else the folder `ledger` below `--state`.

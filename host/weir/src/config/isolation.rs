@@ -1,6 +1,6 @@
-//! Where plugins run: in this process, or in processes without rights.
+//! Where plugins run and repositories are fetched: in this process, or in processes without rights.
 
-/// Where plugins run.
+/// Where plugins run and remote repositories are fetched.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
 )]
@@ -15,7 +15,7 @@ pub(crate) enum Isolation {
 }
 
 impl Isolation {
-    /// What a host that stays does where nothing says it: it holds credentials for long, and renders what others wrote.
+    /// What a host that stays does where nothing says it: it holds credentials for long, and fetches and renders what others wrote.
     pub(crate) const SERVICE: Isolation = if cfg!(target_os = "linux") {
         Isolation::Processes
     } else {

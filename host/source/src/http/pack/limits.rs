@@ -1,7 +1,7 @@
 //! What a pack may hold, by name.
 
 /// What a pack may hold.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub struct PackLimits {
     /// Objects.
     pub objects: u32,

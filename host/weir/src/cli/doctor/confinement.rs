@@ -1,48 +1,82 @@
-//! What `weir doctor` says of the processes that compile and render: what confines them here, tried out.
+//! What `weir doctor` says of the processes that fetch, compile and render: what confines them here, tried out.
 
-use weir_sandbox::{Attempts, Tried};
+use std::path::PathBuf;
+
+use weir_sandbox::{Attempts, Confinement};
+use weir_source::{FetchProcess, Fetching, try_fetching};
 
 use super::Check;
 use crate::cli::engine;
 use crate::config::{Isolation, Places};
+use crate::workers;
 
-/// Where plugins run, and what holds the processes that handle them.
+/// Attempts, by what was tried: how each was refused, or what was done.
+type Tries = Vec<(String, Result<String, String>)>;
+
+/// Where plugins run and repositories are fetched, and what holds the processes that do it.
 pub(super) fn checks(places: &Places, asked: Option<Isolation>, checks: &mut Vec<Check>) {
-    let mut push = |what: String, result| checks.push(Check { what, result });
+    let mut push = |what: &str, result| {
+        checks.push(Check {
+            what: what.to_owned(),
+            result,
+        });
+    };
     let service = asked.unwrap_or(Isolation::SERVICE);
     let command = asked.unwrap_or(Isolation::COMMAND);
     let (serve, other) = (service.as_str(), command.as_str());
     push(
-        "isolation".to_owned(),
+        "isolation",
         Ok(format!(
-            "plugins run {serve} under `weir serve`, {other} under other commands"
+            "plugins run {serve} under `weir serve`, {other} under other commands; remote repositories are fetched likewise"
         )),
     );
     match engine::sandbox(&places.cache.join("compiled"), service) {
-        Err(e) => push("confinement".to_owned(), Err(e.to_string())),
+        Err(e) => push("confinement", Err(e.to_string())),
         Ok(sandbox) => {
             for tried in sandbox.confinement() {
                 let what = format!("confinement of {}", tried.job.as_str());
-                push(what, found(&tried));
+                push(&what, tried.attempts.and_then(of_plugins));
             }
         }
     }
     if service == Isolation::InProcess {
         let text = "none: plugins run in the host's own process, with Wasmtime between them and what the host may do";
-        push("confinement of rendering".to_owned(), Ok(text.to_owned()));
+        push("confinement of rendering", Ok(text.to_owned()));
     }
+    match workers::fetching(service) {
+        Err(e) => push("confinement of fetching", Err(e.to_string())),
+        Ok(Fetching::InProcess) => {
+            let text = "none: repositories are fetched in the host's own process";
+            push("confinement of fetching", Ok(text.to_owned()));
+        }
+        Ok(Fetching::Process(process)) => {
+            push("confinement of fetching", of_fetching(places, &process));
+        }
+    }
+}
+
+fn of_plugins(tried: Attempts) -> Result<String, String> {
+    let attempts = tried.attempts.into_iter();
+    let named = attempts.map(|(probe, result)| (probe.to_string(), result));
+    found(&tried.confinement, &named.collect())
+}
+
+/// A process that fetches tries to read what this host has besides: its kubeconfig, its state and its ledger.
+fn of_fetching(places: &Places, process: &FetchProcess) -> Result<String, String> {
+    let mut files: Vec<PathBuf> = places.kube.files.clone();
+    files.push(places.state.clone());
+    files.push(places.cache.clone());
+    files.retain(|file| file.exists());
+    let tried = try_fetching(process, &places.cache.join("git"), &files)?;
+    found(&tried.confinement, &tried.attempts)
 }
 
 /// What is in force, and what came of trying. That the kernel lacks something is said; that something is in force and does
 /// not hold is wrong.
-fn found(tried: &Tried) -> Result<String, String> {
-    let Attempts {
-        confinement,
-        attempts,
-    } = tried.attempts.as_ref().map_err(Clone::clone)?;
+fn found(confinement: &Confinement, attempts: &Tries) -> Result<String, String> {
     let (refused, done): (Vec<_>, Vec<_>) = attempts.iter().partition(|(_, r)| r.is_ok());
-    let names = |list: &[&(weir_sandbox::Probe, Result<String, String>)]| {
-        let names: Vec<String> = list.iter().map(|(probe, _)| probe.to_string()).collect();
+    let names = |list: &[&(String, Result<String, String>)]| {
+        let names: Vec<&str> = list.iter().map(|(what, _)| what.as_str()).collect();
         names.join(", ")
     };
     let mut text = confinement.to_string();

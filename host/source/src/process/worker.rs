@@ -1,0 +1,165 @@
+//! The process that fetches: hears what, gives up its rights, does it, says what came of it.
+
+use std::cell::Cell;
+use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use weir_confine::Confinement;
+
+use super::failure::Failure;
+use super::notes::Notes;
+use super::words::{Found, LINE, Outcome, Progress, REQUEST, Report, Request, Word, Work};
+use super::{attempts, rights};
+use crate::error::SourceError;
+use crate::source::{FetchProgress, Source, SourceConfig};
+
+/// How often it says how many bytes have come.
+const OFTEN: Duration = Duration::from_millis(100);
+/// The longest text of its own that it sends, in bytes: a line has room for several, with all that JSON escapes.
+const TEXT: usize = 4 << 10;
+
+/// The process: nothing of it has been opened, and there is one thread, when this is called. `host/weir` does so from a
+/// hidden word, before anything else.
+///
+/// # Errors
+/// The request is none, the process cannot be confined, or its host is gone.
+pub fn fetch_worker() -> io::Result<()> {
+    let mut line = Vec::new();
+    let most = REQUEST as u64 + 1;
+    io::stdin().lock().take(most).read_until(b'\n', &mut line)?;
+    let Request {
+        work,
+        told,
+        limits,
+        is_required,
+    } = serde_json::from_slice(&line).map_err(|e| unfit(&e))?;
+    drop(line);
+    let config = told.config().map_err(io::Error::other)?;
+    let begun = weir_confine::begin(&rights::of(&config, &limits))?;
+    let confined = begun.finish()?;
+    let mouth = Mouth::default();
+    mouth.say(&Word::Ready(report(&confined)))?;
+    let missing = confined.missing();
+    if is_required && !missing.is_empty() {
+        return mouth.say(&Word::Unconfined(missing.join(" and no ")));
+    }
+    if let Work::Try { files } = &work {
+        let own = super::own_folder(&config);
+        return mouth.say(&Word::Tried(attempts::tried(&own, files)));
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    listen(stop.clone())?;
+    tracing::subscriber::set_global_default(Notes(mouth.clone())).map_err(io::Error::other)?;
+    let outcome = done(&work, config, &stop, &mouth);
+    mouth.say(&Word::Done(outcome))
+}
+
+/// What is wrong with a request: where, and nothing of it, since it may hold a secret.
+fn unfit(e: &serde_json::Error) -> io::Error {
+    let at = e.column();
+    io::Error::other(format!(
+        "this is a process that a host starts to fetch with, and it was told nothing that it understands (column {at})"
+    ))
+}
+
+/// What is said over standard output, a line at a time.
+#[derive(Clone, Default)]
+pub(super) struct Mouth(Arc<Mutex<()>>);
+
+impl Mouth {
+    pub(super) fn say(&self, word: &Word) -> io::Result<()> {
+        let mut line = serde_json::to_vec(word)?;
+        if line.len() >= LINE {
+            return Err(io::Error::other("there is too much to say at once"));
+        }
+        line.push(b'\n');
+        let _turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = io::stdout().lock();
+        out.write_all(&line)?;
+        out.flush()
+    }
+}
+
+/// Stops when the host says nothing more: it has closed its end, or is gone.
+fn listen(stop: Arc<AtomicBool>) -> io::Result<()> {
+    let hear = move || {
+        // Whatever comes: nothing more is to be said.
+        let _ = io::stdin().lock().read(&mut [0]);
+        stop.store(true, Ordering::Relaxed);
+    };
+    std::thread::Builder::new()
+        .name("fetch-stop".into())
+        .spawn(hear)
+        .map(drop)
+}
+
+fn done(work: &Work, config: SourceConfig, stop: &Arc<AtomicBool>, mouth: &Mouth) -> Outcome {
+    let last: Cell<Option<(Progress, Instant)>> = Cell::new(None);
+    let progress = |how: FetchProgress| {
+        let how = Progress::from(how);
+        let is_soon = last.get().is_some_and(|(_, at)| at.elapsed() < OFTEN);
+        if matches!(how, Progress::Receiving(_)) && is_soon {
+            return;
+        }
+        last.set(Some((how, Instant::now())));
+        // A host that is gone ends this process, and one that does not listen hears the end.
+        let _ = mouth.say(&Word::Progress(how));
+    };
+    let source = match Source::open(config) {
+        Ok(source) => source,
+        Err(e) => {
+            return Outcome {
+                result: Err(failure(e)),
+                doubts: false,
+            };
+        }
+    };
+    let result = match work {
+        Work::Fetch { doubted } => {
+            if let Some(clone) = doubted {
+                source.doubt(clone);
+            }
+            source.fetch(stop, &progress).map(Found::of)
+        }
+        Work::Bring { commit } => match commit.parse() {
+            Ok(commit) => source
+                .bring(commit, stop, &progress)
+                .map(|()| Found::Brought),
+            Err(e) => Err(SourceError::BadUrl {
+                url: source.url().to_owned(),
+                why: format!("{e}"),
+            }),
+        },
+        Work::Try { .. } => Ok(Found::Brought),
+    };
+    Outcome {
+        doubts: result.is_err() && source.is_doubted(),
+        result: result.map_err(failure),
+    }
+}
+
+/// Texts are cut where they would not fit into a line; none of ours is as long.
+fn failure(error: SourceError) -> Failure {
+    let long = error.to_string().len() > TEXT;
+    match Failure::of(error) {
+        Failure::Unreachable(why) if long => Failure::Unreachable(cut(&why)),
+        Failure::NotFound(why) if long => Failure::NotFound(cut(&why)),
+        Failure::Damaged(why) if long => Failure::Damaged(cut(&why)),
+        Failure::BadUrl(why) if long => Failure::BadUrl(cut(&why)),
+        other => other,
+    }
+}
+
+fn cut(text: &str) -> String {
+    super::failure::text(text)
+}
+
+fn report(confined: &Confinement) -> Report {
+    Report {
+        landlock: confined.landlock,
+        filter: confined.filter,
+        powerless: confined.powerless,
+    }
+}
