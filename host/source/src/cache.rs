@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use gix::ThreadSafeRepository;
 use gix::refs::transaction::PreviousValue;
@@ -25,6 +27,8 @@ pub(crate) const INCOMING: &str = "refs/weir/incoming";
 const SLOTS: usize = 1024;
 /// How often a clone that was exchanged while it was being opened is looked for again.
 const RACES: usize = 10;
+/// How long until a cache that another process works in is tried again.
+const LOCK_TURN: Duration = Duration::from_millis(100);
 /// How many threads make the index of a pack: each holds three objects of the largest size at most.
 const INDEX_THREADS: usize = 2;
 
@@ -103,16 +107,10 @@ impl Cache {
         object_bytes: u64,
     ) -> Result<Cache, SourceError> {
         let dir = place(cache_dir, url, reference);
-        let private = |dir: &Path| {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(dir)?;
-            fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-        };
-        private(&dir)
-            .map_err(|e| SourceError::host(format!("making the cache {}", dir.display()), e))?;
         let cache = Cache { dir, object_bytes };
+        cache.lock_file()?;
+        let private = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(&cache.dir, private).map_err(|e| cache.host("making", e))?;
         // Another process that works in it right now keeps its files.
         if let Some(lock) = cache.try_lock()? {
             cache.sweep(&lock)?;
@@ -120,7 +118,15 @@ impl Cache {
         Ok(cache)
     }
 
+    /// The file that is locked. Its folder is made where it is not there: also one that was removed meanwhile.
     fn lock_file(&self) -> Result<File, SourceError> {
+        if !self.dir.is_dir() {
+            let made = fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.dir);
+            made.map_err(|e| self.host("making", e))?;
+        }
         let path = self.dir.join("lock");
         File::options()
             .create(true)
@@ -145,13 +151,26 @@ impl Cache {
         self.lock_file().map(drop)
     }
 
-    /// Waits for the cache to be free, and removes what others left that were killed meanwhile.
-    pub(crate) fn lock(&self) -> Result<Lock, SourceError> {
-        let file = self.lock_file()?;
-        file.lock().map_err(|e| self.host("locking", e))?;
-        let lock = Lock { _file: file };
-        self.sweep(&lock)?;
-        Ok(lock)
+    /// Waits for the cache to be free, and removes what others left that were killed meanwhile. Nothing where it is to
+    /// stop before.
+    pub(crate) fn lock(
+        &self,
+        stop: &AtomicBool,
+        most: Duration,
+    ) -> Result<Option<Lock>, SourceError> {
+        let begun = Instant::now();
+        while !stop.load(Ordering::Relaxed) {
+            if let Some(lock) = self.try_lock()? {
+                self.sweep(&lock)?;
+                return Ok(Some(lock));
+            }
+            if begun.elapsed() > most {
+                let why = "another process has worked in it for longer than a fetch may take";
+                return Err(self.host("waiting for", io::Error::other(why)));
+            }
+            std::thread::sleep(LOCK_TURN);
+        }
+        Ok(None)
     }
 
     /// Removes old generations that nobody reads, a clone that was not completed, and locks, temporary files and half

@@ -46,11 +46,12 @@ type Found = (Fetched, Reading);
 impl<'a> Job<'a> {
     /// Fetches. `own` is the clone that was read last; on an error it is the one that is to be read from then on.
     pub(crate) fn run(&self, own: &mut Option<Reading>) -> Result<Fetched, SourceError> {
-        let lock = self.cache.lock()?;
+        let lock = self.lock()?;
         self.wire.begin(self.stop)?;
         let mut current = self.cache.current()?;
         if let (Some(current), Some(own)) = (current.as_mut(), own.as_ref())
             && current.reading.is(own)
+            && !current.reading.is_damaged()
         {
             // What was found wrong with it in this process counts.
             current.reading = own.clone();
@@ -87,7 +88,7 @@ impl<'a> Job<'a> {
 
     /// Brings one commit by its id, wherever refs point. A clone that does not take it is replaced.
     pub(crate) fn bring(&self, commit: CommitId) -> Result<Reading, SourceError> {
-        let lock = self.cache.lock()?;
+        let lock = self.lock()?;
         self.wire.begin(self.stop)?;
         let exchange = self.exchange()?;
         let listed = Listed {
@@ -202,6 +203,13 @@ impl<'a> Job<'a> {
         current
             .map(|current| current.reading)
             .ok_or_else(|| self.damaged(format!("the cache lost its head ({commit})")))
+    }
+
+    fn lock(&self) -> Result<Lock, SourceError> {
+        let lock = self.cache.lock(self.stop, self.limits.deadline)?;
+        lock.ok_or_else(|| SourceError::Stopped {
+            url: self.wire.url(),
+        })
     }
 
     fn exchange(&self) -> Result<Rc<Exchange<'_>>, SourceError> {

@@ -1,5 +1,7 @@
 //! What a host wants of a repository's commits: where the keys lie, and the judgement of one commit.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -61,11 +63,13 @@ fn bytes(file: &Path) -> Result<Vec<u8>, Error> {
             file.display()
         ))
     };
-    let size = std::fs::metadata(file).map_err(|e| wrong(&e))?.len();
-    if size > MAX_BYTES {
-        return Err(wrong(&format_args!("{size} bytes, more than {MAX_BYTES}")));
+    let mut bytes = Vec::new();
+    let opened = File::open(file).map_err(|e| wrong(&e))?;
+    let read = opened.take(MAX_BYTES + 1).read_to_end(&mut bytes);
+    match read.map_err(|e| wrong(&e))? as u64 {
+        0..=MAX_BYTES => Ok(bytes),
+        _ => Err(wrong(&format_args!("more than {MAX_BYTES} bytes"))),
     }
-    std::fs::read(file).map_err(|e| wrong(&e))
 }
 
 impl Commits {

@@ -73,7 +73,10 @@ impl Source {
             // It is not in a clone that was made anew: the next fetch brings it.
             return Ok(());
         }
-        let _lock = cache.lock()?;
+        let lock = cache.lock(stop, self.fetch_limits.deadline)?;
+        let _lock = lock.ok_or_else(|| SourceError::Stopped {
+            url: self.url.clone(),
+        })?;
         cache::set_head(&self.handle()?, head).map_err(|e| {
             let e = io::Error::other(object::causes(&e));
             SourceError::host("moving the ref of the cache back", e)

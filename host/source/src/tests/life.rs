@@ -305,3 +305,14 @@ fn a_lock_that_a_killed_process_left_holds_up_no_source_that_was_open_before() {
     }
     assert_eq!(text(&source, first, "a"), "1");
 }
+
+#[test]
+fn a_cache_that_is_removed_under_an_open_source_is_cloned_anew() {
+    let rig = Rig::with(&[("a", "1")]);
+    let source = rig.source();
+    fetch(&source).unwrap();
+    std::fs::remove_dir_all(rig.cache.path()).unwrap();
+    let next = rig.repo.commit(&[("a", "2")]);
+    assert_eq!(fetch(&source).unwrap().commit, next);
+    assert_eq!(text(&source, next, "a"), "2");
+}

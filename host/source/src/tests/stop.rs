@@ -141,3 +141,27 @@ fn a_stop_ends_a_fetch_over_https_from_a_server_that_is_silent_or_trickles() {
     rig.repo.commit(&[("a", "4")]);
     stopped_while_receiving(&source, &rig.server, rig.repo.path());
 }
+
+#[test]
+fn a_stop_ends_the_wait_for_a_clone_that_another_process_works_in() {
+    let rig = Rig::with(&[("a", "1")]);
+    let source = rig.source();
+    let first = fetch(&source).unwrap().commit;
+    let folder = std::fs::read_dir(rig.cache.path()).unwrap().next();
+    let other = std::fs::File::open(folder.unwrap().unwrap().path().join("lock")).unwrap();
+    other.lock().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let begun = Instant::now();
+    let waits = std::thread::scope(|scope| {
+        let waits = scope.spawn(|| source.fetch(&stop, &|_| {}));
+        stop.store(true, Ordering::Relaxed);
+        waits.join().unwrap()
+    });
+    assert!(
+        matches!(waits, Err(SourceError::Stopped { .. })),
+        "{waits:?}"
+    );
+    assert!(begun.elapsed() < SOON);
+    drop(other);
+    assert_eq!(fetch(&source).unwrap().commit, first);
+}

@@ -88,12 +88,6 @@ pub(super) fn parse(rest: &str) -> Result<SshUrl, String> {
         None => (USER, authority),
     };
     let (host, port) = host_and_port(place)?;
-    // As git has it: a path that begins with ~ is one of a user's home.
-    let path = if path.starts_with("/~") {
-        &path[1..]
-    } else {
-        path
-    };
     meant(user, host, port, path)
 }
 
@@ -122,7 +116,12 @@ pub(super) fn parse_short(text: &str) -> Option<Result<SshUrl, String>> {
     )
 }
 
+/// As git has it: a path that begins with `/~` is one of a user's home, in either form.
 fn meant(user: &str, host: &str, port: u16, path: &str) -> Result<SshUrl, String> {
+    let path = match path.strip_prefix('/') {
+        Some(home) if home.starts_with('~') => home,
+        _ => path,
+    };
     Ok(SshUrl {
         user: checked_user(user)?,
         host: checked_host(host)?,
@@ -237,6 +236,8 @@ mod tests {
             ("ssh://git@[::1]:2222/srv/a", "ssh://git@[::1]:2222/srv/a"),
             ("ssh://git@[0::1]/srv/a", "ssh://git@[::1]/srv/a"),
             ("ssh://git@h/~ann/a", "ssh://git@h/~ann/a"),
+            ("git@h:~ann/a", "ssh://git@h/~ann/a"),
+            ("git@h:/~ann/a", "ssh://git@h/~ann/a"),
             ("ssh://git@h:7/~/a", "ssh://git@h:7/~/a"),
             (
                 "git@example.com:team/shop.git",
