@@ -14,6 +14,8 @@ use std::process::{Command, ExitCode, Output, Stdio};
 use libtest_mimic::{Arguments, Failed, Trial};
 use weir_confine::{Access, Calls, Limit, Network, Probe, Reachable, Resource, Rights};
 
+/// A program that does nothing, well.
+const TRUE: &str = "/usr/bin/true";
 /// What a process says that did what it should not.
 const DONE: &str = "done:";
 
@@ -37,6 +39,14 @@ fn main() -> ExitCode {
         (
             "a_process_that_reaches_out_touches_its_own_folder_and_no_other",
             reaches,
+        ),
+        (
+            "a_process_that_reaches_out_connects_to_its_ports_alone_and_listens_to_nobody",
+            connects,
+        ),
+        (
+            "one_that_reaches_out_starts_nothing_or_just_what_it_may",
+            starts,
         ),
         ("its_limits_are_set_and_cannot_be_raised", limits),
         ("memory_that_no_limit_counts_is_refused", shares),
@@ -88,6 +98,7 @@ fn play(part: &str, calls: &str, more: &[&str]) -> ExitCode {
     let calls = match calls {
         "compute" => Calls::Compute,
         "threads" => Calls::ComputeWithThreads,
+        "start" => Calls::ReachAndStart,
         _ => Calls::Reach,
     };
     let files = match more {
@@ -97,7 +108,15 @@ fn play(part: &str, calls: &str, more: &[&str]) -> ExitCode {
         }],
         _ => Vec::new(),
     };
-    let begun = weir_confine::begin(&rights(calls, files)).unwrap();
+    let files = match more {
+        [] if part == "start" => runnable(),
+        _ => files,
+    };
+    let mut rights = rights(calls, files);
+    if let ("connect", [own, _]) = (part, more) {
+        rights.network.tcp = vec![own.parse().unwrap()];
+    }
+    let begun = weir_confine::begin(&rights).unwrap();
     let confinement = begun.finish().unwrap();
     match (part, more) {
         ("probe", _) => {
@@ -129,6 +148,26 @@ fn play(part: &str, calls: &str, more: &[&str]) -> ExitCode {
             println!("own: {}", text(write(own)));
             println!("other: {}", text(write(other)));
             println!("read: {}", text(read(&format!("{other}/secret"))));
+        }
+        ("connect", [own, other]) => {
+            use std::net::{Ipv4Addr, TcpListener, TcpStream};
+            let to = |port: &str| TcpStream::connect((Ipv4Addr::LOCALHOST, port.parse().unwrap()));
+            println!("own: {:?}", to(own).map(drop));
+            println!("other: {:?}", to(other).map(drop));
+            let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+            println!("listen: {:?}", bound.map(drop));
+            let socket = std::os::unix::net::UnixDatagram::unbound();
+            println!("socket: {:?}", socket.map(drop));
+            let thread = std::thread::Builder::new().spawn(|| 7);
+            println!("thread: {:?}", thread.map(|t| t.join().unwrap()));
+        }
+        ("start", _) => {
+            for program in [TRUE, "/bin/sh"] {
+                #[expect(clippy::disallowed_methods, reason = "attempts, one of which may be")]
+                let mut command = Command::new(program);
+                let status = command.args(["-c", "exit 0"]).status();
+                println!("{program}: {:?}", status.map(|s| s.success()));
+            }
         }
         ("limit", _) => {
             use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -201,6 +240,52 @@ fn reaches() -> Result<(), Failed> {
     assert!(text.contains("own: well"), "{text}");
     assert!(text.contains("other: Permission denied"), "{text}");
     assert!(text.contains("read: Permission denied"), "{text}");
+    Ok(())
+}
+
+fn connects() -> Result<(), Failed> {
+    let listen = || std::net::TcpListener::bind("127.0.0.1:0");
+    let (own, other) = (listen()?, listen()?);
+    let port = |l: &std::net::TcpListener| l.local_addr().map(|a| a.port().to_string());
+    let (own, other) = (port(&own)?, port(&other)?);
+    let text = said(&started("connect", "reach", &[&own, &other]));
+    assert!(text.contains("own: Ok"), "{text}");
+    assert!(text.contains("thread: Ok(7)"), "{text}");
+    for refused in ["other", "listen", "socket"] {
+        assert!(text.contains(&format!("{refused}: Err(")), "{text}");
+    }
+    Ok(())
+}
+
+/// What the one program needs that may be started.
+fn runnable() -> Vec<Reachable> {
+    let at = |path: &str, access| Reachable {
+        path: path.into(),
+        access,
+    };
+    let run = [
+        TRUE,
+        "/lib64/ld-linux-x86-64.so.2",
+        "/lib/ld-linux-aarch64.so.1",
+    ];
+    let read = [
+        "/lib",
+        "/lib64",
+        "/usr/lib",
+        "/usr/lib64",
+        "/etc/ld.so.cache",
+    ];
+    let run = run.into_iter().map(|path| at(path, Access::Run));
+    let read = read.into_iter().map(|path| at(path, Access::Read));
+    run.chain(read).collect()
+}
+
+fn starts() -> Result<(), Failed> {
+    let text = said(&started("start", "reach", &[]));
+    assert_eq!(text.matches("Err(").count(), 2, "{text}");
+    let text = said(&started("start", "start", &[]));
+    assert!(text.contains(&format!("{TRUE}: Ok(true)")), "{text}");
+    assert!(text.contains("/bin/sh: Err("), "{text}");
     Ok(())
 }
 
