@@ -96,14 +96,15 @@ fn listen(stop: Arc<AtomicBool>) -> io::Result<()> {
 }
 
 fn done(work: &Work, config: SourceConfig, stop: &Arc<AtomicBool>, mouth: &Mouth) -> Outcome {
-    let last: Cell<Option<(Progress, Instant)>> = Cell::new(None);
+    let last: Cell<Option<Instant>> = Cell::new(None);
     let progress = |how: FetchProgress| {
         let how = Progress::from(how);
-        let is_soon = last.get().is_some_and(|(_, at)| at.elapsed() < OFTEN);
-        if matches!(how, Progress::Receiving(_)) && is_soon {
-            return;
+        if matches!(how, Progress::Receiving(_)) {
+            if last.get().is_some_and(|at| at.elapsed() < OFTEN) {
+                return;
+            }
+            last.set(Some(Instant::now()));
         }
-        last.set(Some((how, Instant::now())));
         // A host that is gone ends this process, and one that does not listen hears the end.
         let _ = mouth.say(&Word::Progress(how));
     };
