@@ -311,7 +311,8 @@ fn hostile(weir: &Weir) -> Repo {
             // One of each kind: that pins and compiles all plugins.
             repo.write("weir.yaml", &manifest).unwrap();
             repo.commit("one of each").unwrap();
-            let words = ["lock", "--repo", text(&repo.path()).unwrap()];
+            let path = repo.path();
+            let words = ["lock", "--repo", text(&path).unwrap()];
             weir.run(words).unwrap().success().unwrap();
         }
     }
@@ -392,7 +393,7 @@ fn a_hundred_hostile_renders_leave_honest_apps_on_time_and_the_hosts_memory_flat
     for n in before..HOSTILE {
         let what = format!("hostile app {n} is named");
         let line = host.wait_for(&what, 3 * PATIENCE, named).unwrap();
-        let limits = ["fuel", "memory", "output", "stack", "calls"];
+        let limits = ["fuel", "memory", "output", "stack", "hostCalls"];
         assert!(limits.iter().any(|limit| line.contains(limit)), "{line}");
     }
     let peak = peak(host.pid().unwrap().as_raw_nonzero().get()) >> 10;

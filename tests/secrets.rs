@@ -137,6 +137,13 @@ fn every_odd_text_comes_to_the_bytes_of_sops_decrypt() {
         // sops itself writes what cannot be read again of these.
         let leading = text.starts_with([' ', '\n']) && text.contains('\n');
         let maps = json!({ "a": { "b": text, "c": 1 }, "d": text });
+        if text.contains('\u{2028}') {
+            // sops writes it as another text for those who read YAML 1.2.
+            let sealed = rig.encrypt(&format!("odd{n}.yaml"), maps.to_string(), &[]);
+            let why = rig.weir(&sealed).unwrap_err();
+            assert!(why.contains("line separator"), "{why}");
+            continue;
+        }
         rig.same(&format!("odd{n}.yaml"), maps.to_string(), &[]);
         if !leading {
             let lists = json!({ "a": [text, { "b": text, "c": [text] }], "z": "end" });

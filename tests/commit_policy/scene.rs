@@ -1,5 +1,7 @@
 //! A repository behind http, people with keys, and a host that asks for their signatures.
 
+use weir_tests::control_plane::wait;
+
 use super::*;
 
 /// Longer than any one step takes, on any machine.
@@ -161,15 +163,9 @@ pub(super) struct Host {
 impl Host {
     /// Waits until something is so.
     pub(super) fn until(&self, what: &str, is: impl Fn(&Host) -> bool) {
-        let until = Instant::now() + SOON;
-        while !is(self) {
-            assert!(
-                Instant::now() < until,
-                "{what}: {:#}\n{}",
-                self.view(),
-                self.serving.transcript()
-            );
-            std::thread::yield_now();
+        let waited = wait::until(SOON, what, || Ok(is(self).then_some(())));
+        if let Err(error) = waited {
+            panic!("{error}: {:#}\n{}", self.view(), self.serving.transcript());
         }
     }
 

@@ -80,7 +80,12 @@ fn a_key_is_rotated_while_a_host_runs_and_a_hand_edit_is_healed() {
         .wait_for_text("keys.agekey: is not there", SOON)
         .unwrap();
     put(&rig.key.path, &file);
-    rig.until_holds("db", "password", MARKER);
+    serving
+        .wait_for("the app lands", SOON, |line| {
+            line.contains("synced to") && line.contains("\"app\":\"web\"")
+        })
+        .unwrap();
+    rig.holds("db", "password", MARKER);
     // A change by hand is undone, to the value and not to its ciphertext.
     let patch = r#"{"stringData":{"password":"by hand"}}"#;
     rig.scene

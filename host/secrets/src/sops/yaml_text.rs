@@ -10,6 +10,8 @@ use super::number;
 use super::token::Kind;
 use super::tree::Scalar;
 
+/// What ends a line to YAML 1.1 and is a character like any other to YAML 1.2.
+const BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
 /// How far SOPS indents.
 pub(super) const INDENT: usize = 4;
 
@@ -116,14 +118,14 @@ pub(super) fn written(clear: &Clear, indent: usize) -> Result<Zeroizing<String>,
         Kind::Text | Kind::Comment => {
             let text = clear.text();
             return text
-                .map(|text| of_text(text, indent))
-                .ok_or("is no text in UTF-8, which YAML cannot hold: encrypt it as a binary file");
+                .ok_or("is no text in UTF-8, which YAML cannot hold: encrypt it as a binary file")
+                .and_then(|text| of_text(text, indent));
         }
     };
     Ok(Zeroizing::new(text))
 }
 
-fn of_text(text: &str, indent: usize) -> Zeroizing<String> {
+fn of_text(text: &str, indent: usize) -> Result<Zeroizing<String>, &'static str> {
     let may = Styles::of(text);
     let mut out = Zeroizing::new(String::with_capacity(text.len() + 2));
     if text == "<<" {
@@ -133,6 +135,10 @@ fn of_text(text: &str, indent: usize) -> Zeroizing<String> {
         literal(&mut out, text, indent);
     } else if text.contains('\n') || !is_plain_text(text) {
         double_quoted(&mut out, text);
+    } else if text.contains(BREAKS) {
+        return Err(
+            "has a line separator of Unicode, which go-yaml writes so that other readers take it for another text: encrypt it as a binary file",
+        );
     } else if may.plain {
         out.push_str(text);
     } else if may.single_quoted {
@@ -147,7 +153,7 @@ fn of_text(text: &str, indent: usize) -> Zeroizing<String> {
     } else {
         double_quoted(&mut out, text);
     }
-    out
+    Ok(out)
 }
 
 /// Whether a plain word would be read as this very text, by YAML 1.1 too.

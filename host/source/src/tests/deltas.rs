@@ -105,9 +105,8 @@ fn a_delta_that_is_malformed_is_refused_before_anything_is_made_of_it() {
             "cannot be used",
         ),
     ];
-    for (what, body, said) in cases {
-        it.malformed(what, &body, said);
-    }
+    let all = cases.iter();
+    all.for_each(|(what, body, said)| it.malformed(what, body, said));
     it.recovers();
 }
 

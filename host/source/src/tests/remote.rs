@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use weir_core::digest::Digest;
@@ -37,6 +38,21 @@ impl Rig {
 
     pub(super) fn source(&self) -> Source {
         open(self.config()).unwrap()
+    }
+
+    /// The source, opened until the cache is as it is to be: a process that another test starts right now may hold a lock
+    /// of this one, too, until it has become what it is to be.
+    pub(super) fn swept(&self, is: impl Fn(&[std::path::PathBuf]) -> bool) -> Source {
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            let source = self.source();
+            let files = self.cached();
+            if is(&files) {
+                return source;
+            }
+            assert!(Instant::now() < until, "{files:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     pub(super) fn root(&self) -> std::path::PathBuf {
@@ -394,12 +410,8 @@ fn what_a_crash_left_behind_is_swept_at_open() {
     }
     std::fs::create_dir(git.with_file_name("new")).unwrap();
     std::fs::write(git.with_file_name("new").join("half"), "").unwrap();
-    let source = rig.source();
-    assert!(
-        left.iter().all(|p| !p.exists()) && !git.with_file_name("new").exists(),
-        "{:?}",
-        rig.cached()
-    );
+    let source =
+        rig.swept(|_| left.iter().all(|p| !p.exists()) && !git.with_file_name("new").exists());
     rig.repo.commit(&[("a", "2")]);
     assert_eq!(
         fetch(&source).unwrap().change,
