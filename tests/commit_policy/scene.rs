@@ -170,7 +170,8 @@ impl Host {
     }
 
     pub(super) fn view(&self) -> Value {
-        let (status, body) = http_get(&self.address, "/api/v1/apps").unwrap();
+        let (status, body) = http_get(&self.address, "/api/v1/apps")
+            .unwrap_or_else(|e| panic!("{e:#}\n{}", self.serving.transcript()));
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap()
     }

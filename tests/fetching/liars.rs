@@ -135,30 +135,34 @@ fn one_that_misbehaves_is_named_with_its_repository_and_the_host_goes_on() {
         ),
     ];
     for (what, script, words) in cases {
-        let error = error(what, &script);
-        let strayed = matches!(
-            &error,
-            SourceError::Process {
-                end: ProcessEnd::Strayed(_),
-                ..
-            }
-        );
-        assert!(strayed, "{what}: {error:?}");
-        let said = error.to_string();
-        assert!(
-            said.contains("http://127.0.0.1") && said.contains(words),
-            "{what}: {said}"
-        );
-        assert!(
-            said.contains("misbehaved") && said.len() < 5000,
-            "{what}: {said}"
-        );
-        assert!(!said.contains(char::is_control), "{what}: {said:?}");
-        assert_eq!(
-            (error.retry(), error.fault()),
-            (Retry::OnChange, Fault::Repository)
-        );
+        has_strayed(what, &error(what, &script), words);
     }
+}
+
+/// It is said so, of its repository, briefly, and it is not asked again before something changes.
+fn has_strayed(what: &str, error: &SourceError, words: &str) {
+    let strayed = matches!(
+        error,
+        SourceError::Process {
+            end: ProcessEnd::Strayed(_),
+            ..
+        }
+    );
+    assert!(strayed, "{what}: {error:?}");
+    let said = error.to_string();
+    assert!(
+        said.contains("http://127.0.0.1") && said.contains(words),
+        "{what}: {said}"
+    );
+    assert!(
+        said.contains("misbehaved") && said.len() < 5000,
+        "{what}: {said}"
+    );
+    assert!(!said.contains(char::is_control), "{what}: {said:?}");
+    assert_eq!(
+        (error.retry(), error.fault()),
+        (Retry::OnChange, Fault::Repository)
+    );
 }
 
 #[test]

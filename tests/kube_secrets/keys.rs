@@ -87,11 +87,12 @@ fn a_key_is_rotated_while_a_host_runs_and_a_hand_edit_is_healed() {
         .unwrap();
     rig.holds("db", "password", MARKER);
     // A change by hand is undone, to the value and not to its ciphertext.
-    let patch = r#"{"stringData":{"password":"by hand"}}"#;
+    let patch = r#"{"data":{"token":"YnkgaGFuZA=="}}"#;
     rig.scene
         .edit(&["patch", "secret", "db", "--patch", patch])
         .unwrap();
-    rig.until_holds("db", "password", MARKER);
+    serving.wait_for_text("synced to", SOON).unwrap();
+    rig.holds("db", "token", &format!("token of {MARKER}"));
     // The new key, then a commit that is encrypted for it alone.
     let next = rig.sops.key("next").unwrap();
     put(&next.path, &file);

@@ -69,6 +69,13 @@ fn said_by_the_system(error: &(dyn StdError + 'static)) -> Option<io::Error> {
             if let Some(code) = io.raw_os_error() {
                 return Some(io::Error::from_raw_os_error(code));
             }
+            // One that names a path hides what the system said, but for its kind.
+            if matches!(
+                io.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+            ) {
+                return Some(io::Error::from(io.kind()));
+            }
             // An error that carries another one is not its source.
             let inner = io.get_ref().map(|inner| inner as &(dyn StdError + 'static));
             if let Some(said) = inner.and_then(said_by_the_system) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::Instrument as _;
@@ -87,7 +87,9 @@ impl Hosting {
         let (shared, ones, model) = self.start().await?;
         let (hub, refreshers, loops) = run_all(ones, shared.turns());
         let (socket, control) = ControlSocket::listen(&state)?;
-        let listening = tokio::spawn(listen_for_signals(hub.clone()));
+        // From here on a signal is heard, and only then is it said that anything is here.
+        let signals = Signals::listen();
+        let listening = tokio::spawn(listen_for_signals(signals, hub.clone()));
         let api = Served::start("API", listener, weir_api::router(model));
         let trimming = retention::keep(shared.ledger.clone(), self.retention);
         let control = Served::start("control socket", control, control_router(refreshers));
@@ -353,15 +355,36 @@ impl Served {
     }
 }
 
+/// The signals that a host listens to.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Those that come from now on are heard.
+    fn listen() -> std::io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Hands the system's signals on. A second one to stop ends the process at once.
-async fn listen_for_signals(hub: Hub) {
-    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
-        signal(SignalKind::interrupt()),
-        signal(SignalKind::terminate()),
-        signal(SignalKind::hangup()),
-    ) else {
-        tracing::error!("signals cannot be listened to; SIGKILL is the only way to stop");
-        return std::future::pending().await;
+async fn listen_for_signals(signals: std::io::Result<Signals>, hub: Hub) {
+    let Signals {
+        mut interrupt,
+        mut terminate,
+        mut hangup,
+    } = match signals {
+        Ok(signals) => signals,
+        Err(error) => {
+            tracing::error!(%error, "signals cannot be listened to; SIGKILL is the only way to stop");
+            return std::future::pending().await;
+        }
     };
     let mut stopping = false;
     loop {

@@ -319,8 +319,10 @@ fn literal(out: &mut String, text: &str, indent: usize) {
 
 fn double_quoted(out: &mut String, text: &str) {
     out.push('"');
+    // go-yaml takes each character for a byte order mark where the first is one, and writes all as numbers.
+    let is_marked = text.starts_with('\u{feff}');
     for c in text.chars() {
-        if is_printable(c) && !is_break(c) && c != '"' && c != '\\' {
+        if !is_marked && is_printable(c) && !is_break(c) && c != '"' && c != '\\' {
             out.push(c);
             continue;
         }
