@@ -44,7 +44,7 @@ struct Vault {
 
 impl Vault {
     fn new(namespace: &str) -> Vault {
-        let mut repo = Repo::empty().unwrap();
+        let repo = Repo::empty().unwrap();
         let manifest = format!(
             "version: 1\napps: [{{ name: vault, path: vault, target: {{ namespace: {namespace} }} }}]\n"
         );

@@ -24,25 +24,23 @@ pub(crate) fn known_hosts(data: &[u8]) {
         (Ok(read), Ok(moved)) => {
             for name in &names {
                 let one = std::slice::from_ref(name);
-                let (mut here, mut there) = (read.named(one), moved.named(one));
-                loop {
-                    let (Some(here), Some(there)) = (here.next(), there.next()) else {
-                        break;
-                    };
+                let here: Vec<_> = read.named(one).collect();
+                let there: Vec<_> = moved.named(one).collect();
+                assert_eq!(here.len(), there.len(), "{name}");
+                for (here, there) in here.into_iter().zip(there) {
                     assert_eq!((here.line() + 2, here.key()), (there.line(), there.key()));
                     assert_eq!(here.meaning(), there.meaning());
                     assert!(here.key().fingerprint().starts_with("SHA256:"));
                     let marked = data.windows(8).any(|part| part == b"@revoked");
                     assert!(marked || here.meaning() != Meaning::Revoked);
                 }
-                assert!(here.next().is_none() && there.next().is_none(), "{name}");
             }
             assert_eq!(read.is_empty(), moved.is_empty());
         }
         (Err(here), Err(there)) => assert_eq!(here.why, there.why),
         // A file at a limit is over it with two lines more.
         (Ok(_), Err(over)) => {
-            assert!(over.why.starts_with("more than") || over.why.contains("bytes"))
+            assert!(over.why.starts_with("more than") || over.why.contains("bytes"));
         }
         (Err(wrong), Ok(_)) => unreachable!("{wrong}: only below a comment it is none"),
     }
