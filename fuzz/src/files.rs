@@ -57,7 +57,7 @@ pub(crate) fn manifest(data: &[u8]) {
         }
         Err(errors) => {
             assert!((1..=MAX_ERRORS).contains(&errors.0.len()), "{errors}");
-            let lines = data.iter().filter(|b| **b == b'\n').count() + 2;
+            let lines = data.iter().filter(|b| matches!(b, b'\n' | b'\r')).count() + 2;
             for error in &errors.0 {
                 assert!(error.mark.line as usize <= lines, "{error}");
                 let shown = error.to_string();

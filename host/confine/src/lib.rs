@@ -86,6 +86,11 @@ pub enum Calls {
     ReachAndStart,
 }
 
+/// The first version of Landlock that knows ports.
+const PORTS: u32 = 4;
+/// The first version of Landlock that knows signals.
+const SIGNALS: u32 = 6;
+
 /// What is in force.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Confinement {
@@ -110,6 +115,23 @@ impl Confinement {
         ];
         let missing = parts.into_iter().filter(|(there, _)| !there);
         missing.map(|(_, name)| name).collect()
+    }
+
+    /// The same for one that reaches out, whose ports and signals older versions of Landlock know nothing of.
+    pub fn missing_outward(&self) -> Vec<&'static str> {
+        let mut missing = self.missing();
+        let parts = [
+            (
+                PORTS,
+                "Landlock of version 4, which bounds the ports that it may connect to",
+            ),
+            (SIGNALS, "Landlock of version 6, which keeps its signals in"),
+        ];
+        if let Some(abi) = self.landlock {
+            let old = parts.into_iter().filter(|(version, _)| abi < *version);
+            missing.extend(old.map(|(_, name)| name));
+        }
+        missing
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
-    SeccompFilter, SeccompRule, TargetArch,
+    SeccompFilter, SeccompRule, TargetArch, sock_filter,
 };
 
 use crate::Calls;
@@ -19,7 +19,6 @@ const COMPUTE: &[i64] = &[
     libc::SYS_close,
     libc::SYS_exit,
     libc::SYS_exit_group,
-    libc::SYS_fcntl,
     libc::SYS_fstat,
     libc::SYS_futex,
     libc::SYS_getpid,
@@ -87,6 +86,43 @@ const NEVER: &[i64] = &[
 /// What starts another program in this process' place.
 const EXEC: &[i64] = &[libc::SYS_execve, libc::SYS_execveat];
 
+/// What an open file may be asked with `fcntl`: not who gets signals about it, and which.
+const ASKED: &[i32] = &[
+    libc::F_DUPFD,
+    libc::F_DUPFD_CLOEXEC,
+    libc::F_GETFD,
+    libc::F_SETFD,
+    libc::F_GETFL,
+    libc::F_SETFL,
+    libc::F_GET_SEALS,
+];
+
+/// What says which process gets signals about a file, and which.
+const STEERED: &[i32] = &[libc::F_SETOWN, F_SETSIG, F_SETOWN_EX];
+
+/// Of `linux/fcntl.h`; the crate has them not.
+const F_SETSIG: i32 = 10;
+/// As [`F_SETSIG`].
+const F_SETOWN_EX: i32 = 15;
+
+/// What changes how other processes run.
+const STEERS: &[i64] = &[
+    libc::SYS_ioprio_set,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_setpriority,
+];
+
+/// What signals other processes.
+const SIGNALS: &[i64] = &[
+    libc::SYS_kill,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_tkill,
+];
+
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// The programs, in the order in which they are to be set: the last one forbids setting any more.
@@ -104,7 +140,8 @@ pub(crate) fn programs(calls: Calls, has_landlock: bool) -> io::Result<Vec<BpfPr
             let refused = SeccompAction::Errno(libc::EPERM.cast_unsigned());
             let no_such_call = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
             let absent = always(Some(libc::SYS_clone3).filter(|_| !starts));
-            let mut all = vec![program(outward(starts)?, SeccompAction::Allow, refused)?];
+            let mut all = other_numbers();
+            all.push(program(outward(starts)?, SeccompAction::Allow, refused)?);
             if !absent.is_empty() {
                 all.push(program(absent, SeccompAction::Allow, no_such_call)?);
             }
@@ -142,8 +179,37 @@ fn outward(starts: bool) -> Result<Rules, BackendError> {
         condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, family)
     });
     let others = others.into_iter().collect::<Result<Vec<_>, _>>()?;
-    rules.insert(libc::SYS_socket, vec![SeccompRule::new(others)?]);
+    // Of the ways to talk over them the plain ones: Landlock looks at no other.
+    let plain = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP].map(|protocol| {
+        let protocol = protocol.cast_unsigned().into();
+        condition(2, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, protocol)
+    });
+    let plain = plain.into_iter().collect::<Result<Vec<_>, _>>()?;
+    rules.insert(
+        libc::SYS_socket,
+        vec![SeccompRule::new(others)?, SeccompRule::new(plain)?],
+    );
+    for (call, flags) in [
+        (libc::SYS_sendto, 3),
+        (libc::SYS_sendmsg, 2),
+        (libc::SYS_sendmmsg, 3),
+    ] {
+        // It connects as it sends, and Landlock does not see that.
+        let connects = mask(flags, libc::MSG_FASTOPEN, libc::MSG_FASTOPEN)?;
+        rules.insert(call, vec![connects]);
+    }
+    // What is its own to change.
+    for call in [libc::SYS_prlimit64, libc::SYS_sched_setaffinity] {
+        let of_another = condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?;
+        rules.insert(call, vec![SeccompRule::new(vec![of_another])?]);
+    }
+    rules.extend(always(STEERS.iter().copied()));
+    rules.insert(libc::SYS_fcntl, commands(STEERED)?);
     if !starts {
+        rules.extend(always(SIGNALS.iter().copied()));
+        let own = u64::from(std::process::id());
+        let to_another = condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, own)?;
+        rules.insert(libc::SYS_tgkill, vec![SeccompRule::new(vec![to_another])?]);
         let process = mask(0, libc::CLONE_THREAD, 0)?;
         rules.insert(libc::SYS_clone, vec![process]);
         #[cfg(target_arch = "x86_64")]
@@ -168,6 +234,7 @@ fn allowed(calls: Calls, has_landlock: bool) -> Result<Rules, BackendError> {
         0,
     )?])?;
     rules.insert(libc::SYS_prlimit64, vec![only_looks]);
+    rules.insert(libc::SYS_fcntl, commands(ASKED)?);
     // How a process ends itself.
     let own = u64::from(std::process::id());
     let to_itself = condition(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, own)?;
@@ -183,6 +250,34 @@ fn allowed(calls: Calls, has_landlock: bool) -> Result<Rules, BackendError> {
         rules.insert(libc::SYS_clone, vec![thread]);
     }
     Ok(rules)
+}
+
+/// That the second argument is one of these.
+fn commands(all: &[i32]) -> Result<Vec<SeccompRule>, BackendError> {
+    let one = |command: &i32| {
+        let command = command.cast_unsigned().into();
+        let is = condition(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command)?;
+        SeccompRule::new(vec![is])
+    };
+    all.iter().map(one).collect()
+}
+
+/// On `x86_64` each call has a second number, of the x32 ABI, which a list of numbers that are refused does not know:
+/// whoever uses one is ended.
+fn other_numbers() -> Vec<BpfProgram> {
+    const X32: u32 = 0x4000_0000;
+    // Load the number; is it one of those; end the process, or go on.
+    let step = |code, jt, jf, k| sock_filter { code, jt, jf, k };
+    let program = vec![
+        step(0x20, 0, 0, 0),
+        step(0x35, 0, 1, X32),
+        step(0x06, 0, 0, 0x8000_0000),
+        step(0x06, 0, 0, 0x7fff_0000),
+    ];
+    match cfg!(target_arch = "x86_64") {
+        true => vec![program],
+        false => Vec::new(),
+    }
 }
 
 /// That these bits of an argument are those.

@@ -57,6 +57,8 @@ pub struct WorkerLimits {
     pub calls: u32,
     /// Time in calls after which it is replaced.
     pub work: Duration,
+    /// Time since its start after which it gets no other call: one that waits costs some processor time as well.
+    pub life: Duration,
     /// Plugins that it holds; for one more it is replaced.
     pub plugins: usize,
     /// How many wait for another call of their repository, over all repositories.
@@ -76,6 +78,7 @@ impl WorkerLimits {
         open_files: 64,
         calls: 1000,
         work: Duration::from_secs(60),
+        life: Duration::from_secs(600),
         plugins: 16,
         idle: 8,
         start: Duration::from_secs(30),

@@ -222,7 +222,8 @@ impl Pool {
         usage.micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         // What a worker says is checked by the host as what a guest says is.
         let gave = gave.and_then(|gave| gave.checked(&errand.terms.limits, errand.objects));
-        if keeps(&gave) && worker.is_young(took, limits) {
+        // Where the call was given up meanwhile, its channel is shut.
+        if keeps(&gave) && worker.is_young(took, limits) && !told.is_stopped() {
             self.keep(errand.domain.clone(), worker);
         }
         Ok((gave, usage))
@@ -230,6 +231,7 @@ impl Pool {
 
     /// A worker for a call: one that ran calls of this repository, one that has this code and ran nothing, a new one.
     fn worker(&self, domain: &Domain, code: &Shipped) -> Result<Worker, String> {
+        self.drop_old();
         {
             let mut shelf = self.shelf();
             let own = |(of, _): &(Domain, Worker)| of == domain;
@@ -282,6 +284,16 @@ impl Pool {
                 }
             }),
         }
+    }
+
+    /// Ends those that have waited for too long. It may take a moment for each, so nobody waits for the shelf meanwhile.
+    fn drop_old(&self) {
+        let limits = &self.workers.limits;
+        let mut shelf = self.shelf();
+        let idle: Vec<_> = shelf.idle.extract_if(.., |w| w.1.is_old(limits)).collect();
+        let spare: Vec<_> = shelf.spare.extract_if(.., |w| w.is_old(limits)).collect();
+        drop(shelf);
+        drop((idle, spare));
     }
 
     fn order_ahead(&self) {

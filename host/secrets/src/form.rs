@@ -268,8 +268,10 @@ fn made(
             "data" => decoded(text),
             _ => Some(text.as_bytes().to_vec()),
         };
-        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-        let Some(text) = text else { continue };
+        let inner = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+        // Ciphertext is no base64, and is told by itself.
+        let inner = inner.or_else(|| holds_token(text).then(|| text.to_owned()));
+        let Some(text) = inner else { continue };
         match key.strip_prefix(FLAT) {
             Some(rest) if field == "data" => {
                 flat.insert(rest.to_owned(), text.replace("\\n", "\n"));

@@ -18,6 +18,11 @@ pub struct SecretLimits {
 }
 
 impl SecretLimits {
+    /// Keys on the way to all values of one file together: each value has its own way, so deep files would be large.
+    pub(crate) fn keys_of_places(&self) -> usize {
+        self.values.saturating_mul(8)
+    }
+
     /// What a host allows that was told nothing else.
     pub const HOST: SecretLimits = SecretLimits {
         file: 4 << 20,

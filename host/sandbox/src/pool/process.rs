@@ -37,6 +37,7 @@ pub(super) struct Worker {
     confined: Option<Confinement>,
     /// The code that it has.
     held: BTreeSet<(Digest, Role)>,
+    started: Instant,
     calls: u32,
     worked: Duration,
 }
@@ -112,6 +113,7 @@ impl Worker {
             channel: Channel::new(ours),
             confined: None,
             held: BTreeSet::new(),
+            started: Instant::now(),
             calls: 0,
             worked: Duration::ZERO,
         })
@@ -193,6 +195,11 @@ impl Worker {
 
     pub(super) fn has_room(&self, limits: &WorkerLimits) -> bool {
         self.held.len() < limits.plugins
+    }
+
+    /// Whether it has been there for too long to get another call.
+    pub(super) fn is_old(&self, limits: &WorkerLimits) -> bool {
+        self.started.elapsed() > limits.life
     }
 
     /// Counts one call; whether another one may come.

@@ -114,6 +114,9 @@ pub(super) fn put_failure(put: &mut Put, failure: &Failure) {
     }
 }
 
+/// The most bytes of one text about a failure.
+const WORDS: usize = 64 << 10;
+
 /// What was given, or why nothing was.
 pub(super) fn take_ended(take: &mut Take<'_>) -> Result<Result<Gave, Failure>, Malformed> {
     let failure = match take.u8()? {
@@ -133,23 +136,23 @@ pub(super) fn take_ended(take: &mut Take<'_>) -> Result<Result<Gave, Failure>, M
             wanted: take.u64()?,
         },
         12 => Failure::Time,
-        13 => Failure::Output { what: take.text()? },
+        13 => Failure::Output { what: words(take)? },
         14 => Failure::Items {
             items: usize::try_from(take.u64()?).unwrap_or(usize::MAX),
             limit: ITEMS,
         },
         15 => Failure::HostCalls,
         16 => Failure::Trap {
-            reason: take.text()?,
-            stderr: take.text()?,
+            reason: words(take)?,
+            stderr: words(take)?,
         },
         17 => Failure::Refused {
-            what: Cow::Owned(take.text()?),
-            instead: Cow::Owned(take.text()?),
+            what: Cow::Owned(words(take)?),
+            instead: Cow::Owned(words(take)?),
         },
-        18 => Failure::BadOutput { what: take.text()? },
+        18 => Failure::BadOutput { what: words(take)? },
         19 => Failure::Diagnostics(take.list(DIAGNOSTICS, take_diagnostic)?),
-        20 => Failure::Host { what: take.text()? },
+        20 => Failure::Host { what: words(take)? },
         21 => Failure::Handles { limit: RESOURCES },
         _ => return Err(Malformed("a run that ended in no known way")),
     };
@@ -167,12 +170,28 @@ fn take_finding(take: &mut Take<'_>) -> Result<Finding, Malformed> {
     })
 }
 
+/// Words about a failure: for people, so no more than they read, and nothing that steers a terminal.
+fn words(take: &mut Take<'_>) -> Result<String, Malformed> {
+    let text = take.text()?;
+    let end = text.floor_char_boundary(WORDS);
+    let shown = |c: char| match c.is_control() && !matches!(c, '\n' | '\t') {
+        true => '?',
+        false => c,
+    };
+    Ok(text
+        .get(..end)
+        .unwrap_or_default()
+        .chars()
+        .map(shown)
+        .collect())
+}
+
 fn take_diagnostic(take: &mut Take<'_>) -> Result<Diagnostic, Malformed> {
     Ok(Diagnostic {
         level: level(take.u8()?)?,
-        code: take.text()?,
-        message: take.text()?,
-        path: take.option(Take::text)?,
+        code: words(take)?,
+        message: words(take)?,
+        path: take.option(words)?,
         line: take.option(Take::u32)?,
     })
 }

@@ -171,6 +171,20 @@ fn whatever_a_worker_says_is_read_or_refused_and_never_believed_beyond_its_lengt
 }
 
 #[test]
+fn words_about_a_failure_are_cut_and_cannot_steer_a_terminal() {
+    let what = "\u{1b}[31mx\u{e9}".repeat(100_000);
+    let said = Reply::Ran(usage(), Box::new(Err(Failure::BadOutput { what }))).encode();
+    let Ok(Reply::Ran(_, gave)) = Reply::decode(&said) else {
+        panic!("it is not read");
+    };
+    let Err(Failure::BadOutput { what }) = *gave else {
+        panic!("{gave:?}");
+    };
+    assert!(what.len() <= 64 << 10 && what.starts_with("?[31mx\u{e9}"));
+    assert!(!what.contains('\u{1b}'));
+}
+
+#[test]
 fn a_promise_of_many_items_makes_no_room_for_them() {
     // A run that gave so many objects, of which none is there.
     let usage = Reply::Ran(usage(), Box::new(Ok(Gave::Objects(Vec::new())))).encode();

@@ -102,6 +102,10 @@ fn ciphertext_where_nothing_opens_it_is_an_error_that_names_object_file_and_plac
             "`stringData.a` is encrypted with SOPS, and the `sops` block",
         ),
         (
+            secret(json!({"data": {"a": value}})),
+            "`data.a` is encrypted with SOPS, and the `sops` block",
+        ),
+        (
             secret(json!({"data": {"a": based}})),
             "`data.a` is encrypted with SOPS, and the `sops` block",
         ),

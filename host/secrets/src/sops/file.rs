@@ -176,7 +176,8 @@ impl File {
         }
         let metadata = Metadata::read(&json::to_value(&metadata), limits)?;
         let mut leaves = Vec::new();
-        tree::leaves(&map, &mut Path::new(), &mut leaves);
+        let mut keys = limits.keys_of_places();
+        tree::leaves(&map, &mut Path::new(), &mut keys, &mut leaves).map_err(ReadError::Form)?;
         let is_binary = matches!(
             &map[..],
             [(key, Node::Scalar(Scalar::Text(_)))] if key == BINARY
@@ -191,6 +192,11 @@ impl File {
             },
             limits,
         }))
+    }
+
+    /// How many values it has.
+    pub(crate) fn values(&self) -> usize {
+        self.leaves.len()
     }
 
     /// How it is written.
@@ -292,8 +298,13 @@ impl Opened<'_> {
         match form {
             Form::Binary => match &self.clear[..] {
                 [Some(clear)] => Ok(Zeroizing::new(clear.bytes().to_vec())),
-                // An empty file is not encrypted.
-                _ => Ok(Zeroizing::default()),
+                // What is empty is not encrypted, and what the file's rule leaves plain stands in it as it is.
+                _ => {
+                    let plain = leaves.first().and_then(|leaf| leaf.scalar.text());
+                    Ok(Zeroizing::new(
+                        plain.unwrap_or_default().as_bytes().to_vec(),
+                    ))
+                }
             },
             Form::Json(map) => json::write(map, &self.clear).map_err(wrong),
             Form::Dotenv(lines) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use regex_lite::Regex;
+use regex_lite::RegexBuilder;
 use serde_json::{Map, Value};
 
 use super::cipher::DataKey;
@@ -20,6 +20,8 @@ const SHOWN: usize = 120;
 const DEPTH: usize = 8;
 /// Characters of a rule.
 const RULE: usize = 1024;
+/// Bytes that a compiled one may take. Each object has its own.
+const RULE_SIZE: usize = 16 << 10;
 
 /// What a file says of itself.
 #[derive(Debug, Clone)]
@@ -321,7 +323,9 @@ fn rule(map: &Map<String, Value>) -> Result<Rule, MetadataError> {
     };
     let regex = || {
         let long = text.len() > RULE;
-        let regex = (!long).then(|| Regex::new(text).ok()).flatten();
+        // A repository wrote it, and counted repetitions make much of little.
+        let made = || RegexBuilder::new(text).size_limit(RULE_SIZE).build().ok();
+        let regex = (!long).then(made).flatten();
         regex.ok_or_else(|| {
             MetadataError(format!(
                 "has `{key}: {}`, which Weir cannot read as a regular expression",

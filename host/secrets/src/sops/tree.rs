@@ -76,23 +76,48 @@ pub(super) fn shown<S: AsRef<str>>(path: &[S]) -> String {
         .collect()
 }
 
-/// The values below a map, in order, with their places.
-pub(super) fn leaves(map: &[(String, Node)], path: &mut Path, out: &mut Vec<Leaf>) {
+/// The values below a map, in order, with their places. `left` is how many keys all places may have.
+pub(super) fn leaves(
+    map: &[(String, Node)],
+    path: &mut Path,
+    left: &mut usize,
+    out: &mut Vec<Leaf>,
+) -> Result<(), String> {
     for (key, node) in map {
         path.push(key.as_str().into());
-        leaves_of(node, path, out);
+        leaves_of(node, path, left, out)?;
         path.pop();
+    }
+    Ok(())
+}
+
+fn leaves_of(
+    node: &Node,
+    path: &mut Path,
+    left: &mut usize,
+    out: &mut Vec<Leaf>,
+) -> Result<(), String> {
+    match node {
+        Node::Null => Ok(()),
+        Node::Scalar(scalar) => {
+            goes_so_far(path, left)?;
+            out.push(Leaf {
+                path: path.clone(),
+                scalar: scalar.clone(),
+            });
+            Ok(())
+        }
+        Node::List(items) => items
+            .iter()
+            .try_for_each(|item| leaves_of(item, path, left, out)),
+        Node::Map(map) => leaves(map, path, left, out),
     }
 }
 
-fn leaves_of(node: &Node, path: &mut Path, out: &mut Vec<Leaf>) {
-    match node {
-        Node::Null => {}
-        Node::Scalar(scalar) => out.push(Leaf {
-            path: path.clone(),
-            scalar: scalar.clone(),
-        }),
-        Node::List(items) => items.iter().for_each(|item| leaves_of(item, path, out)),
-        Node::Map(map) => leaves(map, path, out),
-    }
+/// Takes the keys of one place from what all may have.
+pub(super) fn goes_so_far(path: &Path, left: &mut usize) -> Result<(), String> {
+    *left = left
+        .checked_sub(path.len())
+        .ok_or("its values lie deeper in it than Weir reads of so many")?;
+    Ok(())
 }

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::cipher::{Clear, DataKey};
 use super::token::{Kind, Token, is_token};
-use super::tree::{Leaf, Path, Scalar, place};
+use super::tree::{Leaf, Path, Scalar, goes_so_far, place};
 use super::yaml_text::{INDENT, resolved, written};
 use crate::limits::SecretLimits;
 
@@ -111,6 +111,8 @@ struct Reader<'t> {
     limits: SecretLimits,
     open: Vec<Open>,
     nodes: usize,
+    /// How many keys the places of further values may have.
+    left: usize,
     leaves: Vec<Leaf>,
     places: Vec<At>,
     comments: Vec<Comment>,
@@ -130,6 +132,7 @@ impl<'t> Reader<'t> {
             limits,
             open: Vec::new(),
             nodes: 0,
+            left: limits.keys_of_places(),
             leaves: Vec::new(),
             places: Vec::new(),
             comments: Vec::new(),
@@ -273,6 +276,7 @@ impl<'t> Reader<'t> {
             line: (parent.line, parent.column),
             dash,
         });
+        goes_so_far(&path, &mut self.left).map_err(|e| at(span, &e))?;
         self.leaves.push(Leaf { path, scalar });
         Ok(())
     }

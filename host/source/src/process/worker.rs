@@ -41,7 +41,7 @@ pub fn fetch_worker() -> io::Result<()> {
     let confined = begun.finish()?;
     let mouth = Mouth::default();
     mouth.say(&Word::Ready(report(&confined)))?;
-    let missing = confined.missing();
+    let missing = confined.missing_outward();
     if is_required && !missing.is_empty() {
         return mouth.say(&Word::Unconfined(missing.join(" and no ")));
     }

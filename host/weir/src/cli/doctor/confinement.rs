@@ -58,7 +58,8 @@ pub(super) fn checks(places: &Places, asked: Option<Isolation>, checks: &mut Vec
 fn of_plugins(tried: Attempts) -> Result<String, String> {
     let attempts = tried.attempts.into_iter();
     let named = attempts.map(|(probe, result)| (probe.to_string(), result));
-    found(&tried.confinement, &named.collect())
+    let missing = tried.confinement.missing();
+    found(&tried.confinement, &missing, &named.collect())
 }
 
 /// A process that fetches tries to read what this host has besides: its kubeconfig, its state and its ledger.
@@ -68,12 +69,13 @@ fn of_fetching(places: &Places, process: &FetchProcess) -> Result<String, String
     files.push(places.cache.clone());
     files.retain(|file| file.exists());
     let tried = try_fetching(process, &places.cache.join("git"), &files)?;
-    found(&tried.confinement, &tried.attempts)
+    let missing = tried.confinement.missing_outward();
+    found(&tried.confinement, &missing, &tried.attempts)
 }
 
 /// What is in force, and what came of trying. That the kernel lacks something is said; that something is in force and does
 /// not hold is wrong.
-fn found(confinement: &Confinement, attempts: &Tries) -> Result<String, String> {
+fn found(confinement: &Confinement, missing: &[&str], attempts: &Tries) -> Result<String, String> {
     let (refused, done): (Vec<_>, Vec<_>) = attempts.iter().partition(|(_, r)| r.is_ok());
     let names = |list: &[&(String, Result<String, String>)]| {
         let names: Vec<&str> = list.iter().map(|(what, _)| what.as_str()).collect();
@@ -87,7 +89,7 @@ fn found(confinement: &Confinement, attempts: &Tries) -> Result<String, String> 
         return Ok(text);
     }
     text.push_str(&format!("; NOT refused: {}", names(&done)));
-    match confinement.missing().is_empty() {
+    match missing.is_empty() {
         true => Err(format!(
             "{text}: the kernel says that it confines this process and does not; report it"
         )),
