@@ -9,7 +9,7 @@ use weir_source::{
     FetchProgress, Fetching, RefChange, Source, SourceConfig, SourceError, SshOptions,
 };
 use weir_tests::Repo;
-use weir_tests::sshd::{Does, Setup, Sshd};
+use weir_tests::sshd::{Does, Setup, Sshd, left_over};
 
 use super::scene::{self, fetch, process, same_error, text, ways};
 
@@ -53,20 +53,6 @@ impl Shell {
     }
 }
 
-/// Processes of ssh that were told of this folder's files.
-fn left_over(dir: &Path) -> Vec<String> {
-    let needle = format!("IdentityFile=\"{}", dir.display());
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains(&needle) {
-            found.push(command);
-        }
-    }
-    found
-}
-
 #[test]
 fn a_clone_and_a_new_commit_over_ssh_are_the_same_in_both_ways() {
     for (way, fetching) in ways() {
@@ -82,7 +68,7 @@ fn a_clone_and_a_new_commit_over_ssh_are_the_same_in_both_ways() {
         let second = fetch(&source).unwrap();
         assert_eq!(second.change, RefChange::FastForward { from }, "{way}");
         assert_eq!(text(&source), "2", "{way}");
-        assert!(left_over(shell.sshd.dir()).is_empty(), "{way}");
+        assert!(left_over(shell.sshd.dir()).unwrap().is_empty(), "{way}");
     }
 }
 
@@ -159,7 +145,7 @@ fn each_failure_over_ssh_has_the_same_words_in_both_ways() {
     for (kind, said) in told {
         assert!(said.starts_with(&format!("{kind} ")), "{kind}: {said}");
     }
-    assert!(left_over(shell.sshd.dir()).is_empty());
+    assert!(left_over(shell.sshd.dir()).unwrap().is_empty());
 }
 
 #[test]
@@ -196,7 +182,7 @@ fn a_stop_ends_the_process_and_its_ssh_while_the_server_says_nothing() {
         matches!(ended, Err(SourceError::Stopped { .. })),
         "{ended:?}"
     );
-    assert!(left_over(shell.sshd.dir()).is_empty());
+    assert!(left_over(shell.sshd.dir()).unwrap().is_empty());
     shell.sshd.does(Does::Git).unwrap();
     assert_eq!(fetch(&source).unwrap().change, RefChange::Unchanged);
 }

@@ -390,3 +390,21 @@ fn public(key: &Path) -> Result<String> {
     file.push(".pub");
     fs::read_to_string(&file).with_context(|| format!("reading {}", Path::new(&file).display()))
 }
+
+/// Processes of ssh that were told of this folder's files: none may be left when a fetch is over.
+///
+/// # Errors
+/// The processes of this machine cannot be listed.
+pub fn left_over(dir: &Path) -> Result<Vec<String>> {
+    let needle = format!("IdentityFile=\"{}", dir.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        // One that has ended meanwhile has no words.
+        let command = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        if command.contains(&needle) {
+            found.push(command);
+        }
+    }
+    Ok(found)
+}

@@ -127,17 +127,3 @@ pub(crate) fn text(source: &Source) -> String {
     let bytes = snapshot.blobs.read(*id).unwrap();
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
-
-/// Processes of ssh that were told of this folder's files: none may be left when a fetch is over.
-pub(crate) fn left_over(dir: &Path) -> Vec<String> {
-    let needle = format!("IdentityFile=\"{}", dir.display());
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        if command.contains(&needle) {
-            found.push(command);
-        }
-    }
-    found
-}

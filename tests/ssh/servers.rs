@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use weir_core::fault::{Blame as _, Fault, Retry};
 use weir_source::{FetchLimits, FetchProgress, RefChange, Source, SourceConfig, SourceError};
 use weir_tests::deaf::Deaf;
-use weir_tests::sshd::{Does, Setup};
+use weir_tests::sshd::{Does, Setup, left_over};
 
-use super::scene::{Scene, fetch, left_over, open, text};
+use super::scene::{Scene, fetch, open, text};
 
 /// Far below all time-outs, far above what a stop takes on a busy machine.
 const SOON: Duration = Duration::from_secs(12);
@@ -49,7 +49,7 @@ fn a_clone_then_new_commits_a_rewrite_and_a_deleted_branch() {
     let error = fetch(&source).unwrap_err();
     assert!(matches!(error, SourceError::RefNotFound { .. }), "{error}");
     assert_eq!(source_text(), "3", "the last good state stays");
-    assert_eq!(left_over(scene.sshd.dir()), Vec::<String>::new());
+    assert_eq!(left_over(scene.sshd.dir()).unwrap(), Vec::<String>::new());
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn a_server_that_breaks_off_leaves_the_last_good_commit_and_the_next_fetch_succe
     scene.sshd.does(Does::Git).unwrap();
     fetch(&source).unwrap();
     assert_eq!(text(&source), "2");
-    assert_eq!(left_over(scene.sshd.dir()), Vec::<String>::new());
+    assert_eq!(left_over(scene.sshd.dir()).unwrap(), Vec::<String>::new());
 }
 
 /// Stops a fetch once it was seen to be under way.
@@ -199,7 +199,7 @@ fn a_stop_ends_a_fetch_from_a_server_that_hangs_before_and_after_the_login() {
     let (error, took) = stopped(&silent, || deaf.wait_for(1, SOON).unwrap());
     assert!(matches!(error, SourceError::Stopped { .. }), "{error}");
     assert!(took < SOON, "{took:?}");
-    assert_eq!(left_over(scene.sshd.dir()), Vec::<String>::new());
+    assert_eq!(left_over(scene.sshd.dir()).unwrap(), Vec::<String>::new());
     scene.sshd.does(Does::Git).unwrap();
     fetch(&source).unwrap();
     assert_eq!(text(&source), "2", "the next one works");
@@ -228,7 +228,7 @@ fn a_silent_server_is_given_up_and_so_is_one_that_takes_longer_than_the_deadline
         assert!(matches!(error, SourceError::Unreachable { .. }), "{error}");
         assert!(error.to_string().contains(words), "{error}");
     }
-    assert_eq!(left_over(scene.sshd.dir()), Vec::<String>::new());
+    assert_eq!(left_over(scene.sshd.dir()).unwrap(), Vec::<String>::new());
 }
 
 #[test]
@@ -252,7 +252,7 @@ fn a_flood_ends_at_the_byte_limit() {
         matches!(&error, SourceError::Limit { which, .. } if which.contains("response_bytes")),
         "{error}"
     );
-    assert_eq!(left_over(scene.sshd.dir()), Vec::<String>::new());
+    assert_eq!(left_over(scene.sshd.dir()).unwrap(), Vec::<String>::new());
 }
 
 #[test]

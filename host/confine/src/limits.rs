@@ -5,6 +5,9 @@ use std::io;
 
 use rustix::process::{Rlimit, getrlimit, setrlimit};
 
+/// How much later than SIGXCPU the system ends a process that does not end by it, in seconds of processor time.
+const GRACE: u64 = 5;
+
 /// What is limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
@@ -41,6 +44,15 @@ impl Limit {
             resource,
             soft: value,
             hard: value,
+        }
+    }
+
+    /// Processor time: at its end there is a little more, in which the process ends by SIGXCPU.
+    pub fn processor_time(seconds: u64) -> Limit {
+        Limit {
+            resource: Resource::CpuSeconds,
+            soft: seconds,
+            hard: seconds.saturating_add(GRACE),
         }
     }
 

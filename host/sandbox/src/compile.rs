@@ -14,7 +14,6 @@ use crate::config::{CompileLimits, CompileMode};
 use crate::confinement::Attempts;
 use crate::engine;
 use crate::wire::{Reply, Report};
-use crate::worker::GRACE;
 
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(1);
@@ -130,12 +129,7 @@ fn rights(limits: &CompileLimits) -> Rights {
         calls: Calls::ComputeWithThreads,
         limits: vec![
             Limit::fixed(Resource::AddressSpace, limits.address_space),
-            // The soft limit sends SIGXCPU, which is told from what the system sends when it has no memory left.
-            Limit {
-                resource: Resource::CpuSeconds,
-                soft: limits.cpu_seconds,
-                hard: limits.cpu_seconds.saturating_add(GRACE),
-            },
+            Limit::processor_time(limits.cpu_seconds),
             Limit::fixed(Resource::FileSize, limits.output_bytes),
             Limit::fixed(Resource::OpenFiles, OPEN_FILES),
             Limit::fixed(Resource::CoreDump, 0),

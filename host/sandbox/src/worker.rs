@@ -24,9 +24,6 @@ use crate::link::{Linkers, World, handed};
 use crate::run::run;
 use crate::wire::{Asked, Reply, Report, Request, Unfit};
 
-/// Seconds between the signal that says that the processor time is over and the one that cannot be ignored.
-pub(crate) const GRACE: u64 = 5;
-
 /// The way to the host, for a guest's questions.
 pub(crate) struct Asking(Arc<Channel>);
 
@@ -70,11 +67,7 @@ pub(crate) fn rights(limits: &WorkerLimits) -> Rights {
         calls: Calls::Compute,
         limits: vec![
             Limit::fixed(Resource::Data, limits.data_bytes),
-            Limit {
-                resource: Resource::CpuSeconds,
-                soft: limits.cpu_seconds,
-                hard: limits.cpu_seconds.saturating_add(GRACE),
-            },
+            Limit::processor_time(limits.cpu_seconds),
             Limit::fixed(Resource::OpenFiles, limits.open_files),
             Limit::fixed(Resource::FileSize, 0),
             Limit::fixed(Resource::CoreDump, 0),

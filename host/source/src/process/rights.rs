@@ -11,8 +11,6 @@ use crate::source::SourceConfig;
 use crate::ssh::command;
 use crate::url::RepoUrl;
 
-/// Seconds between the signal that says that the processor time is over and the one that cannot be ignored.
-const GRACE: u64 = 5;
 /// The port that names are looked up at.
 const DNS: u16 = 53;
 /// What the look-up of names reads, and the libraries that this program and the look-up are linked to.
@@ -85,11 +83,7 @@ pub(super) fn of(config: &SourceConfig, limits: &FetcherLimits) -> Rights {
         calls,
         limits: vec![
             Limit::fixed(Resource::Data, limits.data_bytes),
-            Limit {
-                resource: Resource::CpuSeconds,
-                soft: limits.cpu_seconds,
-                hard: limits.cpu_seconds.saturating_add(GRACE),
-            },
+            Limit::processor_time(limits.cpu_seconds),
             Limit::fixed(Resource::FileSize, limits.file_bytes),
             Limit::fixed(Resource::OpenFiles, limits.open_files),
             Limit::fixed(Resource::CoreDump, 0),
