@@ -100,6 +100,7 @@ impl Zoo {
             let name = guest.name;
             let calls = match roles[name].as_str() {
                 "renderer" if name == "reads-outside" => "roots: [apps/reads-outside], render: { plugin: reads-outside, config: { paths: [/etc/passwd, ../work/weir.yaml, weir.yaml, apps/trap/a.yaml, apps/reads-outside/a.yaml] } }".to_owned(),
+                "renderer" if name == "all-roles" => "render: { plugin: all-roles, config: { file: apps/all-roles/a.yaml } }".to_owned(),
                 "renderer" => format!("render: {{ plugin: {name} }}"),
                 "transformer" if name == "adds-team" => {
                     "transform: [{ plugin: adds-team, config: { team: red } }]".to_owned()

@@ -124,6 +124,50 @@ fn only_apps_that_read_what_changed_are_rendered_again() {
 }
 
 #[test]
+fn a_file_that_only_a_transformer_or_a_validator_reads_is_an_input_like_any_other() {
+    let mut scene = Scene::new();
+    let guest = fs::read(places::guest_dir().unwrap().join("all-roles.wasm")).unwrap();
+    scene.repo.write("roles.wasm", guest).unwrap();
+    let step = |file: &str| format!("[{{ plugin: roles, config: {{ file: {file} }} }}]");
+    let manifest = format!(
+        "version: 1\nplugins: {{ roles: {{ source: 'file:roles.wasm' }} }}\napps:\n\
+         - {{ name: a, path: a, roots: [a, words], transform: {}, validate: {} }}\n\
+         - {{ name: b, path: b }}\n",
+        step("words/one"),
+        step("words/two"),
+    );
+    scene.repo.write("weir.yaml", manifest).unwrap();
+    for word in ["one", "two"] {
+        let file = format!("words/{word}");
+        scene.repo.write(&file, "first").unwrap();
+    }
+    scene.repo.commit("words").unwrap();
+    let repo = scene.repo.path();
+    let lock = ["lock", "--repo", repo.to_str().unwrap()];
+    scene.weir.run(lock).unwrap().code(0).unwrap();
+    scene.repo.commit("lock").unwrap();
+    let (first, _) = scene.rendered(&[]);
+    assert!(first.contains("said: first"), "{first}");
+    assert_eq!(scene.rendered(&[]), (first.clone(), 2));
+    scene.repo.write("words/one", "second").unwrap();
+    scene.repo.commit("what the transformer reads").unwrap();
+    let (second, before) = scene.rendered(&[]);
+    assert!(second.contains("said: second"), "{second}");
+    assert_eq!(before, 1);
+    scene.repo.write("words/two", "bad words").unwrap();
+    scene.repo.commit("what the validator reads").unwrap();
+    let said = scene.render(&["a"]).code(1).unwrap().stderr;
+    assert!(said.contains("bad words"), "{said}");
+    // What lies outside of the app's roots is not there.
+    let manifest = fs::read_to_string(scene.repo.path().join("weir.yaml")).unwrap();
+    let narrow = manifest.replace("roots: [a, words]", "roots: [a]");
+    scene.repo.write("weir.yaml", narrow).unwrap();
+    scene.repo.commit("narrow roots").unwrap();
+    let said = scene.render(&["a"]).code(1).unwrap().stderr;
+    assert!(said.contains("words/one"), "{said}");
+}
+
+#[test]
 fn what_several_revisions_rendered_is_kept_for_each() {
     let mut scene = Scene::new();
     let first = scene.repo.head().unwrap();

@@ -230,6 +230,12 @@ pub(crate) const ZOO: &[Guest] = &[
         Makes(&["name: echo-transformer"]),
     ),
     guest(
+        "all-roles",
+        "renders_from_the_file_that_its_config_names",
+        "",
+        Makes(&["said: '"]),
+    ),
+    guest(
         "adds-team",
         "does_what_the_readme_says",
         "",

@@ -18,6 +18,7 @@ pub(crate) mod transformer {
         with: {
             "weir:plugin/types": super::renderer::weir::plugin::types,
             "weir:plugin/log": super::renderer::weir::plugin::log,
+            "weir:plugin/tree": super::renderer::weir::plugin::tree,
         },
     });
 }
@@ -31,6 +32,7 @@ pub(crate) mod validator {
         with: {
             "weir:plugin/types": super::renderer::weir::plugin::types,
             "weir:plugin/log": super::renderer::weir::plugin::log,
+            "weir:plugin/tree": super::renderer::weir::plugin::tree,
         },
     });
 }

@@ -34,7 +34,7 @@ impl Sandbox {
         }
     }
 
-    /// Turns objects (each one as JSON) into objects.
+    /// Turns objects (each one as JSON) into objects: these, what was read for them, and what it cost.
     ///
     /// # Errors
     /// See [`Failure`].
@@ -43,18 +43,20 @@ impl Sandbox {
         plugin: &Plugin,
         call: Call<'_>,
         objects: &[Vec<u8>],
-    ) -> Result<(Vec<Vec<u8>>, Usage), CallError> {
+        view: View,
+    ) -> Result<(Vec<Vec<u8>>, ReadSet, Usage), CallError> {
         let named = Named::of(plugin, &call);
-        let ran = self
-            .ran(plugin, call, Ask::Transform(objects), Files::None)
-            .await;
+        let files = Files::Here(Box::new(view));
+        let ran = self.ran(plugin, call, Ask::Transform(objects), files).await;
+        let read_set = ran.files.into_read_set();
         match named.told(ran.gave, ran.usage)? {
-            (Gave::Objects(objects), usage) => Ok((objects, usage)),
+            (Gave::Objects(objects), usage) => Ok((objects, read_set, usage)),
             (_, usage) => Err(named.other(usage)),
         }
     }
 
-    /// Looks at objects (each one as JSON). An empty list means that all may pass.
+    /// Looks at objects (each one as JSON): the findings, what was read for them, and what it cost. No finding means that
+    /// all may pass.
     ///
     /// # Errors
     /// See [`Failure`]. A validator that could not look is an error, never an empty list.
@@ -63,13 +65,14 @@ impl Sandbox {
         plugin: &Plugin,
         call: Call<'_>,
         objects: &[Vec<u8>],
-    ) -> Result<(Vec<Finding>, Usage), CallError> {
+        view: View,
+    ) -> Result<(Vec<Finding>, ReadSet, Usage), CallError> {
         let named = Named::of(plugin, &call);
-        let ran = self
-            .ran(plugin, call, Ask::Validate(objects), Files::None)
-            .await;
+        let files = Files::Here(Box::new(view));
+        let ran = self.ran(plugin, call, Ask::Validate(objects), files).await;
+        let read_set = ran.files.into_read_set();
         match named.told(ran.gave, ran.usage)? {
-            (Gave::Findings(findings), usage) => Ok((findings, usage)),
+            (Gave::Findings(findings), usage) => Ok((findings, read_set, usage)),
             (_, usage) => Err(named.other(usage)),
         }
     }

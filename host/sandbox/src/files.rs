@@ -8,8 +8,8 @@ use crate::worker::Asking;
 
 /// Where a guest's questions about files go.
 pub(crate) enum Files {
-    /// Its role sees no files.
-    None,
+    /// Nowhere: the view went with the thread that had it.
+    Gone,
     /// To this view.
     Here(Box<View>),
     /// To the host that this worker is of.
@@ -40,7 +40,7 @@ impl Files {
     /// The entries of a directory.
     pub(crate) fn entries(&mut self, dir: &str) -> Result<Vec<DirEntry>, Refusal> {
         match self {
-            Files::None => Err(nothing()),
+            Files::Gone => Err(gone()),
             Files::Here(view) => Ok(view.entries(dir)?),
             Files::Asked(asking) => asking.entries(dir),
         }
@@ -49,7 +49,7 @@ impl Files {
     /// One file, whole.
     pub(crate) fn read(&mut self, path: &str) -> Result<Vec<u8>, Refusal> {
         match self {
-            Files::None => Err(nothing()),
+            Files::Gone => Err(gone()),
             Files::Here(view) => Ok(view.read(path)?.to_vec()),
             Files::Asked(asking) => asking.read(path),
         }
@@ -59,14 +59,14 @@ impl Files {
     pub(crate) fn into_read_set(self) -> ReadSet {
         match self {
             Files::Here(view) => view.into_read_set(),
-            Files::None | Files::Asked(_) => ReadSet::default(),
+            Files::Gone | Files::Asked(_) => ReadSet::default(),
         }
     }
 }
 
-/// The tree is linked for renderers only, which always have files.
-fn nothing() -> Refusal {
+/// Nothing runs on such files.
+fn gone() -> Refusal {
     Refusal::Stop(Failure::Host {
-        what: "there are no files for this role".to_owned(),
+        what: "the files of this call are gone".to_owned(),
     })
 }

@@ -56,7 +56,7 @@ pub(crate) fn check(digest: Digest, role: Role, bytes: &[u8]) -> Result<(), Load
                     if matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
                         continue;
                     }
-                    if !allowed(role, name) {
+                    if !allowed(name) {
                         return Err(LoadError::Import {
                             digest,
                             role,
@@ -71,14 +71,13 @@ pub(crate) fn check(digest: Digest, role: Role, bytes: &[u8]) -> Result<(), Load
     Ok(())
 }
 
-/// Whether a role may import an interface.
-fn allowed(role: Role, import: &str) -> bool {
+/// Whether a component may import an interface. It is the same for each role.
+fn allowed(import: &str) -> bool {
     let Some((interface, version)) = import.split_once('@') else {
         return false;
     };
     match interface {
-        "weir:plugin/tree" => role == Role::Renderer && version.starts_with("0.1."),
-        "weir:plugin/log" | "weir:plugin/types" => version.starts_with("0.1."),
+        "weir:plugin/tree" | "weir:plugin/log" | "weir:plugin/types" => version.starts_with("0.1."),
         _ => WASI.contains(&interface) && version.starts_with("0.2."),
     }
 }
@@ -88,23 +87,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_renderers_see_files_and_nobody_sees_the_network() {
-        assert!(allowed(Role::Renderer, "weir:plugin/tree@0.1.0"));
-        assert!(!allowed(Role::Transformer, "weir:plugin/tree@0.1.0"));
-        assert!(!allowed(Role::Renderer, "weir:plugin/tree@1.0.0"));
-        assert!(!allowed(Role::Renderer, "weir:plugin/tree"));
-        for role in [Role::Renderer, Role::Transformer, Role::Validator] {
-            assert!(allowed(role, "weir:plugin/log@0.1.3"));
-            assert!(allowed(role, "wasi:random/random@0.2.12"));
-            for import in [
-                "wasi:sockets/tcp@0.2.0",
-                "wasi:http/types@0.2.0",
-                "wasi:cli/run@0.2.0",
-                "env",
-                "",
-            ] {
-                assert!(!allowed(role, import), "{import}");
-            }
+    fn nobody_sees_more_than_the_tree_the_log_and_a_wasi_that_shows_nothing() {
+        for import in [
+            "weir:plugin/tree@0.1.0",
+            "weir:plugin/log@0.1.3",
+            "wasi:random/random@0.2.12",
+        ] {
+            assert!(allowed(import), "{import}");
+        }
+        for import in [
+            "weir:plugin/tree@1.0.0",
+            "weir:plugin/tree",
+            "wasi:sockets/tcp@0.2.0",
+            "wasi:http/types@0.2.0",
+            "wasi:cli/run@0.2.0",
+            "env",
+            "",
+        ] {
+            assert!(!allowed(import), "{import}");
         }
     }
 }

@@ -1,6 +1,5 @@
 //! From compiled code to a component that can be instantiated in its role.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::AsRawFd as _;
@@ -36,28 +35,23 @@ impl World {
     }
 }
 
-/// What each role may import.
-pub(crate) struct Linkers {
+/// What plugins may import.
+pub(crate) struct Linking {
     engine: Engine,
-    roles: HashMap<Role, Linker<State>>,
+    linker: Linker<State>,
 }
 
-impl Linkers {
-    pub(crate) fn new(engine: &Engine) -> wasmtime::Result<Linkers> {
-        let mut roles = HashMap::new();
-        for role in [Role::Renderer, Role::Transformer, Role::Validator] {
-            roles.insert(role, wasi::linker(engine, role)?);
-        }
-        Ok(Linkers {
+impl Linking {
+    pub(crate) fn new(engine: &Engine) -> wasmtime::Result<Linking> {
+        Ok(Linking {
             engine: engine.clone(),
-            roles,
+            linker: wasi::linker(engine)?,
         })
     }
 
     /// Links a component in a role, where it fits the role's world.
     pub(crate) fn link(&self, role: Role, component: &Component) -> wasmtime::Result<World> {
-        let linker = self.roles.get(&role).expect("each role has a linker");
-        let pre: InstancePre<State> = linker.instantiate_pre(component)?;
+        let pre: InstancePre<State> = self.linker.instantiate_pre(component)?;
         type Diagnostics = Vec<types::Diagnostic>;
         match role {
             Role::Renderer => {

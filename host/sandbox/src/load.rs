@@ -15,7 +15,7 @@ use crate::config::{CompileMode, Isolation, SandboxConfig};
 use crate::confinement::{Job, Tried};
 use crate::engine::{self, Ticker};
 use crate::inspect;
-use crate::link::{Linkers, World, component};
+use crate::link::{Linking, World, component};
 use crate::pool::{NotReady, Pool, Shipped};
 use weir_cache::{CacheError, Looked, Mappable, Verified};
 
@@ -23,7 +23,7 @@ use weir_cache::{CacheError, Looked, Mappable, Verified};
 pub struct Sandbox {
     config: SandboxConfig,
     engine: Engine,
-    linkers: Linkers,
+    linking: Linking,
     /// The processes that calls run in; none where they run in this one.
     pool: Option<Arc<Pool>>,
     /// None where the disk had no room for it.
@@ -226,7 +226,7 @@ impl Sandbox {
     pub fn new(config: SandboxConfig) -> Result<Arc<Sandbox>, SandboxError> {
         let engine_error = |e: wasmtime::Error| SandboxError::Engine(format!("{e:#}"));
         let engine = engine::engine().map_err(engine_error)?;
-        let linkers = Linkers::new(&engine).map_err(engine_error)?;
+        let linking = Linking::new(&engine).map_err(engine_error)?;
         let pool = match &config.isolation {
             Isolation::InProcess => None,
             Isolation::Processes(workers) => Some(Pool::start(workers.clone())?),
@@ -251,7 +251,7 @@ impl Sandbox {
         Ok(Arc::new(Sandbox {
             config,
             engine,
-            linkers,
+            linking,
             pool,
             cache,
             loaded: Mutex::default(),
@@ -434,7 +434,7 @@ impl Sandbox {
         let Some(pool) = &self.pool else {
             let component =
                 component(&self.engine, &code).map_err(|e| NotReady::Code(format!("{e:#}")))?;
-            let world = self.linkers.link(role, &component);
+            let world = self.linking.link(role, &component);
             let world = world.map_err(|e| NotReady::World(format!("{e:#}")))?;
             return Ok(Made::Linked(world));
         };

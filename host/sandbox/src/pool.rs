@@ -167,7 +167,7 @@ impl Pool {
                 what: format!("the thread that talked to its process ended early: {e}"),
             }),
             usage: Usage::default(),
-            files: Files::None,
+            files: Files::Gone,
         })
     }
 

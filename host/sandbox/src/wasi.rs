@@ -10,7 +10,6 @@ use wasmtime_wasi::p2::{DynPollable, OutputStream, Pollable, StreamError, Stream
 use wasmtime_wasi_io::bindings::wasi::io;
 use wasmtime_wasi_io::poll::subscribe;
 
-use crate::Role;
 use crate::bindings::{log, tree};
 use crate::error::Failure;
 use crate::state::{State, Tail};
@@ -30,13 +29,11 @@ const RANDOM_AT_START: u64 = 64 << 10;
 /// What a guest may write to its standard output or error at once.
 const STDIO_CHUNK: usize = 64 << 10;
 
-/// The linker of a role, with exactly what [`inspect`](crate::inspect) lets through.
-pub(crate) fn linker(engine: &Engine, role: Role) -> wasmtime::Result<Linker<State>> {
+/// What plugins of each role are linked with: exactly what [`inspect`](crate::inspect) lets through.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     let l = &mut linker;
-    if role == Role::Renderer {
-        tree::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
-    }
+    tree::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
     log::add_to_linker::<_, HasSelf<State>>(l, |s| s)?;
 
     io::error::add_to_linker::<_, Io>(l, |s| &mut s.table)?;

@@ -20,7 +20,7 @@ use crate::config::WorkerLimits;
 use crate::engine::{self, Ticker};
 use crate::error::Failure;
 use crate::files::{Files, Refusal};
-use crate::link::{Linkers, World, handed};
+use crate::link::{Linking, World, handed};
 use crate::run::run;
 use crate::wire::{Asked, Reply, Report, Request, Unfit};
 
@@ -95,7 +95,7 @@ pub fn render_worker(limits: &WorkerLimits) -> io::Result<()> {
     let begun = weir_confine::begin(&rights(limits))?;
     let may_open = begun.has_landlock();
     let engine = engine::engine().map_err(failed)?;
-    let linkers = Linkers::new(&engine).map_err(failed)?;
+    let linking = Linking::new(&engine).map_err(failed)?;
     let _ticker = Ticker::start(&engine)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -105,7 +105,7 @@ pub fn render_worker(limits: &WorkerLimits) -> io::Result<()> {
     let confined = begun.finish()?;
     let mut bench = Bench {
         engine,
-        linkers,
+        linking,
         plugins: HashMap::new(),
         channel,
         runtime,
@@ -126,7 +126,7 @@ pub fn render_worker(limits: &WorkerLimits) -> io::Result<()> {
 /// What a worker works with.
 struct Bench {
     engine: Engine,
-    linkers: Linkers,
+    linking: Linking,
     plugins: HashMap<(Digest, Role), World>,
     channel: Arc<Channel>,
     runtime: Runtime,
@@ -150,10 +150,7 @@ impl Bench {
                 let Some(world) = self.plugins.get(&(digest, asked.ask().role())) else {
                     return Err(io::Error::other("a run of what was not loaded"));
                 };
-                let files = match asked {
-                    Asked::Render => Files::Asked(Asking(self.channel.clone())),
-                    Asked::Transform(_) | Asked::Validate(_) => Files::None,
-                };
+                let files = Files::Asked(Asking(self.channel.clone()));
                 let run = run(&self.engine, world, &terms, asked.ask(), files);
                 let ran = self.runtime.block_on(run);
                 Ok(Reply::Ran(ran.usage, Box::new(ran.gave)))
@@ -172,7 +169,7 @@ impl Bench {
     fn load(&mut self, digest: Digest, role: Role, code: File) -> Result<(), Unfit> {
         let component = handed(&self.engine, code, self.may_open);
         let component = component.map_err(|e| Unfit::Code(format!("{e:#}")))?;
-        let world = self.linkers.link(role, &component);
+        let world = self.linking.link(role, &component);
         let world = world.map_err(|e| Unfit::World(format!("{e:#}")))?;
         self.plugins.insert((digest, role), world);
         Ok(())

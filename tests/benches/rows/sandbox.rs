@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, ensure};
+use weir_core::tree::{Snapshot, View};
 use weir_sandbox::{Plugin, Role};
 
 use super::Size;
@@ -23,7 +24,8 @@ const NATIVE: u32 = 100_000;
 pub(crate) fn rows(size: Size) -> Result<Vec<Row>> {
     let bench = Bench::new()?;
     let plugin = bench.load(Role::Validator, &work::guest("echo-validator")?)?;
-    let call = || call(&bench, &plugin);
+    let snapshot = work::snapshot(&[])?;
+    let call = || call(&bench, &plugin, &snapshot);
     let native = Pairs::take(size.rounds, call, native)?;
     let process = Pairs::take(size.rounds, call, spawn)?;
     let what = "one call of a plugin that does nothing, instance included";
@@ -50,14 +52,13 @@ pub(crate) fn rows(size: Size) -> Result<Vec<Row>> {
     ])
 }
 
-fn call(bench: &Bench, plugin: &Plugin) -> Result<f64> {
+fn call(bench: &Bench, plugin: &Plugin, snapshot: &Snapshot) -> Result<f64> {
     let spent = seconds(|| {
         for _ in 0..CALLS {
-            let validated =
-                bench
-                    .runtime
-                    .block_on(bench.sandbox.validate(plugin, bench.call(), &[]));
-            let (findings, _) = validated.map_err(|e| anyhow::anyhow!("{e}"))?;
+            let view = View::new(snapshot.clone(), work::roots());
+            let call = bench.sandbox.validate(plugin, bench.call(), &[], view);
+            let validated = bench.runtime.block_on(call);
+            let (findings, _, _) = validated.map_err(|e| anyhow::anyhow!("{e}"))?;
             ensure!(findings.is_empty(), "findings about no object");
         }
         Ok(())

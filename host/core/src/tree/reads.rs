@@ -74,6 +74,13 @@ impl ReadSet {
         self.0.insert((question, path), answer);
     }
 
+    /// All that these two asked of one tree.
+    #[must_use]
+    pub fn and(mut self, other: ReadSet) -> ReadSet {
+        self.0.extend(other.0);
+        self
+    }
+
     /// Each question with its answer, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Question, &RepoPath, Answer)> {
         self.0.iter().map(|((q, path), answer)| (*q, path, *answer))

@@ -102,9 +102,7 @@ impl<'a> Talk<'a> {
                 Err(Lost::Stray("it asked for more files than it may".into()))
             }
             Files::Here(view) => Ok(view),
-            Files::None | Files::Asked(_) => Err(Lost::Stray(
-                "it asked for files, and its role sees none".into(),
-            )),
+            Files::Gone | Files::Asked(_) => Err(Lost::Host("the files of this call are gone".into())),
         }
     }
 

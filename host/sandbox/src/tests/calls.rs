@@ -3,7 +3,7 @@
 use weir_core::fault::{Blame, Fault, Retry};
 use weir_core::grant::{Bytes, Fuel, Millis};
 
-use super::guests::{Bench, LIMITS, PARAMS, call, component, names, renderer_with};
+use super::guests::{Bench, LIMITS, PARAMS, call, component, names, renderer_with, view};
 use crate::{CallError, Failure, Level, Role, Severity};
 
 const LOOP: &str = "(loop $again (br $again)) (unreachable)";
@@ -277,16 +277,16 @@ async fn a_transformer_gets_objects_and_gives_objects() {
     let (app, plugin) = names();
     let objects = vec![b"{}".to_vec(), br#"{"kind":"Pod"}"#.to_vec(), Vec::new()];
     let call_with = |limits| call(&app, &plugin, limits);
-    let (out, _) = bench
+    let (out, _, _) = bench
         .sandbox
-        .transform(&bench.plugin, call_with(bench.limits), &objects)
+        .transform(&bench.plugin, call_with(bench.limits), &objects, view(&[]))
         .await
         .unwrap();
     assert_eq!(out, objects);
     bench.limits.output = Bytes(10);
     let error = bench
         .sandbox
-        .transform(&bench.plugin, call_with(bench.limits), &objects)
+        .transform(&bench.plugin, call_with(bench.limits), &objects, view(&[]))
         .await
         .unwrap_err();
     says(&error, &["16 bytes"]);
@@ -311,9 +311,9 @@ async fn a_validator_finds_things_about_objects_that_exist() {
     let (app, plugin) = names();
     let objects = vec![b"{}".to_vec()];
     let bench = Bench::new(Role::Validator, &finds(0));
-    let (found, _) = bench
+    let (found, _, _) = bench
         .sandbox
-        .validate(&bench.plugin, call(&app, &plugin, LIMITS), &objects)
+        .validate(&bench.plugin, call(&app, &plugin, LIMITS), &objects, view(&[]))
         .await
         .unwrap();
     assert_eq!(
@@ -323,7 +323,7 @@ async fn a_validator_finds_things_about_objects_that_exist() {
     let bench = Bench::new(Role::Validator, &finds(1));
     let error = bench
         .sandbox
-        .validate(&bench.plugin, call(&app, &plugin, LIMITS), &objects)
+        .validate(&bench.plugin, call(&app, &plugin, LIMITS), &objects, view(&[]))
         .await
         .unwrap_err();
     says(&error, &["a finding about object 1 of 1"]);
@@ -341,7 +341,7 @@ async fn a_validator_that_could_not_look_is_an_error_and_never_an_empty_list() {
     let (app, plugin) = names();
     let error = bench
         .sandbox
-        .validate(&bench.plugin, call(&app, &plugin, LIMITS), &[])
+        .validate(&bench.plugin, call(&app, &plugin, LIMITS), &[], view(&[]))
         .await
         .unwrap_err();
     says(&error, &["could not go on: a (could-not-look)"]);

@@ -195,11 +195,12 @@ impl Render<'_> {
             app: self.app,
             digests: used.clone(),
         };
-        let (objects, reads) = self.render(&makers, snapshot).await?;
+        let (objects, rendered) = self.render(&makers, snapshot.clone()).await?;
         done("render");
-        let objects = self.transform(&makers, objects).await?;
+        let (objects, transformed) = self.transform(&makers, &snapshot, objects).await?;
         done("transform");
-        let findings = self.validate(&objects).await?;
+        let (findings, validated) = self.validate(&snapshot, &objects).await?;
+        let reads = rendered.and(transformed).and(validated);
         let validated =
             admit(objects, findings, self.host.output).map_err(|e| makers.refused(&e))?;
         done("validate");
@@ -217,7 +218,7 @@ impl Render<'_> {
         values::are_plain(&snapshot, self.manifest, self.app)?;
         let call = &self.app.render;
         let plugin = self.plugin(Role::Renderer, call)?;
-        let view = View::new(snapshot, self.app.roots.clone());
+        let view = self.view(&snapshot);
         let rendered = self.sandbox.render(&plugin, self.call(call), view).await;
         let (documents, read, _) = rendered.map_err(|e| Error::stage("render", &e))?;
         Ok((documents, read))
@@ -246,17 +247,20 @@ impl Render<'_> {
     async fn transform(
         &self,
         makers: &Makers<'_>,
+        snapshot: &Snapshot,
         mut objects: Vec<Object>,
-    ) -> Result<Vec<Object>, Error> {
+    ) -> Result<(Vec<Object>, ReadSet), Error> {
+        let mut reads = ReadSet::default();
         for call in &self.app.transform {
             let plugin = self.plugin(Role::Transformer, call)?;
             self.begins(Role::Transformer, call);
             let given = json_of(&objects)?;
             let changed = self
                 .sandbox
-                .transform(&plugin, self.call(call), &given)
+                .transform(&plugin, self.call(call), &given, self.view(snapshot))
                 .await;
-            let (changed, _) = changed.map_err(|e| Error::stage("transform", &e))?;
+            let (changed, read, _) = changed.map_err(|e| Error::stage("transform", &e))?;
+            reads = reads.and(read);
             let values = changed
                 .iter()
                 .map(|bytes| serde_json::from_slice(bytes))
@@ -266,18 +270,24 @@ impl Render<'_> {
                 .map_err(|e| makers.transformed(&call.plugin, &e))?;
             self.gave(|| Trace::of(&objects));
         }
-        scope::place(objects, self.app.namespace.as_ref()).map_err(|e| Error::Stage {
+        let placed = scope::place(objects, self.app.namespace.as_ref());
+        let placed = placed.map_err(|e| Error::Stage {
             stage: "transform",
             fault: Fault::Repository,
             retry: Retry::OnChange,
             message: format!("app `{}`: {e}", self.app.name),
-        })
+        })?;
+        Ok((placed, reads))
     }
 
-    async fn validate(&self, objects: &[Object]) -> Result<Vec<Finding>, Error> {
-        let mut findings = Vec::new();
+    async fn validate(
+        &self,
+        snapshot: &Snapshot,
+        objects: &[Object],
+    ) -> Result<(Vec<Finding>, ReadSet), Error> {
+        let (mut findings, mut reads) = (Vec::new(), ReadSet::default());
         if self.app.validate.is_empty() {
-            return Ok(findings);
+            return Ok((findings, reads));
         }
         let given = json_of(objects)?;
         for call in &self.app.validate {
@@ -285,10 +295,12 @@ impl Render<'_> {
             self.begins(Role::Validator, call);
             let found = self
                 .sandbox
-                .validate(&plugin, self.call(call), &given)
+                .validate(&plugin, self.call(call), &given, self.view(snapshot))
                 .await;
+            let (found, read, _) = found.map_err(|e| Error::stage("validate", &e))?;
+            reads = reads.and(read);
             let before = findings.len();
-            for f in found.map_err(|e| Error::stage("validate", &e))?.0 {
+            for f in found {
                 let object = f.object.and_then(|n| objects.get(n as usize));
                 findings.push(Finding {
                     level: level(f.level),
@@ -302,7 +314,12 @@ impl Render<'_> {
             }
             self.gave(|| Trace::found(findings.get(before..).unwrap_or_default()));
         }
-        Ok(findings)
+        Ok((findings, reads))
+    }
+
+    /// What its plugins may read.
+    fn view(&self, snapshot: &Snapshot) -> View {
+        View::new(snapshot.clone(), self.app.roots.clone())
     }
 
     /// A call begins.

@@ -32,6 +32,7 @@ pub mod transformer {
         with: {
             "weir:plugin/types@0.1.0": super::renderer::weir::plugin::types,
             "weir:plugin/log@0.1.0": super::renderer::weir::plugin::log,
+            "weir:plugin/tree@0.1.0": super::renderer::weir::plugin::tree,
         },
         pub_export_macro: true,
         export_macro_name: "export_transformer",
@@ -51,6 +52,7 @@ pub mod validator {
         with: {
             "weir:plugin/types@0.1.0": super::renderer::weir::plugin::types,
             "weir:plugin/log@0.1.0": super::renderer::weir::plugin::log,
+            "weir:plugin/tree@0.1.0": super::renderer::weir::plugin::tree,
         },
         pub_export_macro: true,
         export_macro_name: "export_validator",
@@ -62,7 +64,7 @@ pub use renderer::weir::plugin::types;
 use renderer::weir::plugin::{log as wit_log, tree as wit_tree};
 
 /// The app's files as the host serves them.
-struct HostTree;
+pub struct HostTree;
 
 impl Tree for HostTree {
     fn entries(&self, dir: &str) -> Result<Vec<Entry>, TreeError> {
@@ -92,7 +94,7 @@ pub fn call_renderer(
 
 /// Runs a transformer's function on what came over the WIT.
 pub fn call_transformer(
-    function: fn(Vec<Object>, &Params) -> Result<Vec<Object>, Diagnostics>,
+    function: impl FnOnce(Vec<Object>, &Params) -> Result<Vec<Object>, Diagnostics>,
     objects: Vec<Vec<u8>>,
     given: types::Params,
 ) -> Result<Vec<Vec<u8>>, Vec<types::Diagnostic>> {
@@ -103,7 +105,7 @@ pub fn call_transformer(
 
 /// Runs a validator's function on what came over the WIT.
 pub fn call_validator(
-    function: fn(&[Object], &Params) -> Result<Vec<Finding>, Diagnostics>,
+    function: impl FnOnce(&[Object], &Params) -> Result<Vec<Finding>, Diagnostics>,
     objects: Vec<Vec<u8>>,
     given: types::Params,
 ) -> Result<Vec<types::Finding>, String> {

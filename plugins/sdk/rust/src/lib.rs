@@ -1,7 +1,7 @@
 //! What a Weir plugin is written with: types, helpers and the export macros.
 //!
 //! A plugin is one function. It gets values and returns values; the only thing
-//! that it can reach is the app's files (renderers only) and a log. There is no
+//! that it can reach is the app's files and a log. There is no
 //! file system, network, clock, environment or randomness behind it, so the
 //! same commit gives the same bytes everywhere.
 //!
@@ -10,6 +10,9 @@
 //! | renderer | `fn(&Params, &dyn Tree) -> Result<Vec<Document>, Diagnostics>` | [`renderer!`] |
 //! | transformer | `fn(Vec<Object>, &Params) -> Result<Vec<Object>, Diagnostics>` | [`transformer!`] |
 //! | validator | `fn(&[Object], &Params) -> Result<Vec<Finding>, Diagnostics>` | [`validator!`] |
+//!
+//! A transformer or validator that reads files takes `&dyn Tree` as a third argument: `transformer!(function, tree)`. One
+//! component may have several roles: a macro for each.
 //!
 //! # A plugin in 20 lines
 //!
@@ -96,10 +99,19 @@ macro_rules! renderer {
     };
 }
 
-/// Makes a function the component's `transform`.
+/// Makes a function the component's `transform`: `transformer!(function)`, or `transformer!(function, tree)` where it takes
+/// the app's files as a third argument.
 #[macro_export]
 macro_rules! transformer {
     ($function:path) => {
+        $crate::transformer!(@ |objects, params| $function(objects, params));
+    };
+    ($function:path, tree) => {
+        $crate::transformer!(@ |objects, params| {
+            $function(objects, params, &$crate::component::HostTree)
+        });
+    };
+    (@ $call:expr) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Plugin;
@@ -108,7 +120,7 @@ macro_rules! transformer {
                     objects: Vec<Vec<u8>>,
                     params: $crate::component::types::Params,
                 ) -> Result<Vec<Vec<u8>>, Vec<$crate::component::types::Diagnostic>> {
-                    $crate::component::call_transformer($function, objects, params)
+                    $crate::component::call_transformer($call, objects, params)
                 }
             }
             $crate::component::transformer::export_transformer!(Plugin);
@@ -116,10 +128,19 @@ macro_rules! transformer {
     };
 }
 
-/// Makes a function the component's `validate`.
+/// Makes a function the component's `validate`: `validator!(function)`, or `validator!(function, tree)` where it takes the
+/// app's files as a third argument.
 #[macro_export]
 macro_rules! validator {
     ($function:path) => {
+        $crate::validator!(@ |objects, params| $function(objects, params));
+    };
+    ($function:path, tree) => {
+        $crate::validator!(@ |objects, params| {
+            $function(objects, params, &$crate::component::HostTree)
+        });
+    };
+    (@ $call:expr) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Plugin;
@@ -128,7 +149,7 @@ macro_rules! validator {
                     objects: Vec<Vec<u8>>,
                     params: $crate::component::types::Params,
                 ) -> Result<Vec<$crate::component::types::Finding>, String> {
-                    $crate::component::call_validator($function, objects, params)
+                    $crate::component::call_validator($call, objects, params)
                 }
             }
             $crate::component::validator::export_validator!(Plugin);

@@ -2,7 +2,7 @@
 
 //go:build wasip1
 
-package renderer
+package tree
 
 import (
 	"bytes"
@@ -55,6 +55,9 @@ const (
 	errNotADirectory = textError("not a directory")
 	errIsADirectory  = textError("is a directory")
 )
+
+// New is the tree of one call.
+func New() fs.FS { return &hostTree{listings: map[string][]entry{}} }
 
 // hostTree is the tree. The host is asked for what is needed, and records what was read.
 //
