@@ -34,6 +34,7 @@ pub mod name;
 pub mod object;
 pub mod owner;
 pub mod pin;
+pub mod placed;
 pub mod plan;
 pub mod policy;
 pub mod receipt;

@@ -67,7 +67,11 @@ impl fmt::Display for Origin {
 
 /// One object. Cheap to clone. Its `Debug` shows what it is, never what it holds: it may be a Secret.
 #[derive(Clone, PartialEq)]
-pub struct Object {
+pub struct Object(Arc<Whole>);
+
+/// All of an object. Whoever holds the object shares it: the objects of a large app are held in several lists.
+#[derive(PartialEq)]
+struct Whole {
     id: ResourceId,
     body: Arc<Value>,
     text: Arc<str>,
@@ -95,13 +99,13 @@ impl Object {
             Ok(id) => {
                 let text: Arc<str> = yaml::emit(&body).into();
                 let digest = Digest::of(text.as_bytes());
-                Ok(Object {
+                Ok(Object(Arc::new(Whole {
                     id,
                     body: Arc::new(body),
                     text,
                     digest,
                     origin,
-                })
+                })))
             }
             Err(message) => Err(ObjectError { origin, message }),
         }
@@ -109,35 +113,43 @@ impl Object {
 
     /// What it is.
     pub fn id(&self) -> &ResourceId {
-        &self.id
+        &self.0.id
     }
     /// Its fields.
     pub fn body(&self) -> &Value {
-        &self.body
+        &self.0.body
     }
     /// Its canonical YAML, ending with a newline.
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
     }
     /// The digest of its canonical YAML.
     pub fn digest(&self) -> Digest {
-        self.digest
+        self.0.digest
     }
     /// Where it came from.
     pub fn origin(&self) -> &Origin {
-        &self.origin
+        &self.0.origin
     }
     /// The same object, said to come from elsewhere.
     #[must_use]
-    pub fn with_origin(mut self, origin: Origin) -> Object {
-        self.origin = origin;
-        self
+    pub fn with_origin(self, origin: Origin) -> Object {
+        if self.0.origin == origin {
+            return self;
+        }
+        Object(Arc::new(Whole {
+            id: self.0.id.clone(),
+            body: self.0.body.clone(),
+            text: self.0.text.clone(),
+            digest: self.0.digest,
+            origin,
+        }))
     }
 }
 
 impl fmt::Debug for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Object({} {})", self.id, self.digest.short())
+        write!(f, "Object({} {})", self.id(), self.digest().short())
     }
 }
 

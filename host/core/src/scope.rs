@@ -71,7 +71,19 @@ pub fn place(
     objects: Vec<Object>,
     namespace: Option<&Namespace>,
 ) -> Result<Vec<Object>, ObjectError> {
-    let defined: Vec<Definition> = objects.iter().filter_map(definition).collect();
+    let defined: BTreeSet<Definition> = objects.iter().filter_map(definition).collect();
+    place_among(objects, namespace, &defined)
+}
+
+/// The same for some objects of a render, which defines these kinds.
+///
+/// # Errors
+/// As above.
+pub fn place_among(
+    objects: Vec<Object>,
+    namespace: Option<&Namespace>,
+    defined: &BTreeSet<Definition>,
+) -> Result<Vec<Object>, ObjectError> {
     let of_scope = |cluster: bool| -> BTreeSet<(&str, &str)> {
         let of_scope = defined.iter().filter(|d| d.cluster == cluster);
         of_scope
@@ -99,7 +111,7 @@ pub fn place(
 }
 
 /// What a CustomResourceDefinition defines.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Definition {
     /// The kind's group.
     pub group: String,

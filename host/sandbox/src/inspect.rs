@@ -3,8 +3,8 @@
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 use weir_core::digest::Digest;
 
-use crate::Role;
 use crate::load::LoadError;
+use crate::{INTERFACE, Role};
 
 /// The WASI interfaces that are there for any role, so that the standard libraries of Rust, Go, Python and
 /// JavaScript link. Each is deterministic and shows nothing of the host.
@@ -56,6 +56,12 @@ pub(crate) fn check(digest: Digest, role: Role, bytes: &[u8]) -> Result<(), Load
                     if matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
                         continue;
                     }
+                    if is_other_interface(name) {
+                        return Err(LoadError::Interface {
+                            digest,
+                            import: name.chars().take(200).collect(),
+                        });
+                    }
                     if !allowed(name) {
                         return Err(LoadError::Import {
                             digest,
@@ -71,13 +77,29 @@ pub(crate) fn check(digest: Digest, role: Role, bytes: &[u8]) -> Result<(), Load
     Ok(())
 }
 
+/// Whether an import is of weir:plugin in a version that is not this host's.
+fn is_other_interface(import: &str) -> bool {
+    import.starts_with("weir:plugin/")
+        && import
+            .split_once('@')
+            .is_some_and(|(_, version)| !is_ours(version))
+}
+
+/// Versions that differ in the last number only are one interface, to which the later ones have added.
+fn is_ours(version: &str) -> bool {
+    let track = INTERFACE
+        .rsplit_once('.')
+        .map_or(INTERFACE, |(track, _)| track);
+    version.rsplit_once('.').is_some_and(|(of, _)| of == track)
+}
+
 /// Whether a component may import an interface. It is the same for each role.
 fn allowed(import: &str) -> bool {
     let Some((interface, version)) = import.split_once('@') else {
         return false;
     };
     match interface {
-        "weir:plugin/tree" | "weir:plugin/log" | "weir:plugin/types" => version.starts_with("0.1."),
+        "weir:plugin/tree" | "weir:plugin/log" | "weir:plugin/types" => is_ours(version),
         _ => WASI.contains(&interface) && version.starts_with("0.2."),
     }
 }

@@ -50,6 +50,9 @@ pub use worker::render_worker;
 
 use std::fmt;
 
+/// The version of the package `weir:plugin` in `wit/` that this host has.
+pub const INTERFACE: &str = "0.1.0";
+
 /// What a plugin is for. Each role has its own world in `wit/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {

@@ -8,7 +8,6 @@ use wasmtime::Engine;
 use weir_core::digest::Digest;
 use weir_core::fault::{Blame, Fault, Retry};
 
-use crate::Role;
 use crate::cache::Cache;
 use crate::compile::{CompileError, compile, too_large, try_compiler};
 use crate::config::{CompileMode, Isolation, SandboxConfig};
@@ -17,6 +16,7 @@ use crate::engine::{self, Ticker};
 use crate::inspect;
 use crate::link::{Linking, World, component};
 use crate::pool::{NotReady, Pool, Shipped};
+use crate::{INTERFACE, Role};
 use weir_cache::{CacheError, Looked, Mappable, Verified};
 
 /// The place where plugins are loaded and called. One for each process.
@@ -128,9 +128,19 @@ pub enum LoadError {
         /// The import as the component names it.
         import: String,
     },
+    /// It was built for another interface than this host has.
+    #[error(
+        "the component {digest} imports `{import}`, and this host has weir:plugin@{INTERFACE}: it was built for another version of Weir; upgrade this host, or take a build of the plugin for {INTERFACE}"
+    )]
+    Interface {
+        /// The plugin.
+        digest: Digest,
+        /// The import as the component names it.
+        import: String,
+    },
     /// It does not fit the world of its role.
     #[error(
-        "the component {digest} is not a {role} of weir:plugin@0.1.0: {why}; use it in its own role, or build it against this world"
+        "the component {digest} is not a {role} of weir:plugin@{INTERFACE}: {why}; use it in its own role, or build it against this world"
     )]
     World {
         /// The plugin.

@@ -194,6 +194,7 @@ fn read(
         validated,
         plugins: kept.beside.plugins,
         reads: Arc::new(ReadSet::default()),
+        placed: None,
         made: None,
         reused: true,
         micros: BTreeMap::new(),

@@ -13,6 +13,7 @@ use weir_core::lock::{self, Lock};
 use weir_core::manifest::{App, Manifest};
 use weir_core::name::{AppName, PluginName};
 use weir_core::pin::Deployed;
+use weir_core::placed::Placed;
 use weir_core::plan::{ByObject, Desired, Wanted};
 use weir_core::receipt::Basis;
 use weir_core::record::Made;
@@ -223,6 +224,8 @@ pub(crate) struct Rendered {
     pub(crate) plugins: BTreeMap<PluginName, Digest>,
     /// What was asked of the tree, and answered.
     pub(crate) reads: Arc<ReadSet>,
+    /// What its documents came to, for the next render of it; `None` where that was not made now, or changed by plugins.
+    pub(crate) placed: Option<Placed>,
     /// What it was made of, where all of that is known, and by whom.
     pub(crate) made: Option<Made>,
     /// Whether it was made before, from the same inputs.
@@ -269,6 +272,7 @@ pub(crate) async fn prepare(
         lock,
         pinned: &pinned,
         pack: None,
+        before: None,
         domain: &alone(),
     };
     let rendered = each(host, &snapshot, given, &apps, &told, How::Whole).await?;
@@ -296,6 +300,7 @@ pub(crate) async fn ask(
         lock: Some(lock),
         pinned: &Arc::new(plugins::pin(&manifest, Some(lock), &host.store)),
         pack: None,
+        before: None,
         domain: &alone(),
     };
     let told = vec![None; apps.len()];
@@ -311,6 +316,8 @@ struct Given<'a> {
     pinned: &'a Arc<Pinned>,
     /// What was made before, where that was packed.
     pack: Option<&'a Arc<Pack>>,
+    /// What the apps came to at the commit before.
+    before: Option<&'a Apps>,
     /// With whose other renders these may share a process.
     domain: &'a Domain,
 }
@@ -332,6 +339,7 @@ async fn each(
         lock,
         pinned,
         pack,
+        before,
         domain,
     } = given;
     let mut results = reused(host, snapshot, told_each, apps, pack.cloned()).await?;
@@ -340,9 +348,9 @@ async fn each(
         .zip(apps)
         .filter(|(found, _)| found.is_none());
     let missing: Vec<&App> = missing.map(|(_, app)| app).collect();
-    let before = apps.len() - missing.len();
+    let found = apps.len() - missing.len();
     tracing::debug!(
-        "{before} of {} apps were rendered before, from the same",
+        "{found} of {} apps were rendered before, from the same",
         apps.len()
     );
     let ready = load_all(host, snapshot, manifest, pinned, &missing, how).await?;
@@ -357,6 +365,7 @@ async fn each(
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
         let (manifest, ready, turns) = (manifest.clone(), ready.clone(), turns.clone());
         let domain = domain.clone();
+        let before = before.and_then(|apps| apps.get(&app.name)?.rendered.clone().ok());
         tasks.spawn(async move {
             let turn = turns.take(None).await;
             let result = match facts {
@@ -370,6 +379,7 @@ async fn each(
                         facts: &facts,
                         sandbox: &host.sandbox,
                         domain: &domain,
+                        before: before.as_deref(),
                         spoiled: Spoiled::first(),
                         trace: None,
                     };

@@ -15,6 +15,9 @@ const PLUGINS: [&str; 3] = ["yaml", "metadata", "baseline"];
 /// Those written in Go: their name in a manifest, which is their folder in `plugins/`.
 const GO_PLUGINS: [&str; 2] = ["helm", "kustomize"];
 
+/// What was built against the first version of the interface (`tests/since-0.1.0`).
+const SINCE: [&str; 3] = ["since-renderer", "since-transformer", "since-validator"];
+
 /// Where plugins are compiled: a folder for each clone, as Cargo's templates say it.
 const BUILD_DIR: &str = "{cargo-cache-home}/weir-build/plugins/{workspace-path-hash}";
 const TARGET: &str = "wasm32-wasip2";
@@ -91,13 +94,15 @@ pub(crate) fn build_guests(root: &Path) -> Result<Built> {
         target: root.join("target"),
         own_home: None,
     };
-    compile(root, &places, &["--package", "weir-guests", "--examples"])?;
+    let packages = ["--package=weir-guests", "--package=weir-since-0-1-0"];
+    compile(root, &places, &[packages[0], packages[1], "--examples"])?;
     let made = places.target.join(TARGET).join("plugin/examples");
     let dir = root.join("target/guests");
     let mut built = Built {
         components: Vec::new(),
     };
-    for name in guest_names(root)? {
+    let since = SINCE.map(str::to_owned);
+    for name in guest_names(root)?.into_iter().chain(since) {
         let (component, bytes) = component(
             &name,
             &made.join(format!("{}.wasm", name.replace('-', "_"))),

@@ -1,6 +1,6 @@
 //! What it costs to run plugins and to fetch in processes without rights: one render in a worker against the same in the host's own.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Map, Value};
 use weir_core::tree::{Snapshot, View};
 use weir_sandbox::{
@@ -9,7 +9,7 @@ use weir_sandbox::{
 use weir_tests::places;
 
 use super::measure::{Pairs, seconds};
-use super::render::trees::{self, Tool};
+use super::render::trees;
 use super::table::{Row, Unit};
 use super::work::{self, Bench};
 use super::{Size, fetching};
@@ -32,7 +32,7 @@ pub(crate) fn rows(size: Size) -> Result<Vec<Row>> {
     };
     let fresh = Side::new(in_workers(Bench::config(&own), once)?)?;
     let mut rows = Vec::new();
-    for (what, plugin, work) in works(size)? {
+    for (what, plugin, work) in works()? {
         let one = |side: &Side| side.loaded(&plugin);
         let (ours, theirs, new) = (one(&worker)?, one(&here)?, one(&fresh)?);
         let pairs = Pairs::take(
@@ -86,7 +86,7 @@ struct Work {
     config: Value,
 }
 
-fn works(size: Size) -> Result<Vec<(String, Vec<u8>, Work)>> {
+fn works() -> Result<Vec<(String, Vec<u8>, Work)>> {
     let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: a }\ndata: { a: b }\n";
     let files = (0..3).map(|n| (format!("{}/{n}.yaml", work::APP), map.to_owned()));
     let yaml = Work {
@@ -94,9 +94,7 @@ fn works(size: Size) -> Result<Vec<(String, Vec<u8>, Work)>> {
         path: work::APP.to_owned(),
         config: Value::Object(Map::new()),
     };
-    let cases = trees::cases(size.objects);
-    let chart = cases.into_iter().find(|case| case.tool == Tool::Helm);
-    let chart = chart.context("there is a small chart")?;
+    let chart = trees::small_chart();
     let helm = Work {
         snapshot: work::snapshot(&chart.files)?,
         path: chart.dir.clone(),

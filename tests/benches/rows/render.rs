@@ -34,7 +34,7 @@ const SLOW: (u64, usize) = (500_000, 5);
 pub(crate) fn rows(size: Size) -> Result<Vec<Row>> {
     let mut scene = Scene::new()?;
     let mut rows = Vec::new();
-    for case in trees::cases(size.objects) {
+    for case in trees::cases(size.objects, &places::native()?)? {
         rows.extend(scene.case(&case, size)?);
     }
     for tool in [Tool::Helm, Tool::Kustomize] {
@@ -194,7 +194,7 @@ impl Scene {
 
     /// What one render adds to a host that has the plugin.
     fn in_flight(&self, size: Size) -> Result<Row> {
-        let cases = trees::cases(size.objects);
+        let cases = trees::cases(size.objects, &places::native()?)?;
         let case = cases
             .iter()
             .rfind(|case| case.tool == Tool::Helm)

@@ -38,7 +38,8 @@ impl Served {
 /// All kinds of a cluster, as it said at one time.
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
-    served: BTreeMap<(String, String), Served>,
+    /// By group and kind.
+    served: BTreeMap<String, BTreeMap<String, Served>>,
     /// Groups of which the cluster itself does not know what they serve now.
     stale: BTreeSet<String>,
 }
@@ -85,7 +86,9 @@ impl Kinds {
             }
             let served = self
                 .served
-                .entry((group.to_owned(), kind))
+                .entry(group.to_owned())
+                .or_default()
+                .entry(kind)
                 .or_insert_with(|| Served {
                     plural: plural.clone(),
                     namespaced: resource.scope.as_deref() == Some("Namespaced"),
@@ -99,7 +102,7 @@ impl Kinds {
 
     /// One kind.
     pub(super) fn get(&self, group: &str, kind: &str) -> Option<&Served> {
-        self.served.get(&(group.to_owned(), kind.to_owned()))
+        self.served.get(group)?.get(kind)
     }
 
     /// Whether the kind of the definition of this name is served: it is called `PLURAL.GROUP`.
@@ -107,14 +110,19 @@ impl Kinds {
         let Some((plural, group)) = name.split_once('.') else {
             return false;
         };
-        let mut all = self.served.iter();
-        all.any(|((of, _), served)| of == group && served.plural == plural)
+        let mut all = self.served.get(group).into_iter().flatten();
+        all.any(|(_, served)| served.plural == plural)
     }
 
     /// All kinds, with their groups, at the server's favourite version.
     pub(super) fn all(&self) -> impl Iterator<Item = ApiResource> {
-        let all = self.served.iter();
-        all.filter_map(|((group, kind), served)| served.resource(group, kind, None))
+        let of = |(group, kinds): (&'_ String, &BTreeMap<String, Served>)| -> Vec<ApiResource> {
+            let kinds = kinds.iter();
+            kinds
+                .filter_map(|(kind, served)| served.resource(group, kind, None))
+                .collect()
+        };
+        self.served.iter().flat_map(of)
     }
 
     /// The groups that the cluster knows not all kinds of.
@@ -130,16 +138,22 @@ impl Kinds {
     /// An identity as the cluster has it: a kind that lives in no namespace has none there, one that does
     /// lives in `default` where nothing else is said.
     pub(super) fn place(&self, id: &ResourceId) -> Option<ResourceId> {
-        let served = self.get(&id.group, &id.kind)?;
-        let namespace = match (&id.namespace, served.namespaced) {
-            (_, false) => None,
-            (Some(namespace), true) => Some(namespace.clone()),
-            (None, true) => "default".parse().ok(),
-        };
-        Some(ResourceId {
-            namespace,
-            ..id.clone()
+        Some(match self.moved(id)? {
+            Some(placed) => placed,
+            None => id.clone(),
         })
+    }
+
+    /// The same where it is another one than it says; the outer `None` for a kind that is not served.
+    fn moved(&self, id: &ResourceId) -> Option<Option<ResourceId>> {
+        let namespaced = self.get(&id.group, &id.kind)?.namespaced;
+        if id.namespace.is_some() == namespaced {
+            return Some(None);
+        }
+        Some(Some(ResourceId {
+            namespace: namespaced.then(|| "default".parse().ok()).flatten(),
+            ..id.clone()
+        }))
     }
 
     /// Identities that stand for one object here, and the other one of each: the one that is wanted, where one is.
@@ -151,7 +165,7 @@ impl Kinds {
         let mut first: BTreeMap<ResourceId, &ResourceId> = BTreeMap::new();
         let mut doubles = BTreeMap::new();
         // Few kinds are elsewhere than their file says, so this is all that there is to compare.
-        let moved = |id: &'i ResourceId| self.place(id).filter(|placed| placed != id);
+        let moved = |id: &'i ResourceId| self.moved(id).flatten();
         let all: Vec<&ResourceId> = wanted.chain(held).collect();
         let placed: BTreeSet<ResourceId> = all.iter().filter_map(|id| moved(id)).collect();
         for id in all {

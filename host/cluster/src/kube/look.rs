@@ -31,6 +31,15 @@ struct Batch {
     asked: Vec<Asked>,
 }
 
+/// A group, a kind of it, and the version that is wanted.
+type KindAsked<'i> = (&'i str, &'i str, Option<&'i str>);
+/// Version and kind of a resource, and the namespace.
+type BatchKey<'i> = (&'i str, &'i str, Option<Namespace>);
+
+fn kind_asked<'i>(id: &'i ResourceId, version: Option<&'i str>) -> KindAsked<'i> {
+    (&id.group, &id.kind, version)
+}
+
 impl KubeTarget {
     /// What is at the place of each wanted object, and of each one that the app holds.
     ///
@@ -89,8 +98,10 @@ impl KubeTarget {
         // A watch that is slow to begin holds nothing up: what it does not answer is asked for.
         let _ = tokio::time::timeout(self.limits.first_list, mirror.decided(&kinds)).await;
         for batch in &mut *batches {
+            let kind = (batch.resource.group.clone(), batch.resource.kind.clone());
+            let mut seen = mirror.seen(&claim.app, &kind, batch.asked.iter().map(|a| &a.placed));
             batch.asked.retain(|asked| {
-                let seen = mirror.seen(&claim.app, &asked.placed);
+                let seen = seen.next().flatten();
                 let known = seen.is_some();
                 out.extend(seen.map(|seen| (asked.id.clone(), Live::Present(seen))));
                 !known
@@ -105,40 +116,43 @@ impl KubeTarget {
         wanted: &[Object],
         held: &BTreeSet<ResourceId>,
     ) -> Result<(Vec<Batch>, BTreeMap<ResourceId, Live>), KubeError> {
-        let versions: BTreeMap<&ResourceId, &str> =
-            wanted.iter().map(|o| (o.id(), version_of(o))).collect();
-        let all: BTreeSet<&ResourceId> = versions.keys().copied().chain(held).collect();
-        let resource = |kinds: &Kinds, id: &ResourceId| {
-            let wanted = versions.get(id).copied();
-            kinds
-                .get(&id.group, &id.kind)?
-                .resource(&id.group, &id.kind, wanted)
+        // Each with the version that is wanted, where it is.
+        let unversioned = held.iter().map(|id| (id, None));
+        let versioned = wanted.iter().map(|o| (o.id(), Some(version_of(o))));
+        let all: BTreeMap<&ResourceId, Option<&str>> = unversioned.chain(versioned).collect();
+        let resource = |kinds: &Kinds, (group, kind, version): KindAsked<'_>| {
+            kinds.get(group, kind)?.resource(group, kind, version)
         };
-        let kinds = self.kinds_with(|kinds| all.iter().all(|id| resource(kinds, id).is_some()));
+        let asked: BTreeSet<KindAsked<'_>> = all.iter().map(|(id, v)| kind_asked(id, *v)).collect();
+        let kinds = self.kinds_with(|kinds| asked.iter().all(|k| resource(kinds, *k).is_some()));
         let kinds = kinds.await?;
+        // Of many objects there are few kinds.
+        let resources: BTreeMap<KindAsked<'_>, Option<ApiResource>> =
+            asked.iter().map(|k| (*k, resource(&kinds, *k))).collect();
         let coming: BTreeSet<(String, String)> = wanted
             .iter()
             .filter_map(scope::definition)
             .map(|d| (d.group, d.kind))
             .collect();
-        let mut batches: BTreeMap<(String, String, Option<Namespace>), Batch> = BTreeMap::new();
+        let mut batches: BTreeMap<BatchKey<'_>, Batch> = BTreeMap::new();
         let doubles = kinds.doubles(wanted.iter().map(Object::id), held.iter());
         let mut out: BTreeMap<ResourceId, Live> = BTreeMap::new();
         let mut defined = None;
-        for id in all {
+        for (id, version) in all {
+            let key = kind_asked(id, version);
             if let Some(other) = doubles.get(id) {
                 out.insert(id.clone(), Live::Same(other.clone()));
                 continue;
             }
-            match (resource(&kinds, id), kinds.place(id)) {
+            let resource = resources.get(&key).and_then(Option::as_ref);
+            match (resource, kinds.place(id)) {
                 (Some(resource), Some(placed)) => {
-                    let key = (
-                        resource.api_version.clone(),
-                        resource.kind.clone(),
-                        placed.namespace.clone(),
-                    );
-                    let asked = Vec::new();
-                    let batch = batches.entry(key).or_insert(Batch { resource, asked });
+                    let key = (&*resource.api_version, &*resource.kind);
+                    let found = batches.entry((key.0, key.1, placed.namespace.clone()));
+                    let batch = found.or_insert_with(|| Batch {
+                        resource: resource.clone(),
+                        asked: Vec::new(),
+                    });
                     let id = id.clone();
                     batch.asked.push(Asked { id, placed });
                 }
@@ -151,8 +165,8 @@ impl KubeTarget {
                     out.insert(id.clone(), Live::Absent);
                 }
                 (None, _) | (_, None) => {
-                    let live = match versions.get(id) {
-                        Some(version) => unknown(&unknown_kind(&kinds, id, Some(*version))),
+                    let live = match version {
+                        Some(version) => unknown(&unknown_kind(&kinds, id, Some(version))),
                         None => self.without_kind(&kinds, id, &mut defined).await?,
                     };
                     out.insert(id.clone(), live);

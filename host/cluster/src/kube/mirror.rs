@@ -249,22 +249,32 @@ impl Mirror {
         }
     }
 
-    /// An object as it was last seen, where that can be trusted; `None` says nothing of whether it is there.
-    pub(super) fn seen(&self, asking: &AppName, id: &ResourceId) -> Option<Seen> {
+    /// Objects of one kind as they were last seen, each where that can be trusted; `None` says nothing of whether it is
+    /// there.
+    pub(super) fn seen<'i>(
+        &self,
+        asking: &AppName,
+        kind: &Kind,
+        ids: impl Iterator<Item = &'i ResourceId>,
+    ) -> std::vec::IntoIter<Option<Seen>> {
         let kinds = self.kinds();
-        let mirrored = kinds.get(&(id.group.clone(), id.kind.clone()))?;
-        let entry = (mirrored.trust == Trust::Live).then(|| mirrored.entries.get(id))??;
-        Some(Seen {
-            version: Version(entry.version.to_string()),
-            mark: entry.mark.clone(),
-            owner: if entry.app == *asking {
-                Owner::Us
-            } else {
-                Owner::App(entry.app.clone())
-            },
-            leaving: entry.leaving.as_deref().map(str::to_owned),
-            keep: entry.keep,
-        })
+        let live = kinds.get(kind).filter(|m| m.trust == Trust::Live);
+        let seen = |id: &ResourceId| {
+            let entry = live?.entries.get(id)?;
+            Some(Seen {
+                version: Version(entry.version.to_string()),
+                mark: entry.mark.clone(),
+                owner: if entry.app == *asking {
+                    Owner::Us
+                } else {
+                    Owner::App(entry.app.clone())
+                },
+                leaving: entry.leaving.as_deref().map(str::to_owned),
+                keep: entry.keep,
+            })
+        };
+        let all: Vec<Option<Seen>> = ids.map(seen).collect();
+        all.into_iter()
     }
 
     /// How healthy an object of ours is, where its kind's watch is live: what that does not have is not there.

@@ -93,22 +93,25 @@ fn an_import_outside_the_allow_list_is_refused_by_name() {
 }
 
 #[test]
-fn files_are_for_renderers_only() {
-    let import = r#"(import "weir:plugin/tree@0.1.0" "read" (func (param i32 i32 i32)))"#;
+fn an_interface_of_another_version_is_named_with_the_one_that_this_host_has() {
+    let newer = "package weir:plugin@0.2.0; interface cluster { get: func() -> u32; }";
+    let import = r#"(import "weir:plugin/cluster@0.2.0" "get" (func (result i32)))"#;
     let core = r#"(func (export "validate") (param i32) (result i32) (unreachable))"#;
-    let bytes = component(
-        Role::Validator,
-        &[],
-        "import weir:plugin/tree@0.1.0;",
-        import,
-        core,
-    );
+    let world = "import weir:plugin/cluster@0.2.0;";
+    let bytes = component(Role::Validator, &[newer], world, import, core);
     let error = load_as(Role::Validator, &bytes).unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .contains("`weir:plugin/tree@0.1.0`, which a validator may not have"),
-        "{error}"
+    assert!(matches!(error, LoadError::Interface { .. }), "{error}");
+    let said = error.to_string();
+    for part in [
+        "weir:plugin/cluster@0.2.0",
+        "weir:plugin@0.1.0",
+        "upgrade this host",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(
+        (error.fault(), error.retry()),
+        (Fault::Plugin, Retry::OnChange)
     );
 }
 

@@ -237,6 +237,7 @@ async fn second(render: &Render<'_>, snapshot: Snapshot, trace: Option<&Trace>) 
     let second = Render {
         ready: &ready,
         sandbox: &sandbox,
+        before: None,
         spoiled: Spoiled::armed(),
         trace,
         ..*render

@@ -144,6 +144,7 @@ pub(crate) async fn prepare_next(
         lock,
         pinned: &pinned,
         pack: pack.as_ref(),
+        before: known.map(|known| &known.prepared.apps),
         domain: &Domain::new(repository),
     };
     let made = each(host, &snapshot, given, &work.render, &told_each, How::Whole).await?;

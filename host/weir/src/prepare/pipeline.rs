@@ -10,7 +10,8 @@ use weir_core::grant::{Fuel, Limits};
 use weir_core::lock::{self, Lock, TargetFacts};
 use weir_core::manifest::{App, Manifest, PluginCall};
 use weir_core::name::PluginName;
-use weir_core::object::Object;
+use weir_core::object::{Object, ObjectError};
+use weir_core::placed::{NotPlaced, Placed};
 use weir_core::render;
 use weir_core::reuse::{self, Called, Told};
 use weir_core::scope;
@@ -139,6 +140,8 @@ pub(super) struct Render<'a> {
     pub(super) sandbox: &'a Sandbox,
     /// With whose other calls they may share a process.
     pub(super) domain: &'a Domain,
+    /// What it came to at the commit before.
+    pub(super) before: Option<&'a Rendered>,
     /// What is otherwise: only where a test makes the second of two runs differ.
     pub(super) spoiled: Spoiled,
     /// What each call gave, where that is to be compared.
@@ -195,7 +198,7 @@ impl Render<'_> {
             app: self.app,
             digests: used.clone(),
         };
-        let (objects, rendered) = self.render(&makers, snapshot.clone()).await?;
+        let (objects, rendered, placed) = self.render(&makers, snapshot.clone()).await?;
         done("render");
         let (objects, transformed) = self.transform(&makers, &snapshot, objects).await?;
         done("transform");
@@ -208,6 +211,7 @@ impl Render<'_> {
             validated,
             plugins: used,
             reads: Arc::new(reads),
+            placed,
             made: None,
             reused: false,
             micros,
@@ -228,7 +232,7 @@ impl Render<'_> {
         &self,
         makers: &Makers<'_>,
         snapshot: Snapshot,
-    ) -> Result<(Vec<Object>, ReadSet), Error> {
+    ) -> Result<(Vec<Object>, ReadSet, Option<Placed>), Error> {
         self.begins(Role::Renderer, &self.app.render);
         let (documents, read) = self.documents(snapshot).await?;
         let documents: Vec<render::Document> = documents
@@ -238,10 +242,21 @@ impl Render<'_> {
                 body: d.body,
             })
             .collect();
-        let objects = render::parse(&documents, &Budget::HOST);
-        let objects = objects.map_err(|e| makers.rendered(&e, &read))?;
+        let (objects, placed) = if self.app.transform.is_empty() {
+            let before = self.before.and_then(|before| before.placed.as_ref());
+            let namespace = self.app.namespace.as_ref();
+            let placed = Placed::of(&documents, namespace, before, &Budget::HOST);
+            let (objects, placed) = placed.map_err(|e| match e {
+                NotPlaced::Parsed(e) => makers.rendered(&e, &read),
+                NotPlaced::Placed(e) => self.not_placed(&e),
+            })?;
+            (objects, Some(placed))
+        } else {
+            let objects = render::parse(&documents, &Budget::HOST);
+            (objects.map_err(|e| makers.rendered(&e, &read))?, None)
+        };
         self.gave(|| Trace::of(&objects));
-        Ok((objects, read))
+        Ok((objects, read, placed))
     }
 
     async fn transform(
@@ -251,6 +266,10 @@ impl Render<'_> {
         mut objects: Vec<Object>,
     ) -> Result<(Vec<Object>, ReadSet), Error> {
         let mut reads = ReadSet::default();
+        if self.app.transform.is_empty() {
+            // They were placed as they were parsed.
+            return Ok((objects, reads));
+        }
         for call in &self.app.transform {
             let plugin = self.plugin(Role::Transformer, call)?;
             self.begins(Role::Transformer, call);
@@ -271,13 +290,17 @@ impl Render<'_> {
             self.gave(|| Trace::of(&objects));
         }
         let placed = scope::place(objects, self.app.namespace.as_ref());
-        let placed = placed.map_err(|e| Error::Stage {
+        Ok((placed.map_err(|e| self.not_placed(&e))?, reads))
+    }
+
+    /// An object cannot have its namespace.
+    fn not_placed(&self, error: &ObjectError) -> Error {
+        Error::Stage {
             stage: "transform",
             fault: Fault::Repository,
             retry: Retry::OnChange,
-            message: format!("app `{}`: {e}", self.app.name),
-        })?;
-        Ok((placed, reads))
+            message: format!("app `{}`: {error}", self.app.name),
+        }
     }
 
     async fn validate(

@@ -43,6 +43,7 @@ pub(super) async fn reused(
                 plugins: kept.plugins,
                 made: Some(host.renders.made(told.inputs, &kept.reads)),
                 reads: Arc::new(kept.reads),
+                placed: None,
                 reused: true,
                 micros: BTreeMap::new(),
             })))

@@ -69,10 +69,14 @@ impl Case {
     }
 }
 
-/// All trees. Of few objects, the large ones are small: that is to see that everything runs.
-pub(in crate::rows) fn cases(objects: usize) -> Vec<Case> {
+/// All trees. Of few objects, the large ones are small: that is to see that everything runs. Helm's own one lies here.
+///
+/// # Errors
+/// Helm's own chart cannot be read.
+pub(in crate::rows) fn cases(objects: usize, native: &Path) -> Result<Vec<Case>> {
     let large = |size: usize| size.min(objects.max(2));
-    vec![
+    Ok(vec![
+        subchart(&native.join("cases/helm/pkg.cmd.testcharts.subchart"))?,
         small_chart(),
         chart(
             "medium-chart",
@@ -97,7 +101,35 @@ pub(in crate::rows) fn cases(objects: usize) -> Vec<Case> {
             &format!("a large overlay ({} resources)", large(300)),
             large(300),
         ),
-    ]
+    ])
+}
+
+/// The chart `subchart` of Helm's own tests, with its two dependencies.
+fn subchart(folder: &Path) -> Result<Case> {
+    let mut files = Vec::new();
+    let mut folders = vec![(folder.to_owned(), APP.to_owned())];
+    while let Some((folder, at)) = folders.pop() {
+        let entries = fs::read_dir(&folder).with_context(|| format!("{}", folder.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            let name = path.file_name().context("a file has a name")?;
+            let at = format!("{at}/{}", name.to_string_lossy());
+            match path.is_dir() {
+                true => folders.push((path, at)),
+                false => files.push((at, fs::read_to_string(&path)?)),
+            }
+        }
+    }
+    files.sort();
+    Ok(Case {
+        name: "subchart",
+        what: "Helm's own chart `subchart`".to_owned(),
+        tool: Tool::Helm,
+        files,
+        dir: APP.to_owned(),
+        config: json!({ "release": "bench" }),
+        values: Vec::new(),
+    })
 }
 
 /// The small chart.

@@ -51,6 +51,13 @@ fn id(kind: &Kind, name: &str) -> ResourceId {
 }
 
 /// An object of an app at a resource version, whose entry of ours was last changed at second `time`.
+/// One ConfigMap as it was last seen.
+fn seen_one(mirror: &Mirror, asking: &str, name: &str) -> Option<Seen> {
+    let id = id(&maps(), name);
+    let mut seen = mirror.seen(&app(asking), &maps(), std::iter::once(&id));
+    seen.next().flatten()
+}
+
 fn object(kind: &Kind, name: &str, app: &str, version: u32, time: u32) -> DynamicObject {
     let api_version = if kind.0.is_empty() { "v1" } else { "apps/v1" };
     let body = json!({
@@ -110,7 +117,7 @@ fn what_we_wrote_is_seen_as_written_and_its_event_says_nothing() {
     heard(&notices);
     mirror.take(&maps(), Event::Apply(written.clone()));
     assert_eq!(heard(&notices), Noticed::default());
-    let seen = mirror.seen(&app("web"), &id(&maps(), "a")).unwrap();
+    let seen = seen_one(&mirror, "web", "a").unwrap();
     assert_eq!(seen.mark, mark(&written.metadata));
     assert_eq!((seen.owner, &*seen.version.0), (Owner::Us, "10"));
 }
@@ -144,7 +151,7 @@ fn what_comes_late_changes_nothing() {
     mirror.take(&maps(), Event::Delete(old.clone()));
     mirror.wrote(&id(&maps(), "a"), &old.metadata);
     assert_eq!(heard(&notices), Noticed::default());
-    let seen = mirror.seen(&app("web"), &id(&maps(), "a")).unwrap();
+    let seen = seen_one(&mirror, "web", "a").unwrap();
     assert_eq!(seen.mark, mark(&new.metadata));
 }
 
@@ -156,7 +163,7 @@ fn a_deleted_object_is_drift_and_nothing_is_said_of_its_place() {
     heard(&notices);
     mirror.take(&maps(), Event::Delete(object(&maps(), "a", "web", 11, 1)));
     assert_eq!(apps_of(heard(&notices)), drift("web"));
-    assert_eq!(mirror.seen(&app("web"), &id(&maps(), "a")), None);
+    assert_eq!(seen_one(&mirror, "web", "a"), None);
 }
 
 #[test]
@@ -172,7 +179,7 @@ fn an_object_without_our_name_is_not_held_and_losing_it_is_drift() {
         let annotations = stranger.metadata.annotations.as_mut().unwrap();
         annotations.insert(ANNOTATION.to_owned(), annotation.to_owned());
         mirror.take(&maps(), Event::Apply(stranger));
-        assert_eq!(mirror.seen(&app("web"), &id(&maps(), "a")), None);
+        assert_eq!(seen_one(&mirror, "web", "a"), None);
         assert_eq!(heard(&notices), Noticed::default());
     }
     mirror.take(&maps(), Event::Apply(strangers));
@@ -181,7 +188,7 @@ fn an_object_without_our_name_is_not_held_and_losing_it_is_drift() {
     bare.metadata.annotations = None;
     mirror.take(&maps(), Event::Apply(bare));
     assert_eq!(apps_of(heard(&notices)), drift("web"));
-    assert_eq!(mirror.seen(&app("web"), &id(&maps(), "a")), None);
+    assert_eq!(seen_one(&mirror, "web", "a"), None);
 }
 
 #[test]
@@ -194,7 +201,7 @@ fn an_object_that_moved_is_the_other_apps_and_both_are_told() {
         apps_of(heard(&notices)),
         BTreeSet::from([app("web"), app("db")])
     );
-    let seen = |name| mirror.seen(&app(name), &id(&maps(), "a")).unwrap().owner;
+    let seen = |name| seen_one(&mirror, name, "a").unwrap().owner;
     assert_eq!(seen("web"), Owner::App(app("db")));
     assert_eq!(seen("db"), Owner::Us);
 }
@@ -207,7 +214,7 @@ fn a_kind_whose_watch_failed_answers_nothing_until_it_is_listed_anew() {
     mirror.take(&maps(), Event::Apply(object(&maps(), "c", "etc", 10, 1)));
     heard(&notices);
     mirror.lost(&maps(), "the server is away".to_owned());
-    assert_eq!(mirror.seen(&app("web"), &id(&maps(), "a")), None);
+    assert_eq!(seen_one(&mirror, "web", "a"), None);
     assert_eq!(heard(&notices), Noticed::default());
     mirror.take(&maps(), Event::Init);
     mirror.take(
@@ -215,15 +222,15 @@ fn a_kind_whose_watch_failed_answers_nothing_until_it_is_listed_anew() {
         Event::InitApply(object(&maps(), "a", "web", 12, 1)),
     );
     mirror.take(&maps(), Event::InitApply(object(&maps(), "b", "db", 13, 2)));
-    assert_eq!(mirror.seen(&app("web"), &id(&maps(), "a")), None);
+    assert_eq!(seen_one(&mirror, "web", "a"), None);
     mirror.take(&maps(), Event::InitDone);
     // `a` is as it was, `b` was changed and `c` went while nobody looked.
     assert_eq!(
         apps_of(heard(&notices)),
         BTreeSet::from([app("db"), app("etc")])
     );
-    assert!(mirror.seen(&app("web"), &id(&maps(), "a")).is_some());
-    assert_eq!(mirror.seen(&app("etc"), &id(&maps(), "c")), None);
+    assert!(seen_one(&mirror, "web", "a").is_some());
+    assert_eq!(seen_one(&mirror, "etc", "c"), None);
 }
 
 #[test]
@@ -235,7 +242,7 @@ fn a_write_during_the_first_list_is_not_undone_by_it() {
     let written = object(&maps(), "a", "web", 10, 2);
     mirror.wrote(&id(&maps(), "a"), &written.metadata);
     mirror.take(&maps(), Event::InitDone);
-    let seen = mirror.seen(&app("web"), &id(&maps(), "a")).unwrap();
+    let seen = seen_one(&mirror, "web", "a").unwrap();
     assert_eq!(seen.mark, mark(&written.metadata));
 }
 
