@@ -148,7 +148,16 @@ rules: [{ expression: "object.spec.replicas <= 5", kinds: [Deployment], message:
     assert_eq!(scene.rendered("cel-changes"), changed);
     for app in ["star-checks", "js-checks", "cel-checks"] {
         let said = scene.refused(app);
-        holds(&said, &["too many", "replicas", "Deployment", "web", "/spec/replicas"]);
+        holds(
+            &said,
+            &[
+                "too many",
+                "replicas",
+                "Deployment",
+                "web",
+                "/spec/replicas",
+            ],
+        );
     }
 }
 
@@ -198,7 +207,11 @@ fn a_script_is_rendered_anew_when_one_of_its_files_changed_and_not_when_another_
         (ran.stdout, reused.unwrap())
     };
     let (first, reused) = before(&scene);
-    assert_eq!((first.matches("team: red").count(), reused), (6, 0), "{first}");
+    assert_eq!(
+        (first.matches("team: red").count(), reused),
+        (6, 0),
+        "{first}"
+    );
     for (path, text, reused, blue) in [
         ("policy/other.star", "x = 2\n", 3, 0),
         ("README.md", "hello\n", 3, 0),
@@ -300,7 +313,10 @@ fn an_error_of_a_script_has_its_place_and_the_app_keeps_what_is_live() {
 /// All files below a folder, one after the other.
 fn all_text(dir: &Path) -> String {
     let mut out = String::new();
-    let mut entries: Vec<_> = fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
+    let mut entries: Vec<_> = fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -319,7 +335,12 @@ fn what_never_ends_or_never_has_enough_ends_at_the_limits_and_the_good_app_goes_
         ("star-huge", "starlark", "script: /huge.star", "memory"),
         ("js-endless", "js", "script: /endless.js", "fuel"),
         ("js-huge", "js", "script: /huge.js", "memory"),
-        ("js-deep", "js", "script: /deep.js", "functions call each other more than 2000 deep"),
+        (
+            "js-deep",
+            "js",
+            "script: /deep.js",
+            "functions call each other more than 2000 deep",
+        ),
         ("js-nested", "js", "script: /nested.js", ""),
         ("cel-endless", "cel", "script: /endless.yaml", "fuel"),
         ("cel-huge", "cel", "script: /huge.yaml", "memory"),
@@ -353,7 +374,10 @@ fn what_never_ends_or_never_has_enough_ends_at_the_limits_and_the_good_app_goes_
                 "huge.js",
                 "export function transform(o) { const all = []; for (let i = 0; ; i++) all.push(\"x\".repeat(100000) + i); }\n",
             ),
-            ("deep.js", "const f = (n) => f(n + 1) + 1;\nexport const transform = () => f(0);\n"),
+            (
+                "deep.js",
+                "const f = (n) => f(n + 1) + 1;\nexport const transform = () => f(0);\n",
+            ),
             ("nested.js", &nested),
             (
                 "endless.yaml",
@@ -387,7 +411,10 @@ fn a_scripts_clock_is_the_locks_instant_and_nothing_is_random() {
                 "clock.js",
                 "export const transform = ([o]) => [{ ...o, metadata: { ...o.metadata, annotations: { now: new Date().toISOString(), zone: `${new Date().getTimezoneOffset()}` } } }];\n",
             ),
-            ("random.js", "export const transform = (o) => {\n  return [{ ...o[0], x: Math.random() }];\n};\n"),
+            (
+                "random.js",
+                "export const transform = (o) => {\n  return [{ ...o[0], x: Math.random() }];\n};\n",
+            ),
         ],
     );
     scene.run(&["lock"]).success().unwrap();
@@ -396,15 +423,24 @@ fn a_scripts_clock_is_the_locks_instant_and_nothing_is_random() {
         .unwrap()
         .lines()
         .map(|line| match line.trim_start().starts_with("instant:") {
-            true => format!("{}instant: \"2026-03-04T05:06:07Z\"\n", " ".repeat(line.len() - line.trim_start().len())),
+            true => format!(
+                "{}instant: \"2026-03-04T05:06:07Z\"\n",
+                " ".repeat(line.len() - line.trim_start().len())
+            ),
             false => format!("{line}\n"),
         })
         .collect();
     scene.change("weir.lock", &facts);
     let shown = scene.rendered("clock");
-    holds(&shown, &["now: \"2026-03-04T05:06:07.000Z\"", "zone: \"0\""]);
+    holds(
+        &shown,
+        &["now: \"2026-03-04T05:06:07.000Z\"", "zone: \"0\""],
+    );
     let said = scene.refused("random");
-    holds(&said, &["random.js:2", "Math.random is not here", "params.values"]);
+    holds(
+        &said,
+        &["random.js:2", "Math.random is not here", "params.values"],
+    );
 }
 
 /// The files that a page shows: fenced blocks whose first line is a comment with a path.
@@ -428,7 +464,11 @@ fn shown_by(page: &str, more: &[(&str, &str)]) -> Scene {
     assert!(names.contains(&"weir.yaml"), "{page} shows {names:?}");
     let mut scene = Scene::new("apps: []\n", more);
     for (path, text) in &files {
-        let version = if path == "weir.yaml" && !text.contains("version:") { "version: 1\n" } else { "" };
+        let version = if path == "weir.yaml" && !text.contains("version:") {
+            "version: 1\n"
+        } else {
+            ""
+        };
         scene.repo.write(path, format!("{version}{text}")).unwrap();
     }
     scene.repo.commit("What the page shows").unwrap();
@@ -451,17 +491,32 @@ fn the_page_of_scripts_shows_one_transform_and_one_check_in_three_languages() {
 
 #[test]
 fn the_example_of_each_plugins_page_does_what_it_says() {
-    let star = shown_by("plugins/scripts/starlark/README.md", &[("apps/shop/a.yaml", SHOP)]);
+    let star = shown_by(
+        "plugins/scripts/starlark/README.md",
+        &[("apps/shop/a.yaml", SHOP)],
+    );
     assert_eq!(star.rendered("shop").matches("team: checkout").count(), 2);
     let images = "web: nginx\ndb: postgres\n";
-    let js = shown_by("plugins/scripts/js/README.md", &[("apps/shop/images.yaml", images)]);
+    let js = shown_by(
+        "plugins/scripts/js/README.md",
+        &[("apps/shop/images.yaml", images)],
+    );
     let shown = js.rendered("shop");
-    holds(&shown, &["name: shop-web", "name: shop-db", "replicas: \"2\""]);
-    let mut cel = shown_by("plugins/scripts/cel/README.md", &[("apps/shop/a.yaml", SHOP)]);
+    holds(
+        &shown,
+        &["name: shop-web", "name: shop-db", "replicas: \"2\""],
+    );
+    let mut cel = shown_by(
+        "plugins/scripts/cel/README.md",
+        &[("apps/shop/a.yaml", SHOP)],
+    );
     let mut manifest = fs::read_to_string(cel.repo.path().join("weir.yaml")).unwrap();
     manifest += "apps: [{ name: shop, path: apps/shop }]\n";
     cel.change("weir.yaml", &manifest);
-    holds(&cel.refused("shop"), &["at most 5 replicas", "/spec/replicas"]);
+    holds(
+        &cel.refused("shop"),
+        &["at most 5 replicas", "/spec/replicas"],
+    );
     manifest = manifest.replace("most: 5", "most: 7");
     cel.change("weir.yaml", &manifest);
     cel.rendered("shop");

@@ -74,7 +74,10 @@ pub enum BuildError {
     #[error("the program does not start: {0}")]
     Start(String),
     /// It does not fit its world.
-    #[error("the module does not fit the world of a {} of weir:plugin@0.1.0: {why}", words(roles))]
+    #[error(
+        "the module does not fit the world of a {} of weir:plugin@0.1.0: {why}",
+        words(roles)
+    )]
     World {
         /// The roles.
         roles: Vec<Role>,
