@@ -41,8 +41,8 @@ impl BuildLimits {
 /// A component that was made.
 #[derive(Debug, Clone)]
 pub struct BuiltComponent {
-    /// Its role, as the module's export says it.
-    pub role: Role,
+    /// Its roles, one at least, as the module's exports say it.
+    pub roles: Vec<Role>,
     /// Its bytes.
     pub bytes: Vec<u8>,
     /// Their digest.
@@ -55,14 +55,11 @@ pub enum BuildError {
     /// The bytes are not a core module that can be read.
     #[error("the compiler's output is not a WebAssembly module: {0}")]
     NotAModule(String),
-    /// It exports the function of no role, or of two.
+    /// It exports the function of no role.
     #[error(
-        "the module exports {found}; a plugin exports exactly one of `render`, `transform` and `validate`: import one of the SDK's packages for a role, and call its Export in an init"
+        "the module exports none of a plugin's functions `render`, `transform` and `validate`: import one of the SDK's packages for a role, and call its Export in an init"
     )]
-    Role {
-        /// What it exports of the three.
-        found: String,
-    },
+    NoRole,
     /// It is larger than is allowed.
     #[error("{what}: {size} bytes; at most {limit} are allowed: leave packages out")]
     TooLarge {
@@ -77,10 +74,13 @@ pub enum BuildError {
     #[error("the program does not start: {0}")]
     Start(String),
     /// It does not fit its world.
-    #[error("the module does not fit the world `{role}` of weir:plugin@0.1.0: {why}")]
+    #[error(
+        "the module does not fit the world of a {} of weir:plugin@0.1.0: {why}",
+        words(roles)
+    )]
     World {
-        /// The role.
-        role: Role,
+        /// The roles.
+        roles: Vec<Role>,
         /// What does not fit.
         why: String,
     },
@@ -104,7 +104,7 @@ impl Blame for BuildError {
 /// See [`BuildError`].
 pub fn build_component(module: &[u8], limits: &BuildLimits) -> Result<BuiltComponent, BuildError> {
     within("the module", module.len(), limits.bytes)?;
-    let role = role_of(module)?;
+    let roles = roles_of(module)?;
     let joined = segments::join(module)?;
     let (warmed, arena) = warm::warm(&joined, limits)?;
     // The snapshot has a segment for each run of memory that is not zero.
@@ -112,12 +112,14 @@ pub fn build_component(module: &[u8], limits: &BuildLimits) -> Result<BuiltCompo
     if let Some(arena) = arena {
         joined = realloc::add(&joined, arena)?;
     }
-    let bytes = encode::encode(joined, role)?;
+    let bytes = encode::encode(joined, &roles)?;
     within("the component", bytes.len(), limits.bytes)?;
     let digest = Digest::of(&bytes);
-    inspect::check(digest, role, &bytes)?;
+    for role in &roles {
+        inspect::check(digest, *role, &bytes)?;
+    }
     Ok(BuiltComponent {
-        role,
+        roles,
         bytes,
         digest,
     })
@@ -130,33 +132,30 @@ fn within(what: &'static str, size: usize, limit: usize) -> Result<(), BuildErro
     Ok(())
 }
 
-/// The role of a module by what it exports.
-fn role_of(module: &[u8]) -> Result<Role, BuildError> {
+/// The roles of a module by what it exports.
+fn roles_of(module: &[u8]) -> Result<Vec<Role>, BuildError> {
     let not = |e: wasmparser::BinaryReaderError| BuildError::NotAModule(e.to_string());
     let mut found = Vec::new();
     for payload in wasmparser::Parser::new(0).parse_all(module) {
         if let wasmparser::Payload::ExportSection(exports) = payload.map_err(not)? {
             for export in exports {
                 found.extend(match export.map_err(not)?.name {
-                    "render" => Some((Role::Renderer, "render")),
-                    "transform" => Some((Role::Transformer, "transform")),
-                    "validate" => Some((Role::Validator, "validate")),
+                    "render" => Some(Role::Renderer),
+                    "transform" => Some(Role::Transformer),
+                    "validate" => Some(Role::Validator),
                     _ => None,
                 });
             }
         }
     }
-    match found.as_slice() {
-        [(role, _)] => Ok(*role),
-        [] => Err(BuildError::Role {
-            found: "none of a plugin's functions".to_owned(),
-        }),
-        several => Err(BuildError::Role {
-            found: several
-                .iter()
-                .map(|(_, name)| format!("`{name}`"))
-                .collect::<Vec<_>>()
-                .join(" and "),
-        }),
+    if found.is_empty() {
+        return Err(BuildError::NoRole);
     }
+    Ok(found)
+}
+
+/// `transformer and validator`.
+fn words(roles: &[Role]) -> String {
+    let names: Vec<&str> = roles.iter().map(|role| role.as_str()).collect();
+    names.join(" and ")
 }

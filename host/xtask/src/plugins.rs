@@ -12,8 +12,14 @@ use crate::run::{Run, cargo, program};
 
 /// The bundled plugins: their name in a manifest. The package is `weir-plugin-NAME`.
 const PLUGINS: [&str; 3] = ["yaml", "metadata", "baseline"];
-/// Those written in Go: their name in a manifest, which is their folder in `plugins/`.
-const GO_PLUGINS: [&str; 2] = ["helm", "kustomize"];
+/// Those written in Go: their name in a manifest, and their folder.
+const GO_PLUGINS: [(&str, &str); 5] = [
+    ("helm", "plugins/helm"),
+    ("kustomize", "plugins/kustomize"),
+    ("starlark", "plugins/scripts/starlark"),
+    ("js", "plugins/scripts/js"),
+    ("cel", "plugins/scripts/cel"),
+];
 
 /// What was built against the first version of the interface (`tests/since-0.1.0`).
 const SINCE: [&str; 3] = ["since-renderer", "since-transformer", "since-validator"];
@@ -63,11 +69,8 @@ pub(crate) fn build_plugins(root: &Path) -> Result<Built> {
     };
     let files = compile_plugins(root, &places)?;
     let mut files = files;
-    for name in GO_PLUGINS {
-        files.push((
-            name,
-            go_plugins::component(root, &format!("plugins/{name}"))?,
-        ));
+    for (name, folder) in GO_PLUGINS {
+        files.push((name, go_plugins::component(root, folder)?));
     }
     let dir = root.join("target/plugins");
     let mut built = Built {
@@ -141,8 +144,8 @@ pub(crate) fn check_reproducible(root: &Path) -> Result<()> {
             );
         }
     }
-    for name in GO_PLUGINS {
-        go_plugins::check_reproducible(root, &copy, &format!("plugins/{name}"))?;
+    for (_, folder) in GO_PLUGINS {
+        go_plugins::check_reproducible(root, &copy, folder)?;
     }
     go_plugins::check_reproducible(root, &copy, "tests/guests/go/renders")?;
     println!(

@@ -20,6 +20,7 @@ mod measure;
 mod meters;
 mod render;
 mod sandbox;
+mod scripts;
 mod serving;
 mod table;
 mod work;
@@ -84,6 +85,7 @@ const GROUPS: &[Group] = &[
     ("isolation", isolation::rows),
     ("meters", meters::rows),
     ("render", render::rows),
+    ("scripts", scripts::rows),
     ("impact", impact::rows),
     ("dir", dir::rows),
     ("apps", apps::rows),

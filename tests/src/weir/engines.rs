@@ -1,4 +1,5 @@
-//! Helm and Kustomize, compiled once for all suites: each is 30 MB, which takes a development build many seconds.
+//! Helm, Kustomize and the engines of scripts, compiled once for all suites: each has 7 to 30 MB, which takes a development
+//! build many seconds.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -13,7 +14,7 @@ use super::Weir;
 use crate::places;
 
 impl Weir {
-    /// Has this machine begin with both engines compiled, as a host that rendered before.
+    /// Has this machine begin with all engines compiled, as a host that rendered before.
     ///
     /// The compiled cache is authenticated under a key of its own, so what is linked in is the key and the entries
     /// of one that the real binary filled.
@@ -40,7 +41,7 @@ impl Weir {
     }
 }
 
-/// The folder that has both, filled once for each process.
+/// The folder that has all, filled once for each process.
 fn filled() -> Result<PathBuf> {
     static FILLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FILLED
@@ -58,10 +59,7 @@ fn fill() -> Result<PathBuf> {
     let weir = Weir::new()?;
     let tree = weir.path("warm");
     for (file, text) in [
-        (
-            "weir.yaml",
-            "version: 1\napps: [{name: chart, path: chart}, {name: overlay, path: overlay}]\n",
-        ),
+        ("weir.yaml", MANIFEST),
         (
             "chart/Chart.yaml",
             "apiVersion: v2\nname: chart\nversion: 0.1.0\n",
@@ -69,6 +67,9 @@ fn fill() -> Result<PathBuf> {
         ("chart/templates/a.yaml", OBJECT),
         ("overlay/kustomization.yaml", "resources: [a.yaml]\n"),
         ("overlay/a.yaml", OBJECT),
+        ("scripts/a.yaml", OBJECT),
+        ("scripts/a.star", "def transform_object(o, p): return o\n"),
+        ("scripts/a.js", "export const transformObject = (o) => o;\n"),
     ] {
         let path = tree.join(file);
         fs::create_dir_all(path.parent().unwrap_or(&tree))?;
@@ -82,12 +83,27 @@ fn fill() -> Result<PathBuf> {
     let code = compiling.wait(PATIENCE)?;
     ensure!(
         code == Some(0),
-        "compiling Helm and Kustomize: {}",
+        "compiling the engines: {}",
         compiling.stderr()
     );
     Ok(cache.join("compiled"))
 }
 
-/// Longer than compiling both takes on a machine that builds other things, too.
-const PATIENCE: Duration = Duration::from_secs(400);
+/// Longer than compiling all takes on a machine that builds other things, too.
+const PATIENCE: Duration = Duration::from_secs(500);
+const MANIFEST: &str = r#"version: 1
+plugins:
+  starlark: { source: "bundled:starlark" }
+  js: { source: "bundled:js" }
+  cel: { source: "bundled:cel" }
+apps:
+- { name: chart, path: chart }
+- { name: overlay, path: overlay }
+- name: scripts
+  path: scripts
+  transform:
+  - { plugin: starlark, config: { script: a.star } }
+  - { plugin: js, config: { script: a.js } }
+  - { plugin: cel, config: { transform: [{ patch: "{}" }] } }
+"#;
 const OBJECT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";

@@ -1,4 +1,4 @@
-//! Wraps a core module as a component of its role's world, with the adapter from WASI preview 1 to preview 2.
+//! Wraps a core module as a component of its roles' worlds, with the adapter from WASI preview 1 to preview 2.
 
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
@@ -26,8 +26,11 @@ const WIT: [(&str, &str); 6] = [
 ];
 
 /// The component.
-pub(super) fn encode(mut module: Vec<u8>, role: Role) -> Result<Vec<u8>, BuildError> {
-    let misfit = |why: String| BuildError::World { role, why };
+pub(super) fn encode(mut module: Vec<u8>, roles: &[Role]) -> Result<Vec<u8>, BuildError> {
+    let misfit = |why: String| BuildError::World {
+        roles: roles.to_vec(),
+        why,
+    };
     let mut sources = SourceMap::new();
     for (name, text) in WIT {
         sources.push_str(name, text);
@@ -39,11 +42,14 @@ pub(super) fn encode(mut module: Vec<u8>, role: Role) -> Result<Vec<u8>, BuildEr
     let package = resolve
         .push_group(group)
         .map_err(|e| misfit(format!("weir:plugin cannot be read: {e:#}")))?;
-    let world = resolve
-        .select_world(&[package], Some(role.as_str()))
-        .map_err(|e| misfit(format!("{e:#}")))?;
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
-        .map_err(|e| misfit(format!("{e:#}")))?;
+    // The encoder merges them: the component has what any of the worlds has.
+    for role in roles {
+        let world = resolve
+            .select_world(&[package], Some(role.as_str()))
+            .map_err(|e| misfit(format!("{e:#}")))?;
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+            .map_err(|e| misfit(format!("{e:#}")))?;
+    }
     // After its start a module's own allocator makes the adapter's room, which memory.grow would take from it.
     ComponentEncoder::default()
         .realloc_via_memory_grow(false)

@@ -55,10 +55,11 @@ fn build(args: &BuildArgs) -> Result<Done, Error> {
     };
     write_atomic(&file, &built.bytes)
         .map_err(|e| Error::host("plugin", format!("{}: {e}", file.display())))?;
+    let roles: Vec<&str> = built.roles.iter().map(|role| role.as_str()).collect();
     output::print(&format!(
         "{}: {} of {} KiB, {}\n",
         file.display(),
-        built.role,
+        roles.join(" and "),
         built.bytes.len().div_ceil(1024),
         built.digest
     ))

@@ -1,0 +1,143 @@
+// One expression: compiled, evaluated, and its errors at their place.
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common"
+	"github.com/google/cel-go/common/types"
+	"github.com/google/cel-go/common/types/ref"
+	"weir.dev/plugin"
+	"weir.dev/scripts/script"
+)
+
+// expression is one that was compiled.
+type expression struct {
+	text string
+	// name says which one it is, such as `rules[0].expression`.
+	name string
+	from *source
+	ast  *cel.Ast
+	cel.Program
+}
+
+// compile is an expression; nothing where there is no text.
+func (s *source) compile(name, text string) (*expression, error) {
+	if text == "" {
+		return nil, nil
+	}
+	e := &expression{text: text, name: name, from: s}
+	ast, issues := env.Compile(text)
+	if issues.Err() != nil {
+		first := issues.Errors()[0]
+		message := first.Message
+		if more := len(issues.Errors()) - 1; more > 0 {
+			message += fmt.Sprintf(" (and %d more errors)", more)
+		}
+		return nil, e.failure(script.CodeSyntax, message, first.Location)
+	}
+	program, err := env.Program(ast, cel.EvalOptions(cel.OptOptimize))
+	if err != nil {
+		return nil, e.failure(script.CodeSyntax, err.Error(), nil)
+	}
+	e.ast, e.Program = ast, program
+	return e, nil
+}
+
+// value is what the expression comes to.
+func (e *expression) value(given map[string]any) (ref.Val, error) {
+	value, _, err := e.Eval(given)
+	if err == nil {
+		return value, nil
+	}
+	return nil, e.failed(err)
+}
+
+// failed is an error of an evaluation at its place.
+func (e *expression) failed(err error) plugin.Diagnostic {
+	if said, is := script.Said(err); is {
+		return said
+	}
+	var at common.Location
+	var inside *types.Err
+	if errors.As(err, &inside) && inside.NodeID() != 0 {
+		at = e.ast.NativeRep().SourceInfo().GetStartLocation(inside.NodeID())
+	}
+	return e.failure(script.CodeScript, err.Error(), at)
+}
+
+// useless is an expression that gives what nobody can use.
+func (e *expression) useless(format string, args ...any) plugin.Diagnostic {
+	return e.failure(script.CodeScript, fmt.Sprintf(format, args...), nil)
+}
+
+// failure is what is wrong, with the place in the file where that is known, and in the expression otherwise.
+func (e *expression) failure(code, message string, at common.Location) plugin.Diagnostic {
+	line, column := 0, 0
+	if at != nil && at.Line() > 0 {
+		line, column = at.Line(), at.Column()+1
+	}
+	place := script.Place{File: e.from.file}
+	if e.from.isExpression {
+		place.Line, place.Column = line, column
+		return script.Failure{Code: code, Message: message, At: place}.Diagnostic()
+	}
+	prefix := e.name
+	if e.from.file == "" {
+		prefix = "config." + prefix
+	}
+	if start := e.from.find(e.text); start.Line > 0 {
+		place = start
+		if line > 0 {
+			place.Line += line - 1
+		}
+		switch {
+		case line == 1 && start.Column > 0:
+			place.Column = start.Column + column - 1
+		case line == 0:
+			place.Column = 0
+		default:
+			place.Column = e.from.indentation(place.Line) + column
+		}
+	} else if line > 0 {
+		prefix += fmt.Sprintf(" at %d:%d", line, column)
+	}
+	return script.Failure{Code: code, Message: prefix + ": " + message, At: place}.Diagnostic()
+}
+
+// find is where a text begins in the file, where it stands there as it is: not across the lines of a folded text. Its lines
+// may be indented.
+func (s *source) find(text string) script.Place {
+	wanted := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	lines := strings.Split(s.text, "\n")
+	for i := range lines {
+		column := strings.Index(lines[i], wanted[0])
+		if column < 0 || i+len(wanted) > len(lines) || !continues(lines[i+1:], wanted[1:]) {
+			continue
+		}
+		return script.Place{File: s.file, Line: i + 1, Column: len([]rune(lines[i][:column])) + 1}
+	}
+	return script.Place{File: s.file}
+}
+
+func continues(lines, wanted []string) bool {
+	for i, want := range wanted {
+		if strings.TrimSpace(lines[i]) != strings.TrimSpace(want) {
+			return false
+		}
+	}
+	return true
+}
+
+// indentation is how far a line of the file is from its margin beyond what the text itself has, as far as that can be told.
+func (s *source) indentation(line int) int {
+	lines := strings.Split(s.text, "\n")
+	if line < 1 || line > len(lines) {
+		return 0
+	}
+	return len(lines[line-1]) - len(strings.TrimLeft(lines[line-1], " "))
+}

@@ -1,0 +1,174 @@
+// What a renderer's script may read.
+
+package script
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxEntries is how many names of directories one call of Glob may look at.
+const MaxEntries = 100_000
+
+// Files are the app's, by paths relative to the app's own or, beginning with `/`, to the repository's root.
+type Files struct {
+	tree fs.FS
+	dir  string
+}
+
+// Read is one file as text.
+func (f *Files) Read(name string) (string, error) {
+	file, err := Path(f.dir, name)
+	if err != nil {
+		return "", err
+	}
+	content, err := fs.ReadFile(f.tree, file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("%s: there is no such file in this commit, or it lies outside the app's `roots`", file)
+	case err != nil:
+		return "", fmt.Errorf("%s: %s", file, rootCause(err))
+	case !utf8.Valid(content):
+		return "", fmt.Errorf("%s: it is not UTF-8 text", file)
+	}
+	return string(content), nil
+}
+
+// Exists says whether there is a file or a directory.
+func (f *Files) Exists(name string) (bool, error) {
+	file, err := Path(f.dir, name)
+	if err != nil {
+		return false, err
+	}
+	_, err = fs.Stat(f.tree, file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("%s: %s", file, rootCause(err))
+	}
+	return err == nil, nil
+}
+
+// List are the names in a directory in order; a directory's ends in `/`.
+func (f *Files) List(name string) ([]string, error) {
+	dir, err := Path(f.dir, name)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := fs.ReadDir(f.tree, dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: there is no such directory in this commit, or it lies outside the app's `roots`", dir)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %s", dir, rootCause(err))
+	}
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name()
+		if entry.IsDir() {
+			names[i] += "/"
+		}
+	}
+	return names, nil
+}
+
+// Glob are the files that a pattern matches, in order, as paths that Read takes. `*`, `?` and `[..]` match within a name,
+// `**` any directories.
+func (f *Files) Glob(pattern string) ([]string, error) {
+	rooted := strings.HasPrefix(pattern, "/")
+	parts := strings.Split(strings.Trim(pattern, "/"), "/")
+	for _, part := range parts {
+		if _, err := path.Match(part, ""); err != nil || part == "" || part == "." || part == ".." {
+			return nil, fmt.Errorf("`%s` is no pattern: it is a path whose parts may have `*`, `?`, `[..]` or be `**`", pattern)
+		}
+	}
+	start := f.dir
+	if rooted || start == "" {
+		start = "."
+	}
+	search := glob{files: f}
+	if err := search.in(start, parts); err != nil {
+		return nil, err
+	}
+	for i, found := range search.found {
+		switch {
+		case rooted:
+			search.found[i] = "/" + found
+		case start != ".":
+			search.found[i] = strings.TrimPrefix(found, start+"/")
+		}
+	}
+	return search.found, nil
+}
+
+type glob struct {
+	files *Files
+	seen  int
+	found []string
+}
+
+func (g *glob) in(dir string, parts []string) error {
+	entries, err := fs.ReadDir(g.files.tree, dir)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return fmt.Errorf("%s: %s", dir, rootCause(err))
+	}
+	if g.seen += len(entries); g.seen > MaxEntries {
+		return fmt.Errorf("%s: there are more than %d names to look at: narrow the pattern", dir, MaxEntries)
+	}
+	for _, entry := range entries {
+		if err := g.entry(path.Join(dir, entry.Name()), entry, parts); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *glob) entry(name string, entry fs.DirEntry, parts []string) error {
+	rest := parts[1:]
+	if parts[0] == "**" {
+		if entry.IsDir() {
+			return g.in(name, parts)
+		}
+		// Any directories, also none: what comes after it has to match the file's name.
+		parts, rest = rest, nil
+		if len(parts) == 0 {
+			g.found = append(g.found, name)
+			return nil
+		}
+		return g.below(name, parts)
+	}
+	matches, err := path.Match(parts[0], path.Base(name))
+	switch {
+	case err != nil || !matches:
+		return nil
+	case len(rest) == 0 && !entry.IsDir():
+		g.found = append(g.found, name)
+	case len(rest) > 0 && entry.IsDir():
+		return g.in(name, rest)
+	}
+	return nil
+}
+
+// below matches the last parts of a file's path, for what comes after `**`.
+func (g *glob) below(name string, parts []string) error {
+	have := strings.Split(name, "/")
+	if len(have) < len(parts) {
+		return nil
+	}
+	have = have[len(have)-len(parts):]
+	for i, part := range parts {
+		if part == "**" {
+			return errors.New("`**` may stand only once in a pattern")
+		}
+		if matches, err := path.Match(part, have[i]); err != nil || !matches {
+			return nil
+		}
+	}
+	g.found = append(g.found, name)
+	return nil
+}
