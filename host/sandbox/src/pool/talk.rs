@@ -102,7 +102,9 @@ impl<'a> Talk<'a> {
                 Err(Lost::Stray("it asked for more files than it may".into()))
             }
             Files::Here(view) => Ok(view),
-            Files::Gone | Files::Asked(_) => Err(Lost::Host("the files of this call are gone".into())),
+            Files::Gone | Files::Asked(_) => {
+                Err(Lost::Host("the files of this call are gone".into()))
+            }
         }
     }
 

@@ -313,7 +313,12 @@ async fn a_validator_finds_things_about_objects_that_exist() {
     let bench = Bench::new(Role::Validator, &finds(0));
     let (found, _, _) = bench
         .sandbox
-        .validate(&bench.plugin, call(&app, &plugin, LIMITS), &objects, view(&[]))
+        .validate(
+            &bench.plugin,
+            call(&app, &plugin, LIMITS),
+            &objects,
+            view(&[]),
+        )
         .await
         .unwrap();
     assert_eq!(
@@ -323,7 +328,12 @@ async fn a_validator_finds_things_about_objects_that_exist() {
     let bench = Bench::new(Role::Validator, &finds(1));
     let error = bench
         .sandbox
-        .validate(&bench.plugin, call(&app, &plugin, LIMITS), &objects, view(&[]))
+        .validate(
+            &bench.plugin,
+            call(&app, &plugin, LIMITS),
+            &objects,
+            view(&[]),
+        )
         .await
         .unwrap_err();
     says(&error, &["a finding about object 1 of 1"]);

@@ -94,16 +94,20 @@ fn objects_the_same() -> Result<(), Failed> {
             ..LIMITS
         };
         let called = |limits| -> Call<'_> { call(&app, &name, limits) };
-        let transformed = scene
-            .sandbox
-            .transform(&scene.plugin, called(limits), &objects, told(&[], |_| {}));
+        let transformed =
+            scene
+                .sandbox
+                .transform(&scene.plugin, called(limits), &objects, told(&[], |_| {}));
         let (given, _, _) = scene.runtime.block_on(transformed)?;
         assert_eq!(given, objects, "{way:?}");
         let validator = scene.load(
             Role::Validator,
             &component(Role::Validator, &[], "", "", finds),
         );
-        let validated = scene.sandbox.validate(&validator, called(limits), &objects, told(&[], |_| {}));
+        let validated =
+            scene
+                .sandbox
+                .validate(&validator, called(limits), &objects, told(&[], |_| {}));
         let (findings, _, usage) = scene.runtime.block_on(validated)?;
         done.push(format!("{findings:?} {}", usage.fuel));
     }
