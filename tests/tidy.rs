@@ -468,6 +468,7 @@ fn each_bundled_plugins_page_lists_the_keys_that_it_takes() {
         ("patch", &[("patches[]", "Patch")]),
         ("images", &[("images[]", "Image"), ("paths[]", "Place")]),
         ("substitute", &[("select", "Select")]),
+        ("schema", &[("checks", "Checks")]),
     ] {
         let source = read(&format!("plugins/{plugin}/src/lib.rs"));
         let page = read(&format!("plugins/{plugin}/README.md"));

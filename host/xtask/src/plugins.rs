@@ -11,13 +11,14 @@ use crate::go_plugins;
 use crate::run::{Run, cargo, program};
 
 /// The bundled plugins: their name in a manifest. The package is `weir-plugin-NAME`.
-const PLUGINS: [&str; 6] = [
+const PLUGINS: [&str; 7] = [
     "yaml",
     "metadata",
     "baseline",
     "patch",
     "images",
     "substitute",
+    "schema",
 ];
 /// Those written in Go: their name in a manifest, which is their folder in `plugins/`.
 const GO_PLUGINS: [&str; 2] = ["helm", "kustomize"];

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use weir_plugin::{Diagnostic, Diagnostics, Object, Params, Select, log};
+use weir_plugin::{Diagnostic, Diagnostics, Object, Params, log};
 
 mod pattern;
 mod reference;
