@@ -21,7 +21,7 @@ const PLUGINS: [&str; 7] = [
     "schema",
 ];
 /// Those written in Go: their name in a manifest, which is their folder in `plugins/`.
-const GO_PLUGINS: [&str; 2] = ["helm", "kustomize"];
+const GO_PLUGINS: [&str; 3] = ["helm", "kustomize", "jsonnet"];
 
 /// Where plugins are compiled: a folder for each clone, as Cargo's templates say it.
 const BUILD_DIR: &str = "{cargo-cache-home}/weir-build/plugins/{workspace-path-hash}";

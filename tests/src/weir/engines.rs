@@ -1,4 +1,5 @@
-//! Helm and Kustomize, compiled once for all suites: each is 30 MB, which takes a development build many seconds.
+//! Helm, Kustomize and Jsonnet, compiled once for all suites: the first two are 30 MB each, which takes a development build
+//! many seconds.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -13,7 +14,7 @@ use super::Weir;
 use crate::places;
 
 impl Weir {
-    /// Has this machine begin with both engines compiled, as a host that rendered before.
+    /// Has this machine begin with the engines compiled, as a host that rendered before.
     ///
     /// The compiled cache is authenticated under a key of its own, so what is linked in is the key and the entries
     /// of one that the real binary filled.
@@ -40,7 +41,7 @@ impl Weir {
     }
 }
 
-/// The folder that has both, filled once for each process.
+/// The folder that has them, filled once for each process.
 fn filled() -> Result<PathBuf> {
     static FILLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     FILLED
@@ -60,7 +61,8 @@ fn fill() -> Result<PathBuf> {
     for (file, text) in [
         (
             "weir.yaml",
-            "version: 1\napps: [{name: chart, path: chart}, {name: overlay, path: overlay}]\n",
+            "version: 1\nplugins: {jsonnet: {source: \"bundled:jsonnet\"}}\n\
+             apps: [{name: chart, path: chart}, {name: overlay, path: overlay}, {name: program, path: program, render: {plugin: jsonnet}}]\n",
         ),
         (
             "chart/Chart.yaml",
@@ -69,6 +71,10 @@ fn fill() -> Result<PathBuf> {
         ("chart/templates/a.yaml", OBJECT),
         ("overlay/kustomization.yaml", "resources: [a.yaml]\n"),
         ("overlay/a.yaml", OBJECT),
+        (
+            "program/main.jsonnet",
+            "{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' } }",
+        ),
     ] {
         let path = tree.join(file);
         fs::create_dir_all(path.parent().unwrap_or(&tree))?;
@@ -82,12 +88,12 @@ fn fill() -> Result<PathBuf> {
     let code = compiling.wait(PATIENCE)?;
     ensure!(
         code == Some(0),
-        "compiling Helm and Kustomize: {}",
+        "compiling Helm, Kustomize and Jsonnet: {}",
         compiling.stderr()
     );
     Ok(cache.join("compiled"))
 }
 
-/// Longer than compiling both takes on a machine that builds other things, too.
+/// Longer than compiling them takes on a machine that builds other things, too.
 const PATIENCE: Duration = Duration::from_secs(400);
 const OBJECT: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n";
