@@ -241,9 +241,9 @@ const WRONG: &[Wrong] = &[
         "endless",
         &[(
             "main.jsonnet",
-            "std.foldl(function(a, b) a + b, std.range(1, 100000000), 0)",
+            "local loop(n) = std.foldl(function(a, i) a + std.foldl(function(b, j) b + j, std.range(1, 9999), 0), std.range(1, n), 0); loop(9999)",
         )],
-        &["limit"],
+        &["ran out of fuel"],
     ),
     jsonnet(
         "doubling",
@@ -251,7 +251,12 @@ const WRONG: &[Wrong] = &[
             "main.jsonnet",
             "std.length(std.foldl(function(a, b) a + a, std.range(1, 60), 'xxxxxxxx'))",
         )],
-        &["memory"],
+        &["ran out of"],
+    ),
+    jsonnet(
+        "array",
+        &[("main.jsonnet", "std.length(std.range(1, 100000000))")],
+        &["ran out of memory"],
     ),
     jsonnet(
         "scalar",

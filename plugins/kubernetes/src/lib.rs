@@ -114,7 +114,7 @@ pub fn version() -> &'static str {
 /// A kind of Kubernetes' own, by an object's `apiVersion` and `kind`.
 #[must_use]
 pub fn kind(api_version: &str, kind: &str) -> Option<Kind> {
-    let line = line(&["=", api_version, "/", kind])?;
+    let line = line(&format!("={api_version}/{kind}"))?;
     let (name, scope) = line.split_once('\t')?;
     Some(Kind {
         definition: definition(name)?,
@@ -131,7 +131,7 @@ pub fn kinds() -> impl Iterator<Item = &'static str> {
 /// A definition by its name, such as `meta.v1.ObjectMeta`.
 #[must_use]
 pub fn definition(name: &str) -> Option<Definition> {
-    line(&[name]).map(Definition)
+    line(name).map(Definition)
 }
 
 /// The texts of [`Shape::Text`].
@@ -186,24 +186,29 @@ impl Inner {
 }
 
 /// A line of the text without its first field, which is `name`, by halving.
-fn line(name: &[&str]) -> Option<&'static str> {
-    let (mut low, mut high) = (0, SHAPES.len());
+fn line(name: &str) -> Option<&'static str> {
+    let bytes = SHAPES.as_bytes();
+    let is_break = |b: &u8| *b == b'\n';
+    let (mut low, mut high) = (0, bytes.len());
     while low < high {
         let middle = low + (high - low) / 2;
-        let start = SHAPES.as_bytes()[..middle]
+        let before = bytes.get(low..middle)?.iter().rposition(is_break);
+        let start = before.map_or(low, |at| low + at + 1);
+        let first = bytes
+            .get(start..)?
             .iter()
-            .rposition(|b| *b == b'\n')
-            .map_or(0, |at| at + 1);
-        let end = SHAPES.as_bytes()[middle..]
-            .iter()
-            .position(|b| *b == b'\n')
-            .map_or(SHAPES.len(), |at| middle + at);
-        let line = SHAPES.get(start..end)?;
-        let (first, rest) = line.split_once('\t').unwrap_or((line, ""));
-        let wanted = name.iter().flat_map(|part| part.bytes());
-        match first.bytes().cmp(wanted) {
-            std::cmp::Ordering::Equal => return Some(rest),
-            std::cmp::Ordering::Less => low = end + 1,
+            .position(|b| *b == b'\t' || is_break(b));
+        let tab = first.map_or(bytes.len(), |at| start + at);
+        match bytes.get(start..tab)?.cmp(name.as_bytes()) {
+            std::cmp::Ordering::Equal => {
+                let end = bytes.get(tab..)?.iter().position(is_break);
+                let end = end.map_or(bytes.len(), |at| tab + at);
+                return Some(SHAPES.get(tab..end)?.trim_start_matches('\t'));
+            }
+            std::cmp::Ordering::Less => {
+                let end = bytes.get(middle.max(tab)..)?.iter().position(is_break);
+                low = end.map_or(bytes.len(), |at| middle.max(tab) + at + 1);
+            }
             std::cmp::Ordering::Greater => high = start,
         }
     }

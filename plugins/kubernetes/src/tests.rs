@@ -34,7 +34,7 @@ fn the_lines_are_sorted_so_that_halving_finds_each() {
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
     for (name, whole) in names.iter().zip(SHAPES.lines()) {
         let rest = whole[name.len()..].trim_start_matches('\t');
-        assert_eq!(line(&[name]), Some(rest), "{name}");
+        assert_eq!(line(name), Some(rest), "{name}");
     }
 }
 
