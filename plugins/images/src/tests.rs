@@ -163,7 +163,7 @@ fn every_pod_of_a_built_in_kind_is_looked_at_with_all_its_containers() {
     // The same words in another group mean something else.
     let other = json!({"apiVersion":"example.test/v1","kind":"Deployment","spec":template});
     let config = json!({"images":[{"match":"web","tag":"2"}],"unmatched":"ignore"});
-    assert_eq!(run(config, &[other.clone()]).unwrap()[0], other);
+    assert_eq!(run(config, std::slice::from_ref(&other)).unwrap()[0], other);
 }
 
 #[test]
@@ -172,11 +172,11 @@ fn places_of_custom_kinds_are_named_in_the_config() {
         "spec":{"image":"web:1","parts":[{"image":"web:1"},{"image":null},{}],"by":{"a/b":{"image":"web:1"}}}});
     let config = json!({"images":[{"match":"web","tag":"2"}],"paths":[
         {"kinds":["Thing"],"path":"/spec/image"},{"path":"/spec/parts/*/image"},{"path":"/spec/by/a~1b/image"}]});
-    let out = run(config, &[thing.clone()]).unwrap();
+    let out = run(config, std::slice::from_ref(&thing)).unwrap();
     assert_eq!(out[0].to_string().matches("web:2").count(), 3, "{}", out[0]);
     let all = json!({"images":[{"match":"web","tag":"2"}],"paths":[{"path":"/spec/by/*/image"}]});
     assert_eq!(
-        run(all, &[thing.clone()]).unwrap()[0]
+        run(all, std::slice::from_ref(&thing)).unwrap()[0]
             .to_string()
             .matches("web:2")
             .count(),

@@ -62,7 +62,7 @@ impl<'a> Crds<'a> {
     /// The schema of an object's kind and version.
     pub(crate) fn find(&mut self, object: &Object) -> Result<Found<'a>, Diagnostics> {
         if let Some(&crd) = self.own.get(&(object.group(), object.kind())) {
-            return Ok(version(crd, object, |schema| Cow::Borrowed(schema)));
+            return Ok(version(crd, object, Cow::Borrowed));
         }
         let key = (object.group().to_owned(), object.kind().to_owned());
         if !self.parsed.contains_key(&key) {

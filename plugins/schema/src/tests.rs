@@ -48,7 +48,11 @@ fn only(object: Value) -> (String, String, String) {
 }
 
 fn nothing(object: Value) {
-    assert_eq!(look(&[object.clone()], &json!({}), &[]), [], "{object}");
+    assert_eq!(
+        look(std::slice::from_ref(&object), &json!({}), &[]),
+        [],
+        "{object}"
+    );
 }
 
 #[test]
@@ -56,7 +60,7 @@ fn each_check_can_be_a_warning_or_off() {
     let object = json!({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"},"dta":{}});
     let level = |way: &str| {
         let config = json!({"checks":{"unknown-field": way}});
-        findings(&[object.clone()], &config, &[])
+        findings(std::slice::from_ref(&object), &config, &[])
             .unwrap()
             .first()
             .map(|f| f.level)

@@ -112,7 +112,10 @@ fn every_place_of_an_object_is_looked_at() {
 fn only_selected_objects_are_changed_and_one_can_say_no() {
     let marked = object(json!("${weir:NAME}"));
     let config = json!({"values":values(),"select":{"kinds":["Other"]}});
-    assert_eq!(run(config, &[marked.clone()], &[]).unwrap()[0], marked);
+    assert_eq!(
+        run(config, std::slice::from_ref(&marked), &[]).unwrap()[0],
+        marked
+    );
     let switched = |way: &str| {
         let mut object = marked.clone();
         object["metadata"]["annotations"] = json!({ SWITCH: way });
