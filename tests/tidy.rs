@@ -95,7 +95,7 @@ fn adapters_know_the_core_and_not_each_other() {
         };
         assert_eq!(weir, known, "host/{name}/Cargo.toml");
     }
-    for name in ["cache", "confine"] {
+    for name in ["cache", "confine", "yaml"] {
         let own = format!("weir-{name}");
         let tool = dependencies(&format!("host/{name}/Cargo.toml")).into_iter();
         let weir: Vec<String> = tool
@@ -110,7 +110,6 @@ fn the_core_has_no_means_for_io() {
     let allowed = [
         "base64",
         "globset",
-        "granit-parser",
         "hex",
         "jiff",
         "rpds",
@@ -120,6 +119,7 @@ fn the_core_has_no_means_for_io() {
         "sha2",
         "strsim",
         "thiserror",
+        "weir-yaml",
         "zeroize",
     ];
     for name in dependencies("host/core/Cargo.toml") {
@@ -443,6 +443,7 @@ fn keys_of(source: &str, name: &str) -> Vec<String> {
     let fields = body.lines().map(str::trim).filter(|l| !l.starts_with("//"));
     let fields = fields.filter_map(|l| l.split_once(": ").map(|(field, _)| field));
     fields
+        .map(|field| field.trim_start_matches("pub ").trim_start_matches("r#"))
         .map(|field| {
             if attributes.contains("kebab-case") {
                 return field.replace('_', "-");
@@ -459,16 +460,22 @@ fn keys_of(source: &str, name: &str) -> Vec<String> {
 
 #[test]
 fn each_bundled_plugins_page_lists_the_keys_that_it_takes() {
+    let of_sdk = read("plugins/sdk/rust/src/select.rs");
     for (plugin, inner) in [
-        ("yaml", None),
-        ("metadata", Some(("select", "Select"))),
-        ("baseline", Some(("checks", "Checks"))),
+        ("yaml", &[][..]),
+        ("metadata", &[("select", "Select")]),
+        ("baseline", &[("checks", "Checks")]),
+        ("patch", &[("patches[]", "Patch")]),
+        ("images", &[("images[]", "Image"), ("paths[]", "Place")]),
+        ("substitute", &[("select", "Select")]),
+        ("schema", &[("checks", "Checks")]),
     ] {
         let source = read(&format!("plugins/{plugin}/src/lib.rs"));
         let page = read(&format!("plugins/{plugin}/README.md"));
         let mut keys = keys_of(&source, "Config");
-        if let Some((key, name)) = inner {
-            keys.extend(keys_of(&source, name).iter().map(|k| format!("{key}.{k}")));
+        for (key, name) in inner {
+            let source = if *name == "Select" { &of_sdk } else { &source };
+            keys.extend(keys_of(source, name).iter().map(|k| format!("{key}.{k}")));
         }
         // The map of checks is listed by its keys only.
         keys.retain(|key| key != "checks");

@@ -54,4 +54,5 @@ pub mod status;
 pub mod tree;
 pub mod turns;
 pub mod validate;
-pub mod yaml;
+
+pub use weir_yaml as yaml;

@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, services, sshd, tools};
+use crate::{
+    control_plane, deny, go_plugins, native, plugins, quickstart, services, shapes, sshd, tools,
+};
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
@@ -72,6 +74,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "quickstart on a cluster",
         "run `cargo quickstart --cluster` and look",
         || quickstart::check_cluster(root),
+    )?;
+    steps.step(
+        "shapes of Kubernetes",
+        "run `cargo xtask shapes` and read the diff",
+        || shapes::run(root, &["--check".into()]),
     )?;
     let registry = steps.step("registry", "see Go's message", || {
         services::REGISTRY.build(root)

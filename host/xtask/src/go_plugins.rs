@@ -13,12 +13,13 @@ use crate::tools;
 /// The guests that test the Go SDK, in `tests/guests/go`.
 const GUESTS: [&str; 3] = ["renders", "transforms", "validates"];
 /// Every Go module that is a plugin or part of one.
-const MODULES: [&str; 5] = [
+const MODULES: [&str; 6] = [
     "plugins/sdk/go",
     "tests/guests/go",
     "plugins/helm",
     "plugins/kustomize",
     "plugins/scripts",
+    "plugins/jsonnet",
 ];
 /// The plugins that are built with a profile of their own renders, which Go's compiler finds by its name.
 const PROFILED: [&str; 2] = ["plugins/helm", "plugins/kustomize"];

@@ -24,6 +24,7 @@ mod plugins;
 mod quickstart;
 mod run;
 mod services;
+mod shapes;
 mod sshd;
 mod steps;
 mod tally;
@@ -63,6 +64,11 @@ const TASKS: &[Task] = &[
         name: "profiles",
         help: "profile Helm and Kustomize natively, for builds that know what is called most (default.pgo)",
         run: |root, _| go_plugins::profiles(root),
+    },
+    Task {
+        name: "shapes",
+        help: "[--check]: what the plugins know of Kubernetes' own kinds, made from the pinned Kubernetes' OpenAPI",
+        run: shapes::run,
     },
     Task {
         name: "control-plane",

@@ -11,11 +11,20 @@ use crate::go_plugins;
 use crate::run::{Run, cargo, program};
 
 /// The bundled plugins: their name in a manifest. The package is `weir-plugin-NAME`.
-const PLUGINS: [&str; 3] = ["yaml", "metadata", "baseline"];
+const PLUGINS: [&str; 7] = [
+    "yaml",
+    "metadata",
+    "baseline",
+    "patch",
+    "images",
+    "substitute",
+    "schema",
+];
 /// Those written in Go: their name in a manifest, and their folder.
-const GO_PLUGINS: [(&str, &str); 5] = [
+const GO_PLUGINS: [(&str, &str); 6] = [
     ("helm", "plugins/helm"),
     ("kustomize", "plugins/kustomize"),
+    ("jsonnet", "plugins/jsonnet"),
     ("starlark", "plugins/scripts/starlark"),
     ("js", "plugins/scripts/js"),
     ("cel", "plugins/scripts/cel"),

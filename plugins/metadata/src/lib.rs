@@ -1,10 +1,10 @@
 //! The bundled `metadata` transformer: labels, annotations, a namespace and a name prefix, by selector.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::Value;
-use weir_plugin::{Diagnostics, Object, Params};
+use weir_plugin::{Diagnostics, Object, Params, Select};
 
 /// What an app may say: what to set, and on which objects.
 #[derive(Debug, Default, Deserialize)]
@@ -15,15 +15,6 @@ struct Config {
     namespace: Option<String>,
     name_prefix: String,
     select: Select,
-}
-
-/// Which objects are meant: all conditions that are given must hold.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
-struct Select {
-    kinds: BTreeSet<String>,
-    names: BTreeSet<String>,
-    labels: BTreeMap<String, String>,
 }
 
 /// Kinds of Kubernetes' own that live in no namespace and are often in repositories.
@@ -97,17 +88,6 @@ pub fn transform(mut objects: Vec<Object>, params: &Params) -> Result<Vec<Object
         }
     }
     Ok(objects)
-}
-
-impl Select {
-    fn matches(&self, object: &Object) -> bool {
-        (self.kinds.is_empty() || self.kinds.contains(object.kind()))
-            && (self.names.is_empty() || self.names.contains(object.name()))
-            && self
-                .labels
-                .iter()
-                .all(|(key, value)| object.label(key) == Some(value))
-    }
 }
 
 /// Gives references to renamed objects their new names. The depth is that of the host's JSON.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, ValidationDirective};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::discovery::{Discovery, verbs};
@@ -105,6 +105,50 @@ impl Connection {
         let answer = api.delete(name, &params);
         there(self.runtime.block_on(answer).map(drop))
             .with_context(|| format!("deleting {namespace}/{name}"))
+    }
+
+    /// Whether the API server would take an object by server-side apply with strict field validation, and why not. Nothing
+    /// is changed.
+    ///
+    /// # Errors
+    /// The API server does not answer.
+    pub fn would_take(
+        &self,
+        object: &Value,
+        namespace: Option<&str>,
+    ) -> Result<std::result::Result<(), String>> {
+        let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+        let version = text("/apiVersion").context("an object without a version")?;
+        let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
+        let kind = kind(
+            group,
+            version,
+            text("/kind").context("an object without a kind")?,
+        );
+        let api = match namespace {
+            Some(namespace) => self.api(&kind, namespace),
+            None => Api::all_with(self.client.clone(), &kind),
+        };
+        let params = PatchParams {
+            dry_run: true,
+            field_manager: Some("would-take".to_owned()),
+            field_validation: Some(ValidationDirective::Strict),
+            ..PatchParams::default()
+        };
+        let name = text("/metadata/name").context("an object without a name")?;
+        let patch = Patch::Apply(object);
+        let answer: kube::Result<Value> = self.runtime.block_on(async {
+            let request = kube::core::Request::new(api.resource_url());
+            let request = request
+                .patch(name, &params, &patch)
+                .map_err(kube::Error::BuildRequest)?;
+            self.client.request(request).await
+        });
+        match answer {
+            Ok(_) => Ok(Ok(())),
+            Err(kube::Error::Api(status)) => Ok(Err(status.message.clone())),
+            Err(error) => Err(error).context("asking the API server"),
+        }
     }
 
     fn api(&self, kind: &ApiResource, namespace: &str) -> Api<DynamicObject> {

@@ -1,4 +1,4 @@
-//! Helm, Kustomize and the engines of scripts, compiled once for all suites: each has 7 to 30 MB, which takes a development
+//! Helm, Kustomize, Jsonnet and the engines of scripts, compiled once for all suites: each has 7 to 30 MB, which takes a development
 //! build many seconds.
 
 use std::fs;
@@ -70,6 +70,10 @@ fn fill() -> Result<PathBuf> {
         ("scripts/a.yaml", OBJECT),
         ("scripts/a.star", "def transform_object(o, p): return o\n"),
         ("scripts/a.js", "export const transformObject = (o) => o;\n"),
+        (
+            "program/main.jsonnet",
+            "{ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'a' } }",
+        ),
     ] {
         let path = tree.join(file);
         fs::create_dir_all(path.parent().unwrap_or(&tree))?;
@@ -93,12 +97,14 @@ fn fill() -> Result<PathBuf> {
 const PATIENCE: Duration = Duration::from_secs(500);
 const MANIFEST: &str = r#"version: 1
 plugins:
+  jsonnet: { source: "bundled:jsonnet" }
   starlark: { source: "bundled:starlark" }
   js: { source: "bundled:js" }
   cel: { source: "bundled:cel" }
 apps:
 - { name: chart, path: chart }
 - { name: overlay, path: overlay }
+- { name: program, path: program, render: { plugin: jsonnet } }
 - name: scripts
   path: scripts
   transform:

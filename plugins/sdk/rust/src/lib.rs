@@ -50,14 +50,18 @@
 //!
 //! # What is deliberately absent
 //!
-//! No YAML parser (the host parses, as Kubernetes does), no file writes, no
-//! state between calls: each call runs in a new instance.
+//! No YAML parser (the host parses, as Kubernetes does; with the feature `yaml`
+//! the host's own reader is there for files that a config names), no file writes,
+//! no state between calls: each call runs in a new instance.
 
 mod diagnostic;
 pub mod log;
 mod object;
 mod params;
+mod select;
 pub mod tree;
+#[cfg(feature = "yaml")]
+pub mod yaml;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -66,6 +70,7 @@ pub mod component;
 pub use diagnostic::{Diagnostic, Diagnostics, Finding, Level};
 pub use object::Object;
 pub use params::{Params, TargetFacts};
+pub use select::Select;
 pub use tree::Tree;
 
 /// A stream of YAML or JSON documents and the file it came from.

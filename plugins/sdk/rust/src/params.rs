@@ -52,6 +52,34 @@ impl Params {
         }
     }
 
+    /// A path that a config names, as the tree has it: relative to the app's path, or, with a leading `/`, to the
+    /// repository's root.
+    ///
+    /// # Errors
+    /// `bad-config` where it leads out of the repository, or to nothing.
+    pub fn resolve(&self, path: &str) -> Result<String, Diagnostic> {
+        let (start, path) = match path.strip_prefix('/') {
+            Some(rest) => ("", rest),
+            None => (self.path.as_str(), path),
+        };
+        let mut parts: Vec<&str> = start.split('/').filter(|part| !part.is_empty()).collect();
+        for part in path.split('/') {
+            match part {
+                "" | "." => {}
+                ".." if parts.pop().is_some() => {}
+                ".." => {
+                    let message = format!("config: the path {path:?} leads out of the repository");
+                    return Err(Diagnostic::error("bad-config", message));
+                }
+                part => parts.push(part),
+            }
+        }
+        if path.is_empty() {
+            return Err(Diagnostic::error("bad-config", "config: a path is empty"));
+        }
+        Ok(parts.join("/"))
+    }
+
     /// The config as the plugin's own type. Give that type
     /// `#[serde(deny_unknown_fields)]`, so that a typing error is an error. A
     /// config that was left out reads as an empty object.
@@ -199,6 +227,23 @@ mod tests {
     #[test]
     fn a_missing_key_is_named() {
         assert_eq!(complaint("{}"), "config: missing field `team`");
+    }
+
+    #[test]
+    fn a_path_is_the_apps_own_or_the_repositorys_and_never_leads_out() {
+        let resolve = |path| Params::new("shop", "apps/shop").resolve(path);
+        for (given, expected) in [
+            ("a.yaml", "apps/shop/a.yaml"),
+            ("./b//a.yaml", "apps/shop/b/a.yaml"),
+            ("../base/a.yaml", "apps/base/a.yaml"),
+            ("../../a.yaml", "a.yaml"),
+            ("/crds/a.yaml", "crds/a.yaml"),
+        ] {
+            assert_eq!(resolve(given).unwrap(), expected, "{given}");
+        }
+        for bad in ["", "/", "../../../a.yaml", "/../a.yaml"] {
+            assert_eq!(resolve(bad).unwrap_err().code, "bad-config", "{bad}");
+        }
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! YAML as Kubernetes reads it (`sigs.k8s.io/yaml`), with budgets, places and a writer.
 //!
+//! The host reads all YAML with it, and so do the bundled plugins that read files of the tree: a patch file or a CRD
+//! means the same to all.
+//!
 //! [`parse`] gives nodes that know their line and column; [`Node::to_json`] gives the JSON that the API
 //! server would see; [`decode`] gives typed values with errors that name the place and the nearest key;
 //! [`emit`] writes YAML that every reader understands alike.
