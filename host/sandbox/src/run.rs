@@ -199,7 +199,7 @@ impl Running {
         Ran {
             gave,
             usage,
-            files: std::mem::replace(&mut state.files, Files::None),
+            files: std::mem::replace(&mut state.files, Files::Gone),
         }
     }
 }

@@ -9,7 +9,10 @@ use anyhow::{Context as _, Result, bail};
 use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
-use crate::{control_plane, deny, go_plugins, native, plugins, quickstart, services, sshd, tools};
+use crate::{
+    control_plane, deny, go_plugins, native, plugin_tools, plugins, quickstart, services, sshd,
+    tools,
+};
 
 /// One selection for build, lints and tests, so that everything is compiled once.
 /// The crash points are for the tests that kill the host at each step; a plain build has none.
@@ -82,6 +85,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         let sops = services::SOPS.build(root)?;
         Ok((sops, services::AGE_KEYGEN.build(root)?))
     })?;
+    let plugin_tools = steps.step(
+        "componentize-js and -py",
+        "see npm's or pip's message",
+        || plugin_tools::get(root),
+    )?;
     let native = steps.step("Helm and Kustomize", "see Go's message", || {
         native::check(root)?;
         native::build(root)
@@ -94,6 +102,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         (sshd::VARIABLE, &*sshd),
         (services::SOPS.variable, &*sops),
         (services::AGE_KEYGEN.variable, &*age_keygen),
+        (plugin_tools::VARIABLE, &*plugin_tools),
         ("WEIR_NATIVE", &*native),
     ];
     let mut tally = Tally::default();
