@@ -7,6 +7,8 @@
 )]
 
 mod plugin_kit {
+    pub(crate) mod calls;
+    pub(crate) mod folder;
     pub(crate) mod guide;
     pub(crate) mod mistakes;
     pub(crate) mod project;

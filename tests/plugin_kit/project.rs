@@ -28,11 +28,13 @@ pub(crate) fn machine() -> Result<Weir> {
         ("RUSTUP_HOME", home.join(".rustup")),
         ("GOPATH", home.join("go")),
         ("GOCACHE", home.join(".cache/go-build")),
-        ("CARGO_BUILD_BUILD_DIR", cache.join("plugin-kit/rust")),
     ] {
-        let given = std::env::var_os(variable).filter(|_| variable != "CARGO_BUILD_BUILD_DIR");
+        let given = std::env::var_os(variable);
         weir.variable(variable, given.map_or(default, PathBuf::from));
     }
+    // Kept from run to run: what cargo compiled, and the machine code of components whose bytes are the same again.
+    weir.variable("CARGO_BUILD_BUILD_DIR", cache.join("plugin-kit/rust"));
+    weir.variable("WEIR_CACHE", cache.join("plugin-kit/weir"));
     // Of this workspace's own toolchain, wherever a project lies.
     if let Some(toolchain) = std::env::var_os("RUSTUP_TOOLCHAIN") {
         weir.variable("RUSTUP_TOOLCHAIN", toolchain);
