@@ -136,6 +136,18 @@ pub fn age_keygen() -> Result<PathBuf> {
     existing("WEIR_AGE_KEYGEN", "target/age-keygen", "cargo xtask sops")
 }
 
+/// The folder with componentize-js and componentize-py: `WEIR_PLUGIN_TOOLS`, or `target/plugin-tools`.
+///
+/// # Errors
+/// It is not there; the text says how to get it.
+pub fn plugin_tools() -> Result<PathBuf> {
+    existing(
+        "WEIR_PLUGIN_TOOLS",
+        "target/plugin-tools",
+        "cargo xtask plugin-tools",
+    )
+}
+
 fn existing(variable: &str, default: &str, build: &str) -> Result<PathBuf> {
     let path = std::env::var_os(variable).map_or_else(|| root().join(default), PathBuf::from);
     if !path.exists() {

@@ -1,10 +1,15 @@
-//! What a component imports, read from its bytes before anything compiles or runs.
+//! What a component imports, exports and says of itself, read from its bytes before anything compiles or runs.
+
+mod shape;
 
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload, TypeBounds};
 use weir_core::digest::Digest;
+use wit_component::DecodedWasm;
+use wit_parser::{Function, Resolve, World, WorldItem, WorldKey};
 
 use crate::load::LoadError;
-use crate::{INTERFACE, Role};
+use crate::metadata::{self, Metadata};
+use crate::{INTERFACE, Role, world};
 
 /// The WASI interfaces that are there for any role, so that the standard libraries of Rust, Go, Python and
 /// JavaScript link. Each is deterministic and shows nothing of the host.
@@ -31,8 +36,146 @@ const WASI: &[&str] = &[
     "wasi:random/random",
 ];
 
+/// How much of an import's name is shown, in characters.
+const MAX_NAME: usize = 200;
+
+/// What a component is, by its bytes. Nothing of it was compiled or run.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How many bytes.
+    pub size: usize,
+    /// The roles whose worlds it fits: it exports their functions and imports nothing that a plugin may not have.
+    pub roles: Vec<Role>,
+    /// What it imports, in its own order.
+    pub imports: Vec<Import>,
+    /// The names that it exports.
+    pub exports: Vec<String>,
+    /// What keeps it from a role, in words.
+    pub misfits: Vec<String>,
+    /// What it says of itself.
+    pub metadata: Metadata,
+}
+
+/// One interface that a component imports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Import {
+    /// Its name with its version.
+    pub name: String,
+    /// Whether a plugin may have it.
+    pub is_allowed: bool,
+}
+
+/// Looks at a component.
+///
+/// # Errors
+/// The bytes are no component, or its types cannot be read.
+pub fn inspect(bytes: &[u8]) -> Result<Inspected, LoadError> {
+    let digest = Digest::of(bytes);
+    let not = |why: String| LoadError::NotAComponent { digest, why };
+    let imports: Vec<Import> = imports(digest, bytes)?
+        .into_iter()
+        .map(|name| Import {
+            is_allowed: allowed(&name),
+            name,
+        })
+        .collect();
+    let decoded = wit_component::decode(bytes).map_err(|e| not(format!("{e:#}")))?;
+    let DecodedWasm::Component(resolve, id) = decoded else {
+        return Err(not("it is a package of interfaces, with no code".to_owned()));
+    };
+    let own = resolve
+        .worlds
+        .get(id)
+        .ok_or_else(|| not("its world cannot be read".to_owned()))?;
+    let (mut roles, mut misfits) = (Vec::new(), Vec::new());
+    for role in Role::ALL {
+        match fits(&resolve, own, role) {
+            Some(Ok(())) => roles.push(role),
+            Some(Err(why)) => misfits.push(why),
+            None => {}
+        }
+    }
+    for import in imports.iter().filter(|import| !import.is_allowed) {
+        misfits.push(format!(
+            "it imports `{}`, which no plugin may have",
+            import.name
+        ));
+        roles.clear();
+    }
+    Ok(Inspected {
+        digest,
+        size: bytes.len(),
+        roles,
+        imports,
+        exports: own
+            .exports
+            .keys()
+            .map(|key| resolve.name_world_key(key))
+            .collect(),
+        misfits,
+        metadata: metadata::read(bytes),
+    })
+}
+
+/// Whether a component exports the function of a role as its world has it; `None` where it exports nothing of its name.
+fn fits(resolve: &Resolve, own: &World, role: Role) -> Option<Result<(), String>> {
+    let name = role.function();
+    let Some(found) = own.exports.get(&WorldKey::Name(name.to_owned())) else {
+        return None;
+    };
+    let WorldItem::Function(found) = found else {
+        return Some(Err(format!("its export `{name}` is not a function")));
+    };
+    let found = shape::shape(resolve, found);
+    Some(match wanted(role) {
+        Ok(wanted) if wanted == found => Ok(()),
+        Ok(wanted) => Err(format!(
+            "its export `{name}` is not the one of the world `{role}` of weir:plugin@0.1.0: it is {found}; expected {wanted}"
+        )),
+        Err(why) => Err(why),
+    })
+}
+
+/// The shape of a role's function.
+fn wanted(role: Role) -> Result<String, String> {
+    let (resolve, package) = world::package()?;
+    let world = resolve.select_world(&[package], Some(role.as_str()));
+    let world = world.map_err(|e| format!("{e:#}"))?;
+    let world = resolve.worlds.get(world);
+    let functions = world.iter().flat_map(|world| world.exports.values());
+    let mut functions = functions.filter_map(|item| match item {
+        WorldItem::Function(function) => Some(function),
+        _ => None,
+    });
+    let function: Option<&Function> = functions.next();
+    function
+        .map(|function| shape::shape(&resolve, function))
+        .ok_or_else(|| format!("the world `{role}` exports no function"))
+}
+
 /// Checks that the bytes are a component and import only what the role may have.
 pub(crate) fn check(digest: Digest, role: Role, bytes: &[u8]) -> Result<(), LoadError> {
+    let refused = imports(digest, bytes)?
+        .into_iter()
+        .find(|name| !allowed(name));
+    match refused {
+        None => Ok(()),
+        Some(import) if is_other_interface(&import) => {
+            Err(LoadError::Interface { digest, import })
+        }
+        Some(import) => Err(LoadError::Import {
+            digest,
+            role,
+            import,
+        }),
+    }
+}
+
+/// What the bytes import, where they are a component: the names, cut to a readable length.
+fn imports(digest: Digest, bytes: &[u8]) -> Result<Vec<String>, LoadError> {
+    let mut found = Vec::new();
     let not = |why: String| LoadError::NotAComponent { digest, why };
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -56,25 +199,13 @@ pub(crate) fn check(digest: Digest, role: Role, bytes: &[u8]) -> Result<(), Load
                     if matches!(import.ty, ComponentTypeRef::Type(TypeBounds::Eq(_))) {
                         continue;
                     }
-                    if is_other_interface(name) {
-                        return Err(LoadError::Interface {
-                            digest,
-                            import: name.chars().take(200).collect(),
-                        });
-                    }
-                    if !allowed(name) {
-                        return Err(LoadError::Import {
-                            digest,
-                            role,
-                            import: name.chars().take(200).collect(),
-                        });
-                    }
+                    found.push(name.chars().take(MAX_NAME).collect());
                 }
             }
             _ => {}
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Whether an import is of weir:plugin in a version that is not this host's.

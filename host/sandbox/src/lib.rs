@@ -24,6 +24,7 @@ mod files;
 mod inspect;
 mod link;
 mod load;
+mod metadata;
 mod pool;
 mod run;
 mod state;
@@ -31,6 +32,7 @@ mod values;
 mod wasi;
 mod wire;
 mod worker;
+mod world;
 
 #[cfg(test)]
 mod tests;
@@ -41,12 +43,15 @@ pub use config::{CompileLimits, CompileMode, Isolation, SandboxConfig, WorkerLim
 pub use confinement::{Attempts, Job, Tried};
 pub use engine::{TICK, engine_config};
 pub use error::{CallError, Diagnostic, Failure};
+pub use inspect::{Import, Inspected, inspect};
 pub use load::{LoadCounts, LoadError, Plugin, Sandbox, SandboxError};
+pub use metadata::{Claim, Claims, Metadata, with_claims};
 pub use values::{
     Call, Document, Domain, Finding, Level, LogLine, Params, Severity, TargetFacts, Usage,
 };
 pub use weir_confine::{Confinement, Probe};
 pub use worker::render_worker;
+pub use world::WIT;
 
 use std::fmt;
 
@@ -65,6 +70,18 @@ pub enum Role {
 }
 
 impl Role {
+    /// Each of them.
+    pub const ALL: [Role; 3] = [Role::Renderer, Role::Transformer, Role::Validator];
+
+    /// The function that a plugin of this role exports.
+    pub fn function(self) -> &'static str {
+        match self {
+            Role::Renderer => "render",
+            Role::Transformer => "transform",
+            Role::Validator => "validate",
+        }
+    }
+
     /// The name of the world and the word in messages.
     pub fn as_str(self) -> &'static str {
         match self {

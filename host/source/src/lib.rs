@@ -56,3 +56,4 @@ pub use source::{FetchLimits, FetchProgress, Fetched, RefChange, Source, SourceC
 pub use ssh::known_hosts::{self, KnownHosts, KnownHostsLimits};
 pub use ssh::{EntryOf, HostKeyProblem, ShownKey, SshOptions};
 pub use url::{HttpUrl, RefName, RepoUrl, SshUrl};
+pub use worktree::folder as folder_snapshot;

@@ -1,4 +1,4 @@
-//! The files of a local work tree as they are on disk, for `weir render --worktree`.
+//! The files of a local work tree, or of any folder, as they are on disk: for `weir render --worktree` and `weir plugin`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, DirEntry, Metadata};
@@ -19,6 +19,7 @@ use crate::object;
 use crate::snapshot::{MAX_LINK, link_text, refuse_name, refused};
 
 /// What Git's index says is tracked.
+#[derive(Default)]
 struct Tracked {
     files: HashSet<RepoPath>,
     /// Directories with something tracked below: looked into even where they are ignored.
@@ -30,7 +31,8 @@ struct Walk<'a> {
     url: &'a str,
     limits: TreeLimits,
     tracked: Tracked,
-    ignored: gix::AttributeStack<'a>,
+    /// None where it is no repository's: nothing is ignored there.
+    ignored: Option<gix::AttributeStack<'a>>,
     entries: BTreeMap<RepoPath, Entry>,
     blobs: MemoryBlobs,
     seen: usize,
@@ -55,25 +57,48 @@ pub(crate) fn snapshot(
     let ignored = repo
         .excludes(&index, None, source)
         .map_err(|e| damaged(url, &e))?;
-    let mut walk = Walk {
-        url,
-        limits,
-        tracked: tracked(&index)?,
-        ignored,
-        entries: BTreeMap::new(),
-        blobs: MemoryBlobs::default(),
-        seen: 0,
-        bytes: 0,
-    };
-    walk.directories(root)?;
-    let tree = Tree::new(None, walk.entries)
-        .map_err(|p| refused(p.as_str(), "it is a file and a directory at once"))?;
-    Ok(Snapshot {
-        tree: Arc::new(tree),
-        blobs: Arc::new(walk.blobs),
-        limits,
-        externals: Default::default(),
-    })
+    Walk::of(url, limits, tracked(&index)?, Some(ignored)).snapshot(root)
+}
+
+/// All files of a folder, a repository or not, as if they were a commit's. They are held in memory.
+///
+/// # Errors
+/// It cannot be read, passes a limit, or holds a name that Git's trees cannot hold.
+pub fn folder(dir: &Path, limits: TreeLimits) -> Result<Snapshot, SourceError> {
+    let shown = dir.display().to_string();
+    Walk::of(&shown, limits, Tracked::default(), None).snapshot(dir)
+}
+
+impl<'a> Walk<'a> {
+    fn of(
+        url: &'a str,
+        limits: TreeLimits,
+        tracked: Tracked,
+        ignored: Option<gix::AttributeStack<'a>>,
+    ) -> Walk<'a> {
+        Walk {
+            url,
+            limits,
+            tracked,
+            ignored,
+            entries: BTreeMap::new(),
+            blobs: MemoryBlobs::default(),
+            seen: 0,
+            bytes: 0,
+        }
+    }
+
+    fn snapshot(mut self, root: &Path) -> Result<Snapshot, SourceError> {
+        self.directories(root)?;
+        let tree = Tree::new(None, self.entries)
+            .map_err(|p| refused(p.as_str(), "it is a file and a directory at once"))?;
+        Ok(Snapshot {
+            tree: Arc::new(tree),
+            blobs: Arc::new(self.blobs),
+            limits: self.limits,
+            externals: Default::default(),
+        })
+    }
 }
 
 fn damaged(url: &str, error: &gix::Error) -> SourceError {
@@ -255,7 +280,10 @@ impl Walk<'_> {
     fn is_ignored(&mut self, path: &RepoPath, is_dir: bool) -> Result<bool, SourceError> {
         use gix::index::entry::Mode;
         let mode = if is_dir { Mode::DIR } else { Mode::FILE };
-        let platform = self.ignored.at_path(path.as_str(), Some(mode));
+        let Some(ignored) = &mut self.ignored else {
+            return Ok(false);
+        };
+        let platform = ignored.at_path(path.as_str(), Some(mode));
         Ok(platform
             .map_err(|e| {
                 SourceError::host(

@@ -92,7 +92,7 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Check this host: state, ledger, plugins, sandbox; or recover a lost ledger from the clusters
     Doctor(doctor::DoctorArgs),
-    /// For authors of plugins: build
+    /// For authors of plugins: new, build, inspect, run, test, bench
     Plugin(plugin::PluginArgs),
     /// Print the JSON Schema of weir.yaml, weir.lock or a host's files, for editors
     Schema {
@@ -165,7 +165,7 @@ fn run(cli: Cli) -> Result<Done, Error> {
         }
         #[cfg(feature = "crash-points")]
         Command::CrashPoints => output::print(&format!("{}\n", crate::crash::STEPS.join("\n"))),
-        Command::Plugin(args) => plugin::plugin(&args),
+        Command::Plugin(args) => on_runtime(plugin::plugin(&global, &args)),
         Command::Serve(args) => on_runtime(serve::serve(&global, &args)),
         Command::Refresh(args) => on_runtime(refresh::refresh(&global, &args)),
         Command::Sync(args) => on_runtime(serve::sync(&global, &args)),

@@ -10,7 +10,8 @@ use crate::run::{cargo, cargo_tool, program};
 use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::{
-    control_plane, deny, go_plugins, native, plugins, quickstart, services, shapes, sshd, tools,
+    control_plane, deny, go_plugins, native, plugin_tools, plugins, quickstart, services, shapes,
+    sshd, tools,
 };
 
 /// One selection for build, lints and tests, so that everything is compiled once.
@@ -89,6 +90,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         let sops = services::SOPS.build(root)?;
         Ok((sops, services::AGE_KEYGEN.build(root)?))
     })?;
+    let plugin_tools = steps.step(
+        "componentize-js and -py",
+        "see npm's or pip's message",
+        || plugin_tools::get(root),
+    )?;
     let native = steps.step("Helm and Kustomize", "see Go's message", || {
         native::check(root)?;
         native::build(root)
@@ -101,6 +107,7 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         (sshd::VARIABLE, &*sshd),
         (services::SOPS.variable, &*sops),
         (services::AGE_KEYGEN.variable, &*age_keygen),
+        (plugin_tools::VARIABLE, &*plugin_tools),
         ("WEIR_NATIVE", &*native),
     ];
     let mut tally = Tally::default();

@@ -28,12 +28,13 @@ const PROFILE: &str = "default.pgo";
 /// How long each tree is rendered for a profile.
 const PROFILE_TIME: &str = "1s";
 /// What a component is made of, besides its own folder: the SDK, the interface, and what makes it.
-const SHARED: [&str; 5] = [
+const SHARED: [&str; 6] = [
     "plugins/sdk/go",
     "wit",
     "host/sandbox/src/build.rs",
     "host/sandbox/src/build",
-    "host/weir/src/toolchain.rs",
+    "host/sandbox/src/world.rs",
+    "host/weir/src/toolchain/go.rs",
 ];
 
 /// The component of the plugin in a folder of the workspace: from the cache, or made now.

@@ -20,6 +20,7 @@ mod fulltest;
 mod fuzz;
 mod go_plugins;
 mod native;
+mod plugin_tools;
 mod plugins;
 mod quickstart;
 mod run;
@@ -118,6 +119,14 @@ const TASKS: &[Task] = &[
             for service in [services::SOPS, services::AGE_KEYGEN] {
                 println!("{}", service.build(root)?.display());
             }
+            Ok(())
+        },
+    },
+    Task {
+        name: "plugin-tools",
+        help: "get componentize-js and componentize-py for the tests of plugins in JavaScript and Python (a minute, once)",
+        run: |root, _| {
+            println!("{}", plugin_tools::get(root)?.display());
             Ok(())
         },
     },

@@ -4,26 +4,9 @@ use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::{Resolve, SourceMap};
 
 use super::BuildError;
-use crate::Role;
-
-/// The package weir:plugin, one interface or world per file.
-const WIT: [(&str, &str); 6] = [
-    ("log.wit", include_str!("../../../../wit/log.wit")),
-    ("renderer.wit", include_str!("../../../../wit/renderer.wit")),
-    (
-        "transformer.wit",
-        include_str!("../../../../wit/transformer.wit"),
-    ),
-    ("tree.wit", include_str!("../../../../wit/tree.wit")),
-    ("types.wit", include_str!("../../../../wit/types.wit")),
-    (
-        "validator.wit",
-        include_str!("../../../../wit/validator.wit"),
-    ),
-];
+use crate::{Role, world};
 
 /// The component.
 pub(super) fn encode(mut module: Vec<u8>, roles: &[Role]) -> Result<Vec<u8>, BuildError> {
@@ -31,17 +14,7 @@ pub(super) fn encode(mut module: Vec<u8>, roles: &[Role]) -> Result<Vec<u8>, Bui
         roles: roles.to_vec(),
         why,
     };
-    let mut sources = SourceMap::new();
-    for (name, text) in WIT {
-        sources.push_str(name, text);
-    }
-    let mut resolve = Resolve::default();
-    let group = sources
-        .parse()
-        .map_err(|(_, e)| misfit(format!("weir:plugin cannot be read: {e:#}")))?;
-    let package = resolve
-        .push_group(group)
-        .map_err(|e| misfit(format!("weir:plugin cannot be read: {e:#}")))?;
+    let (resolve, package) = world::package().map_err(misfit)?;
     // The encoder merges them: the component has what any of the worlds has.
     for role in roles {
         let world = resolve

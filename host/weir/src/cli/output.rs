@@ -58,6 +58,12 @@ pub(crate) fn complain(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{message}");
 }
 
+/// Says something beside the result, on stderr.
+pub(super) fn note(text: &str) {
+    // Nobody is left to tell when stderr is closed.
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
 /// Whether stdout is a person's terminal that takes colour (https://no-color.org).
 pub(super) fn has_colour() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())

@@ -1,16 +1,26 @@
-//! `weir plugin`: what authors of plugins do.
+//! `weir plugin`: what authors of plugins do. Each command is a file of its own.
 
-use std::path::{Path, PathBuf};
-
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use serde::Deserialize;
 use weir_core::fault::{Fault, Retry};
-use weir_sandbox::{BuildLimits, build_component};
+use weir_sandbox::Role;
 
-use super::{Done, output};
+use super::{Done, engine, output};
+use crate::config::GlobalArgs;
 use crate::error::Error;
-use crate::plugins::write_atomic;
-use crate::progress::Line;
-use crate::toolchain;
+
+mod about;
+mod bench;
+mod build;
+mod call;
+mod case;
+mod inspect;
+mod limits;
+mod new;
+mod outcome;
+mod run;
+mod templates;
+mod test;
 
 #[derive(Debug, Args)]
 pub(super) struct PluginArgs {
@@ -20,66 +30,68 @@ pub(super) struct PluginArgs {
 
 #[derive(Debug, Subcommand)]
 enum PluginCommand {
-    /// Make a component of the plugin in a folder, and print its digest
-    Build(BuildArgs),
-}
-
-#[derive(Debug, Args)]
-struct BuildArgs {
-    /// The plugin's folder: a Go main package that imports weir.dev/plugin/renderer, transformer or validator
-    dir: PathBuf,
-    /// Where the component goes; left out: DIR/NAME.wasm, where NAME is the folder's
-    #[arg(long, short, value_name = "FILE")]
-    output: Option<PathBuf>,
+    /// Make a project: a plugin that builds, with a test and a README
+    New(new::NewArgs),
+    /// Make a component of the plugin in a folder, and print its role, size and digest
+    Build(build::BuildArgs),
+    /// Show what a component is, needs and says of itself, without running it
+    Inspect(inspect::InspectArgs),
+    /// Call a plugin once, and show what comes out and what it cost
+    Run(Box<run::RunArgs>),
+    /// Run the cases in a plugin's testdata/ as a host would, and compare
+    Test(test::TestArgs),
+    /// Measure a case: compiling, loading, the first call and those after it
+    Bench(bench::BenchArgs),
 }
 
 /// Runs one of the commands.
-pub(super) fn plugin(args: &PluginArgs) -> Result<Done, Error> {
+pub(super) async fn plugin(global: &GlobalArgs, args: &PluginArgs) -> Result<Done, Error> {
     match &args.command {
-        PluginCommand::Build(args) => build(args),
+        PluginCommand::New(args) => new::new(args),
+        PluginCommand::Build(args) => build::build(args),
+        PluginCommand::Inspect(args) => inspect::inspect(args),
+        PluginCommand::Run(args) => run::run(global, args).await,
+        PluginCommand::Test(args) => test::test(global, args).await,
+        PluginCommand::Bench(args) => bench::bench(global, args).await,
     }
 }
 
-fn build(args: &BuildArgs) -> Result<Done, Error> {
-    let name = name_of(&args.dir)?;
-    let line = Line::begin(format!("compiling {name}"));
-    let module = toolchain::compile(&args.dir)?;
-    drop(line);
-    let line = Line::begin(format!("making a component of {name}"));
-    let built = build_component(&module, &BuildLimits::AUTHOR);
-    drop(line);
-    let built = built.map_err(|e| failed(format!("{}: {e}", args.dir.display())))?;
-    let file = match &args.output {
-        Some(file) => file.clone(),
-        None => args.dir.join(format!("{name}.wasm")),
-    };
-    write_atomic(&file, &built.bytes)
-        .map_err(|e| Error::host("plugin", format!("{}: {e}", file.display())))?;
-    let roles: Vec<&str> = built.roles.iter().map(|role| role.as_str()).collect();
-    output::print(&format!(
-        "{}: {} of {} KiB, {}\n",
-        file.display(),
-        roles.join(" and "),
-        built.bytes.len().div_ceil(1024),
-        built.digest
-    ))
+/// A role as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RoleName {
+    /// Turns files into documents
+    Renderer,
+    /// Turns objects into objects
+    Transformer,
+    /// Looks at objects and says what it found
+    Validator,
 }
 
-/// The folder's own name, however it was given.
-fn name_of(dir: &Path) -> Result<String, Error> {
-    let whole = dir
-        .canonicalize()
-        .map_err(|e| Error::Usage(format!("{}: {e}: give a plugin's folder", dir.display())))?;
-    let name = whole.file_name().unwrap_or(whole.as_os_str());
-    Ok(name.to_string_lossy().into_owned())
+impl RoleName {
+    fn role(self) -> Role {
+        match self {
+            RoleName::Renderer => Role::Renderer,
+            RoleName::Transformer => Role::Transformer,
+            RoleName::Validator => Role::Validator,
+        }
+    }
 }
 
 /// The author's to mend.
-fn failed(message: String) -> Error {
+fn failed(message: impl Into<String>) -> Error {
     Error::Stage {
         stage: "plugin",
         fault: Fault::Plugin,
         retry: Retry::OnChange,
-        message,
+        message: message.into(),
+    }
+}
+
+/// Bytes as people read them.
+fn bytes(n: u64) -> String {
+    match n {
+        n if n >= 10 << 20 => format!("{} MiB", n.div_ceil(1 << 20)),
+        n => format!("{} KiB", n.div_ceil(1 << 10)),
     }
 }
