@@ -36,6 +36,7 @@ pub mod owner;
 pub mod pin;
 pub mod plan;
 pub mod policy;
+pub mod random;
 pub mod receipt;
 pub mod record;
 pub mod redact;

@@ -25,6 +25,7 @@ mod inspect;
 mod link;
 mod load;
 mod pool;
+mod random;
 mod run;
 mod state;
 mod values;

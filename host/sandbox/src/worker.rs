@@ -22,7 +22,7 @@ use crate::error::Failure;
 use crate::files::{Files, Refusal};
 use crate::link::{Linking, World, handed};
 use crate::run::run;
-use crate::wire::{Asked, Reply, Report, Request, Unfit};
+use crate::wire::{Reply, Report, Request, Unfit};
 
 /// The way to the host, for a guest's questions.
 pub(crate) struct Asking(Arc<Channel>);

@@ -195,6 +195,7 @@ fn read(
         plugins: kept.beside.plugins,
         reads: Arc::new(ReadSet::default()),
         made: None,
+        random: None,
         reused: true,
         micros: BTreeMap::new(),
     };

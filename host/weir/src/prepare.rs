@@ -14,6 +14,7 @@ use weir_core::manifest::{App, Manifest};
 use weir_core::name::{AppName, PluginName};
 use weir_core::pin::Deployed;
 use weir_core::plan::{ByObject, Desired, Wanted};
+use weir_core::random::SecretId;
 use weir_core::receipt::Basis;
 use weir_core::record::Made;
 use weir_core::reuse::Told;
@@ -27,6 +28,7 @@ use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
 use crate::plugins::{self, Pinned, Store};
 use crate::progress::{Line, rendering};
+use crate::random::{Random, SecretFrom, Whose};
 use crate::renders::{Pack, Renders};
 use crate::turns::Turns;
 
@@ -64,6 +66,8 @@ pub(crate) struct Host {
     pub(crate) turns: Turns,
     /// Which renders run twice.
     pub(crate) canary: Canary,
+    /// What stable random bytes are made from.
+    pub(crate) secret: SecretFrom,
 }
 
 /// The apps of a commit, by name. Two commits share those that are the same.
@@ -225,6 +229,8 @@ pub(crate) struct Rendered {
     pub(crate) reads: Arc<ReadSet>,
     /// What it was made of, where all of that is known, and by whom.
     pub(crate) made: Option<Made>,
+    /// The secret of the stable random bytes that a plugin took for it, where one took some.
+    pub(crate) random: Option<SecretId>,
     /// Whether it was made before, from the same inputs.
     pub(crate) reused: bool,
     /// Microseconds of each stage that was run for it.
@@ -236,6 +242,7 @@ pub(crate) async fn prepare(
     host: &Arc<Host>,
     snapshot: &Snapshot,
     from: &ManifestFrom,
+    whose: &Whose,
     only: &[AppName],
 ) -> Result<Prepared, Error> {
     let described = describe(snapshot, from)?;
@@ -261,8 +268,10 @@ pub(crate) async fn prepare(
     let lock = lock.as_deref();
     let snapshot = externals::shown(host, snapshot, lock).await?;
     let pinned = Arc::new(plugins::pin(&manifest, lock, &host.store));
-    let here = here(host, &snapshot, &manifest, &pinned, called(&apps)).await?;
-    let told = |app| told(host, &manifest, &here, lock, app);
+    let called = called(&apps);
+    let random = Random::of(&host.secret, whose, &manifest, &called).await;
+    let here = here(host, &snapshot, &manifest, &pinned, called).await?;
+    let told = |app| told(host, &manifest, &here, lock, &random, app);
     let told: Vec<Option<Told>> = apps.iter().map(told).collect();
     let given = Given {
         manifest: &manifest,
@@ -270,6 +279,7 @@ pub(crate) async fn prepare(
         pinned: &pinned,
         pack: None,
         domain: &alone(),
+        random: &random,
     };
     let rendered = each(host, &snapshot, given, &apps, &told, How::Whole).await?;
     let apps = apps.into_iter().zip(rendered).map(|(app, rendered)| {
@@ -288,15 +298,19 @@ pub(crate) async fn ask(
     snapshot: &Snapshot,
     manifest: &Manifest,
     lock: &Lock,
+    whose: &Whose,
     apps: &[App],
 ) -> Result<Vec<Result<(), Error>>, Error> {
     let manifest = Arc::new(manifest.clone());
+    // Nothing of it is kept, and nothing but what was asked for counts.
+    let random = Random::of(&SecretFrom::Nobodys, whose, &manifest, &called(apps)).await;
     let given = Given {
         manifest: &manifest,
         lock: Some(lock),
         pinned: &Arc::new(plugins::pin(&manifest, Some(lock), &host.store)),
         pack: None,
         domain: &alone(),
+        random: &random,
     };
     let told = vec![None; apps.len()];
     let called = each(host, snapshot, given, apps, &told, How::RendererOnly).await?;
@@ -313,6 +327,8 @@ struct Given<'a> {
     pack: Option<&'a Arc<Pack>>,
     /// With whose other renders these may share a process.
     domain: &'a Domain,
+    /// What their random bytes are made from.
+    random: &'a Random,
 }
 
 /// What an app came to; nothing where only its renderer was called.
@@ -333,8 +349,9 @@ async fn each(
         pinned,
         pack,
         domain,
+        random,
     } = given;
-    let mut results = reused(host, snapshot, told_each, apps, pack.cloned()).await?;
+    let mut results = reused(host, snapshot, told_each, apps, random, pack.cloned()).await?;
     let missing = results
         .iter()
         .zip(apps)
@@ -356,7 +373,7 @@ async fn each(
         let facts = lock::facts_for(lock, &app.target).map_err(|e| Error::stage("manifest", &e));
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
         let (manifest, ready, turns) = (manifest.clone(), ready.clone(), turns.clone());
-        let domain = domain.clone();
+        let (domain, random) = (domain.clone(), random.clone());
         tasks.spawn(async move {
             let turn = turns.take(None).await;
             let result = match facts {
@@ -370,6 +387,7 @@ async fn each(
                         facts: &facts,
                         sandbox: &host.sandbox,
                         domain: &domain,
+                        random: &random,
                         spoiled: Spoiled::first(),
                         trace: None,
                     };
