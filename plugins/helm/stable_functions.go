@@ -19,11 +19,8 @@ import (
 	"github.com/Masterminds/sprig/v3"
 )
 
-// certificateBits is the size of the keys that certificates are made with, and keyBits of those alone, as in Helm.
-const (
-	certificateBits = 2048
-	keyBits         = 4096
-)
+// certificateBits is the size of the keys that certificates are made with, as in Helm.
+const certificateBits = 2048
 
 // withKey are the functions that take the key which the others make.
 var withKey = map[string]string{
