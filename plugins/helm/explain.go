@@ -98,6 +98,7 @@ func (r rendering) refusal(err error, name string) error {
 	if near := r.valuesNear(at, number(line)); len(near) > 0 {
 		instead += ", such as " + strings.Join(near, " or ")
 	}
+	instead += "; or give the plugin bytes that stay the same, with `grants: { random: stable }` in weir.yaml"
 	return plugin.Errorf("random", "%s gives other text at each render, and the same commit must give the same bytes: %s", what, instead).
 		At(r.loaded.place(r.tree, at), r.loaded.lineIn(r.tree, at, line))
 }

@@ -234,7 +234,7 @@ func TestARandomFunctionIsRefusedWithItsPlaceAndTheValueToSet(t *testing.T) {
 		"chart/templates/NOTES.txt", "{{ randAlphaNum 5 }}",
 	)
 	expectError(t, tree, `{"inline":{"auth":{}}}`,
-		"chart/templates/a.yaml:7: random: `randAlphaNum` gives other text at each render, and the same commit must give the same bytes: set the value that the chart takes instead of making one, such as `auth.password`")
+		"chart/templates/a.yaml:7: random: `randAlphaNum` gives other text at each render, and the same commit must give the same bytes: set the value that the chart takes instead of making one, such as `auth.password`; or give the plugin bytes that stay the same, with `grants: { random: stable }` in weir.yaml")
 	expect(t, shown(t, tree, `{"inline":{"auth":{"password":"p"}}}`), `chart/templates/a.yaml ConfigMap/a {"x":"web","z":"p"}`)
 }
 

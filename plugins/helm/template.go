@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"text/template"
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
@@ -43,7 +44,11 @@ func renderChart(tree fs.FS, l loaded, values map[string]any, c config, target p
 	if err != nil {
 		return nil, l.invalid(err)
 	}
-	found, err := rendering{tree, l, given}.steady()
+	bytes, err := stableOf(tree)
+	if err != nil {
+		return nil, err
+	}
+	found, err := rendering{tree, l, given}.steady(bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -95,17 +100,22 @@ type results struct {
 	hooks     []*release.Hook
 }
 
-// steady renders, and refuses a chart whose objects hold something random.
+// steady renders, and refuses a chart whose objects hold something random, where there are no stable bytes for it.
 //
 // Charts call random functions also where nothing comes of it: for notes, for tests, for a default that a value
 // replaces. So what such a function gives is exchanged and the objects are compared; only a difference is refused.
-func (r rendering) steady() (results, error) {
+func (r rendering) steady(bytes *stable) (results, error) {
+	if bytes != nil {
+		found, _, err := r.run(marked(r.loaded.chart), bytes.functions(), false)
+		return found, err
+	}
 	first := &draws{letter: "0"}
-	found, files, err := r.run(r.loaded.chart, first)
+	found, files, err := r.run(r.loaded.chart, first.functions(), false)
 	if err != nil || !first.used {
 		return found, err
 	}
-	second, otherFiles, err := r.run(r.loaded.chart, &draws{letter: "1"})
+	other := &draws{letter: "1"}
+	second, otherFiles, err := r.run(r.loaded.chart, other.functions(), false)
 	if err != nil {
 		return found, err
 	}
@@ -118,7 +128,8 @@ func (r rendering) steady() (results, error) {
 		if files[name] == otherFiles[name] {
 			continue
 		}
-		_, _, err := r.run(only(r.loaded.chart, name), &draws{letter: "0", refuse: true})
+		refusing := &draws{letter: "0", refuse: true}
+		_, _, err := r.run(only(r.loaded.chart, name), refusing.functions(), true)
 		if err != nil && strings.Contains(err.Error(), notTheSame) {
 			return found, r.refusal(err, name)
 		}
@@ -126,12 +137,12 @@ func (r rendering) steady() (results, error) {
 	return found, r.refusal(nil, names[0])
 }
 
-// run renders a chart's templates with these draws.
-func (r rendering) run(c *chart.Chart, d *draws) (results, map[string]string, error) {
-	e := engine.Engine{CustomTemplateFuncs: d.functions()}
+// run renders a chart's templates with these random functions. An error stays as the engine has it where it is to be raw.
+func (r rendering) run(c *chart.Chart, functions template.FuncMap, raw bool) (results, map[string]string, error) {
+	e := engine.Engine{CustomTemplateFuncs: functions}
 	files, err := e.RenderWithContext(context.Background(), c, r.values)
 	if err != nil {
-		if d.refuse {
+		if raw {
 			return results{}, nil, err
 		}
 		return results{}, nil, r.loaded.templateFailed(r.tree, err)

@@ -81,6 +81,7 @@ impl Machine {
             plugin: &name,
             limits: Limits::HOST,
             instant: INSTANT,
+            random: None,
             params: Params {
                 app: self.app.to_string(),
                 path,

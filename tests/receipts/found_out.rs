@@ -240,10 +240,13 @@ fn a_receipt_that_lies_is_found_out_and_what_differs_is_named() {
         &forged(&more).code(1).unwrap().stderr,
         &["lets it spend fuel 900G", "allows 40G at most"],
     );
-    let random = |r: &mut Receipt| r.stable_random = true;
+    let random = |r: &mut Receipt| {
+        r.stable_random = true;
+        r.random_secret = Some(other);
+    };
     says(
         &forged(&random).code(1).unwrap().stderr,
-        &["stable random bytes"],
+        &["stable random bytes", "secret", "--random-secret FILE"],
     );
     let less = |r: &mut Receipt| r.inputs.plugins[0].limits.fuel = Fuel(1);
     says(&forged(&less).code(1).unwrap().stderr, &["fuel"]);

@@ -1,4 +1,5 @@
-//! What a plugin may spend. Every limit is always present; the manifest can only narrow what the host allows.
+//! What a plugin may spend and see. Every limit is always present; the manifest can only narrow what the host allows. Of
+//! what it may see besides files nothing is given that is not asked for.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -59,6 +60,32 @@ pub struct LimitsPatch {
     pub time: Option<Millis>,
     /// Calls of the host.
     pub host_calls: Option<u64>,
+}
+
+/// What a plugin is given besides its files: nothing, where it is not said.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema,
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Grants {
+    /// Random bytes inside calls. Left out: a call that asks for some is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random: Option<RandomGrant>,
+}
+
+/// Which random bytes a plugin is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RandomGrant {
+    /// The same at each render of an app, which nobody can guess who does not have the host's secret.
+    Stable,
+}
+
+impl Grants {
+    /// Whether nothing is given.
+    pub fn is_none(&self) -> bool {
+        *self == Grants::default()
+    }
 }
 
 impl Limits {

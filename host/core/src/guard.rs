@@ -121,7 +121,7 @@ impl fmt::Display for Hold {
             Cause::Left => write!(f, "it left the manifest and still has {n} objects")?,
             Cause::Remade { was } => write!(
                 f,
-                "nothing that it is made of changed, and this version of Weir makes other bytes of it: output {} instead of {}",
+                "nothing that it is made of changed, and this version of Weir makes other bytes of it: output {} instead of {}; of an app with `random: stable` it may be another secret, see `weir doctor`",
                 self.output.short(),
                 was.short()
             )?,

@@ -37,6 +37,7 @@ pub mod pin;
 pub mod placed;
 pub mod plan;
 pub mod policy;
+pub mod random;
 pub mod receipt;
 pub mod record;
 pub mod redact;

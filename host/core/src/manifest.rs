@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::external::Reference;
 use crate::fault::{Blame, Fault, Retry};
-use crate::grant::{LimitsPatch, Millis};
+use crate::grant::{Grants, LimitsPatch, Millis};
 use crate::name::{AppName, Namespace, PluginName, RepoPath, TargetName};
 use crate::policy::Policy;
 use crate::tree::Tree;
@@ -72,6 +72,9 @@ pub struct PluginSpec {
     pub source: PluginSource,
     /// How far the repository narrows what the host allows.
     pub limits: LimitsPatch,
+    /// What it is given besides the app's files.
+    #[serde(skip_serializing_if = "Grants::is_none")]
+    pub grants: Grants,
     /// Whether no one declared it: an app was recognised as a Helm chart, a Kustomization or plain YAML.
     pub implied: bool,
     /// Where it is declared; where the app is that implies it, otherwise.

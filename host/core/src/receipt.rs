@@ -18,6 +18,7 @@ use crate::grant::Limits;
 use crate::lock::{self, Lock, LockError, TargetFacts};
 use crate::manifest::{App, Manifest, PluginCall};
 use crate::name::{AppName, Namespace, PluginName, RepoPath, RepositoryName, TargetName};
+use crate::random::SecretId;
 use crate::tree::{Question, ReadSet};
 
 mod canonical;
@@ -195,8 +196,11 @@ pub struct Receipt {
     pub engine: Engine,
     /// The digest of the YAML stream that came of it, as `weir render APP` prints it.
     pub output: Digest,
-    /// Whether stable random bytes were used, which only the host that has their key can give again.
+    /// Whether a plugin took stable random bytes, which only a host with the same secret can give again.
     pub stable_random: bool,
+    /// Which secret they are made from, where it took some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random_secret: Option<SecretId>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -298,6 +302,12 @@ impl Receipt {
                 "its plugins are not one renderer, then transformers, then validators".to_owned(),
             );
         }
+        if self.stable_random != self.random_secret.is_some() {
+            return wrong(
+                "a secret of random bytes is named without any, or any without their secret"
+                    .to_owned(),
+            );
+        }
         let versions = self.externals.iter().map(|(reference, locked)| {
             if !locked.fits(reference) {
                 return None;
@@ -386,13 +396,15 @@ impl Basis {
         }))
     }
 
-    /// The receipt of a render that was told this, read that and gave these bytes.
+    /// The receipt of a render that was told this, read that and gave these bytes; `random` names the secret of the
+    /// stable random bytes that it took.
     pub fn receipt(
         &self,
         repository: Repository,
         inputs: Inputs,
         reads: &ReadSet,
         output: Digest,
+        random: Option<SecretId>,
     ) -> Receipt {
         Receipt {
             repository,
@@ -404,8 +416,8 @@ impl Basis {
             externals: self.externals(reads),
             engine: self.engine.clone(),
             output,
-            // No plugin is offered any yet.
-            stable_random: false,
+            stable_random: random.is_some(),
+            random_secret: random,
         }
     }
 

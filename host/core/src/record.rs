@@ -104,7 +104,7 @@ pub struct SyncRecord {
 pub struct Made {
     /// All that the render was told, and all that it read.
     pub inputs: Digest,
-    /// The host's program and its Wasmtime.
+    /// The host's program and its Wasmtime, and its secret where stable random bytes were given.
     pub engine: Digest,
 }
 

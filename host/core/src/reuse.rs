@@ -20,7 +20,7 @@ use crate::tree::{ReadSet, View};
 use crate::validate::{Finding, OutputLimits, Validated, admit};
 
 /// The layout of an entry and of a key. A change here makes all old ones foreign.
-const FORMAT: &[u8] = b"weir-render-2";
+const FORMAT: &[u8] = b"weir-render-3";
 
 /// One call of a pipeline, as far as its outcome depends on it.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +33,8 @@ pub struct Called<'a> {
     pub digest: Digest,
     /// What it may spend.
     pub limits: Limits,
+    /// What stands for its stable random bytes, where it is given some ([`Seed::id`](crate::random::Seed::id)).
+    pub random: Option<Digest>,
 }
 
 /// What a render is told from outside the tree, by digest.
@@ -42,6 +44,9 @@ pub struct Told {
     pub inputs: Digest,
     /// What it is found again by: that, what it may spend, and who makes it.
     pub key: Digest,
+    /// What stands for all stable random bytes that it is given, where it is given some. Of the same inputs another host
+    /// makes other bytes where this is another.
+    pub random: Option<Digest>,
 }
 
 /// All that a render depends on besides the tree. An app's `after`, `remove`, `settle` and policy say what is done with it
@@ -82,6 +87,10 @@ pub fn told(
         part(made.call.plugin.as_str());
         part(&made.digest.to_string());
         part(&Value::Object(made.call.config.clone()).to_string());
+        // Which bytes those are is whoever makes them to say.
+        if made.random.is_some() {
+            part("random: stable");
+        }
     }
     let inputs = inputs.finish();
     let mut key = Digest::builder();
@@ -100,10 +109,24 @@ pub fn told(
         let limits = [fuel.0, memory.0, output.0, time.0, host_calls];
         key.part(format!("{limits:?}").as_bytes());
     }
+    let random = random(calls);
+    if let Some(random) = random {
+        key.part(random.as_bytes());
+    }
     Told {
         inputs,
         key: key.finish(),
+        random,
     }
+}
+
+fn random(calls: &[Called<'_>]) -> Option<Digest> {
+    let given: Vec<Digest> = calls.iter().filter_map(|made| made.random).collect();
+    let mut all = Digest::builder();
+    for seed in &given {
+        all.part(seed.as_bytes());
+    }
+    (!given.is_empty()).then(|| all.finish())
 }
 
 /// A render that was kept: what was read for it, and what came of it.
@@ -116,6 +139,8 @@ pub struct Kept {
     pub plugins: BTreeMap<PluginName, Digest>,
     /// The digest of all bytes.
     pub output: Digest,
+    /// Whether a plugin took stable random bytes for it.
+    pub drew: bool,
     /// What is worth knowing but stops nothing.
     notes: Vec<Finding>,
 }
@@ -126,11 +151,13 @@ impl Kept {
         reads: &ReadSet,
         plugins: &BTreeMap<PluginName, Digest>,
         validated: &Validated,
+        drew: bool,
     ) -> Option<Vec<u8>> {
         let head = Kept {
             reads: reads.clone(),
             plugins: plugins.clone(),
             output: validated.output(),
+            drew,
             notes: validated.notes().to_vec(),
         };
         let objects = validated.objects().iter();

@@ -3,6 +3,7 @@
 //! - [`Keys`]: a private folder below the state. One key signs, made at first need; the public ones of older keys stay, so
 //!   that old receipts can be checked; imported ones are trusted for checking only.
 //! - [`Trusted`]: public keys by their id, and the one place where a signature is checked.
+//! - [`RandomSecret`]: what stable random bytes are made from, in the same folder or a file that was named.
 //! - [`Bundle`]: a receipt with the bytes, components and externals that it names, in one file.
 
 mod bundle;
@@ -10,6 +11,7 @@ mod error;
 mod folder;
 mod key;
 mod keys;
+mod random;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +19,4 @@ pub use bundle::{Bundle, BundleError, MAX_BUNDLE, MAX_MEMBERS};
 pub use error::{CheckError, KeysError};
 pub use key::{PublicKey, Trusted};
 pub use keys::{Keys, Known, Standing};
+pub use random::{RandomSecret, SecretAt};

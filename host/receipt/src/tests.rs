@@ -82,6 +82,7 @@ fn receipt() -> Receipt {
         },
         output: digest("output"),
         stable_random: false,
+        random_secret: None,
     }
 }
 

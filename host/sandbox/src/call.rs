@@ -90,6 +90,7 @@ impl Sandbox {
             limits: call.limits,
             instant: call.instant,
             params: call.params,
+            random: call.random,
         };
         match plugin.made() {
             Made::Linked(world) => run(self.engine(), world, &terms, ask, files).await,

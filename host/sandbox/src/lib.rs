@@ -26,6 +26,7 @@ mod link;
 mod load;
 mod metadata;
 mod pool;
+mod random;
 mod run;
 mod state;
 mod values;

@@ -9,6 +9,7 @@ use std::time::Instant;
 use weir_cache::SealedFile;
 use weir_confine::Probe;
 use weir_core::digest::Digest;
+use zeroize::Zeroizing;
 
 use crate::Role;
 use crate::answer::{Ask, Gave};
@@ -78,7 +79,8 @@ enum Order {
 struct Errand {
     plugin: Plugin,
     domain: Domain,
-    request: Vec<u8>,
+    /// Wiped when it goes: a seed may be in it.
+    request: Zeroizing<Vec<u8>>,
     terms: Terms,
     objects: usize,
 }
@@ -152,7 +154,7 @@ impl Pool {
     ) -> Ran {
         let errand = Errand {
             domain: domain.clone(),
-            request: run_request(plugin.digest(), &terms, ask),
+            request: Zeroizing::new(run_request(plugin.digest(), &terms, ask)),
             plugin,
             terms,
             objects: ask.objects(),

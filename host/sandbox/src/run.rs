@@ -11,6 +11,7 @@ use std::time::Instant;
 use wasmtime::component::ResourceTableError;
 use wasmtime::{Engine, Store, Trap, UpdateDeadline, WasmBacktrace};
 use weir_core::grant::Limits;
+use weir_core::random::Seed;
 
 use crate::answer::{Ask, Gave, could_not_look, diagnostics, documents, findings};
 use crate::bindings::types;
@@ -34,6 +35,8 @@ pub(crate) struct Terms {
     pub(crate) instant: u64,
     /// What it is told.
     pub(crate) params: Params,
+    /// What its random bytes are made from, where it is given some.
+    pub(crate) random: Option<Seed>,
 }
 
 /// What came of a run.
@@ -109,7 +112,10 @@ struct Running {
 impl Running {
     fn start(engine: &Engine, terms: &Terms, files: Files) -> Running {
         let limits = terms.limits;
-        let mut store = Store::new(engine, State::new(limits, terms.instant, files));
+        let mut store = Store::new(
+            engine,
+            State::new(limits, terms.instant, terms.random.as_ref(), files),
+        );
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(
             usize::try_from(limits.output.0.saturating_add(LIFT_OVERHEAD)).unwrap_or(usize::MAX),
@@ -191,6 +197,7 @@ impl Running {
             fuel: self.limits.fuel.0.saturating_sub(left),
             memory: state.memory.peak,
             host_calls: state.host_calls,
+            drew: state.random.drew(),
             micros: u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX),
             log: std::mem::take(&mut state.lines),
             log_dropped: state.lines_dropped,

@@ -8,10 +8,12 @@ use wasmtime::ResourceLimiter;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use weir_core::grant::Limits;
+use weir_core::random::Seed;
 
 use crate::bindings::{log, tree, types};
 use crate::error::Failure;
 use crate::files::{Files, Refusal};
+use crate::random::{self, Random};
 use crate::values::{LogLine, Severity};
 
 /// Elements of all tables of a call together. The largest Go programs need some tens of thousands.
@@ -42,7 +44,7 @@ pub(crate) struct State {
     pub(crate) instant: u64,
     /// Nanoseconds that the monotonic clock has moved: it moves when it is looked at and by waits at the start.
     pub(crate) monotonic: u64,
-    pub(crate) random: u64,
+    pub(crate) random: Random,
     pub(crate) host_calls: u64,
     pub(crate) lines: Vec<LogLine>,
     pub(crate) lines_dropped: u64,
@@ -53,8 +55,9 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// `instant` is the wall clock that the guest sees, in Unix seconds.
-    pub(crate) fn new(limits: Limits, instant: u64, files: Files) -> State {
+    /// `instant` is the wall clock that the guest sees, in Unix seconds; `random` what its random bytes are made from,
+    /// where it is given some.
+    pub(crate) fn new(limits: Limits, instant: u64, random: Option<&Seed>, files: Files) -> State {
         let stdio = Tail::of(limits.host_calls);
         let mut table = ResourceTable::new();
         table.set_max_capacity(RESOURCES);
@@ -72,7 +75,7 @@ impl State {
             called: false,
             instant,
             monotonic: 0,
-            random: 0,
+            random: Random::new(random),
             host_calls: 0,
             lines: Vec::new(),
             lines_dropped: 0,
@@ -142,6 +145,9 @@ impl tree::Host for State {
         dir: String,
     ) -> wasmtime::Result<Result<Vec<tree::Entry>, tree::FsError>> {
         self.count()?;
+        if random::is_reserved(&dir) {
+            return Ok(Err(self.random.no_directory(&dir)));
+        }
         let list = match self.files.entries(&dir) {
             Ok(list) => list,
             Err(e) => return self.refusal(e).map(Err),
@@ -152,6 +158,9 @@ impl tree::Host for State {
 
     fn read(&mut self, path: String) -> wasmtime::Result<Result<Vec<u8>, tree::FsError>> {
         self.count()?;
+        if random::is_reserved(&path) {
+            return Ok(self.random.file(&path));
+        }
         match self.files.read(&path) {
             Ok(bytes) => {
                 self.count_read(bytes.len() as u64)?;

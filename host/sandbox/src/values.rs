@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use weir_core::grant::Limits;
 use weir_core::name::{AppName, PluginName};
+use weir_core::random::Seed;
 
 use crate::bindings::types;
 
@@ -33,6 +34,8 @@ pub struct Call<'a> {
     pub instant: u64,
     /// What the plugin is told.
     pub params: Params,
+    /// What its random bytes are made from; `None` for a plugin that is given none.
+    pub random: Option<Seed>,
 }
 
 /// What a plugin is told about the call. All of it is an input of the render.
@@ -127,6 +130,8 @@ pub struct Usage {
     pub memory: u64,
     /// Calls of the host.
     pub host_calls: u64,
+    /// Whether it took stable random bytes.
+    pub drew: bool,
     /// Wall time in microseconds, making the instance included.
     pub micros: u64,
     /// What it logged.

@@ -24,8 +24,12 @@ pub(crate) const SHORT_WAIT: u64 = 100_000_000;
 /// What every plugin gets for a hash seed. Hash maps may then be attacked by whoever writes the
 /// repository, who can spend the plugin's fuel in simpler ways.
 const SEED: (u64, u64) = (0x7765_6972_7765_6972, 0x6765_6e75_7365_6564);
-/// Random bytes that one call gives while a component starts.
-const RANDOM_AT_START: u64 = 64 << 10;
+/// Random bytes that are given at once.
+const RANDOM_AT_ONCE: u64 = 64 << 10;
+/// Random bytes that count as one more call of the host.
+const RANDOM_FOR_A_CALL: u64 = 1 << 10;
+/// What to do about a plugin that asks for random bytes and is given none.
+const RANDOM_INSTEAD: &str = "take the random value out of the chart or the code, or put it into the repository, or have the manifest give the plugin bytes that stay the same: `grants: { random: stable }`";
 /// What a guest may write to its standard output or error at once.
 const STDIO_CHUNK: usize = 64 << 10;
 
@@ -112,32 +116,28 @@ impl State {
         })
     }
 
-    /// The next value of a constant stream, while the component starts (SplitMix64, Steele et al. 2014).
-    fn random_at_start(&mut self, what: &'static str) -> wasmtime::Result<u64> {
-        self.count()?;
-        if self.called {
-            let instead =
-                "take the random value out of the chart or the code, or put it into the repository";
-            return Err(self.refuse(what, instead));
-        }
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Ok(z ^ (z >> 31))
-    }
-
-    fn random_bytes_at_start(&mut self, what: &'static str, len: u64) -> wasmtime::Result<Vec<u8>> {
-        if len > RANDOM_AT_START {
+    /// Random bytes: of a constant stream while the component starts, of the call's own one where it is given some.
+    fn random_bytes(&mut self, what: &'static str, len: u64) -> wasmtime::Result<Vec<u8>> {
+        if len > RANDOM_AT_ONCE {
             let instead = "ask for fewer bytes at once";
             return Err(self.refuse(what, instead));
         }
-        let mut bytes = Vec::new();
-        while (bytes.len() as u64) < len.max(1) {
-            bytes.extend(self.random_at_start(what)?.to_le_bytes());
+        for _ in 0..=len / RANDOM_FOR_A_CALL {
+            self.count()?;
         }
-        bytes.truncate(usize::try_from(len).unwrap_or(usize::MAX));
-        Ok(bytes)
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        match self.random.bytes(len, self.called) {
+            Some(bytes) => Ok(bytes),
+            None => Err(self.refuse(what, RANDOM_INSTEAD)),
+        }
+    }
+
+    fn random_u64(&mut self, what: &'static str) -> wasmtime::Result<u64> {
+        let bytes = self.random_bytes(what, 8)?;
+        let bytes: Result<[u8; 8], _> = bytes.try_into();
+        bytes
+            .map(u64::from_le_bytes)
+            .map_err(|_| wasmtime::Error::msg("eight bytes were asked for"))
     }
 }
 
@@ -177,21 +177,21 @@ impl Pollable for Over {
 
 impl random::random::Host for State {
     fn get_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        self.random_bytes_at_start("wasi:random/random.get-random-bytes", len)
+        self.random_bytes("wasi:random/random.get-random-bytes", len)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.random_at_start("wasi:random/random.get-random-u64")
+        self.random_u64("wasi:random/random.get-random-u64")
     }
 }
 
 impl random::insecure::Host for State {
     fn get_insecure_random_bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        self.random_bytes_at_start("wasi:random/insecure.get-insecure-random-bytes", len)
+        self.random_bytes("wasi:random/insecure.get-insecure-random-bytes", len)
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.random_at_start("wasi:random/insecure.get-insecure-random-u64")
+        self.random_u64("wasi:random/insecure.get-insecure-random-u64")
     }
 }
 

@@ -3,6 +3,7 @@
 
 use weir_core::digest::{Digest, ObjectId};
 use weir_core::grant::{Bytes, Fuel, Limits, Millis};
+use weir_core::random::Seed;
 use weir_core::tree::DirEntry;
 
 use crate::Role;
@@ -307,6 +308,7 @@ fn put_terms(put: &mut Put, terms: &Terms) {
     put.text(&params.target.kubernetes);
     put.list(&params.target.apis, |put, api| put.text(api));
     put.bytes(&params.config);
+    put.option(terms.random.as_ref(), |put, seed| put.fixed(seed.expose()));
 }
 
 fn take_terms(take: &mut Take<'_>) -> Result<Terms, Malformed> {
@@ -330,6 +332,7 @@ fn take_terms(take: &mut Take<'_>) -> Result<Terms, Malformed> {
             },
             config: take.bytes()?,
         },
+        random: take.option(|take| take.fixed().map(Seed::new))?,
     })
 }
 

@@ -7,10 +7,12 @@ use weir_cluster::kube::KubeLimits;
 use weir_core::digest::Digest;
 use weir_core::grant::Millis;
 use weir_core::name::{RepoPath, RepositoryName};
+use weir_receipt::SecretAt;
 use weir_source::{RefName, RepoUrl, Secret, Source};
 
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
+use crate::random::Whose;
 use crate::repository::{Auth, ManifestAt, Reach};
 
 mod commits;
@@ -20,6 +22,7 @@ pub(crate) mod file;
 mod isolation;
 mod ledger;
 mod place;
+mod random;
 mod tenancy;
 
 pub(crate) use commits::CommitArgs;
@@ -27,6 +30,7 @@ pub(crate) use decrypt::DecryptArgs;
 pub(crate) use externals::schema as externals_schema;
 pub(crate) use isolation::Isolation;
 pub(crate) use place::{AccountBinding, Bound, TargetBinding, TargetPlace, bindings};
+pub(crate) use random::RandomArgs;
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -36,6 +40,8 @@ pub(crate) struct GlobalArgs {
     state: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) ledger: ledger::LedgerArgs,
+    #[command(flatten)]
+    pub(crate) random: RandomArgs,
     /// Where caches lie; safe to delete [default: $XDG_CACHE_HOME/weir]
     #[arg(long, global = true, env = "WEIR_CACHE", value_name = "DIR")]
     cache: Option<PathBuf>,
@@ -93,6 +99,8 @@ pub(crate) struct Places {
     pub(crate) plugins: Vec<PathBuf>,
     /// Where kubeconfigs are looked for.
     pub(crate) kube: KubeHome,
+    /// Where the secret of stable random bytes is.
+    pub(crate) random: SecretAt,
     /// Where externals may come from.
     pub(crate) externals: ExternalsConfig,
     /// Where plugins run and repositories are fetched.
@@ -174,6 +182,7 @@ impl GlobalArgs {
         plugins.push(state.join("plugins"));
         Ok(Places {
             ledger: self.ledger.place(&state)?,
+            random: self.random.at(None, &state),
             state,
             cache,
             plugins,
@@ -283,6 +292,14 @@ impl RepoArgs {
             ca_file: self.ca_file.clone(),
             client_cert: self.client_cert.clone().zip(self.client_key.clone()),
             proxy: self.proxy.clone(),
+        })
+    }
+
+    /// Whose renders a command makes: those of the repository as this host calls it.
+    pub(crate) fn whose(&self) -> Result<Whose, Error> {
+        Ok(Whose {
+            repository: self.repository(&self.url()?)?,
+            may: true,
         })
     }
 

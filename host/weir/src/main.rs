@@ -21,6 +21,7 @@ mod pins;
 mod plugins;
 mod prepare;
 mod progress;
+mod random;
 mod read_model;
 mod recover;
 mod renders;

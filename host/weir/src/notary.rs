@@ -61,7 +61,8 @@ impl Notary {
             return Ok(None);
         };
         let output = rendered.validated.output();
-        let receipt = basis.receipt(self.repository.clone(), inputs, &rendered.reads, output);
+        let (repository, random) = (self.repository.clone(), rendered.random);
+        let receipt = basis.receipt(repository, inputs, &rendered.reads, output, random);
         let keys = self.keys.clone();
         // It reads the key's file.
         let signed = blocking("record", move || Ok(keys.sign(&receipt))).await?;

@@ -196,6 +196,7 @@ fn read(
         reads: Arc::new(ReadSet::default()),
         placed: None,
         made: None,
+        random: None,
         reused: true,
         micros: BTreeMap::new(),
     };

@@ -15,6 +15,7 @@ use weir_core::name::{AppName, PluginName};
 use weir_core::pin::Deployed;
 use weir_core::placed::Placed;
 use weir_core::plan::{ByObject, Desired, Wanted};
+use weir_core::random::SecretId;
 use weir_core::receipt::Basis;
 use weir_core::record::Made;
 use weir_core::reuse::Told;
@@ -28,6 +29,7 @@ use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
 use crate::plugins::{self, Pinned, Store};
 use crate::progress::{Line, rendering};
+use crate::random::{Random, SecretFrom, Whose};
 use crate::renders::{Pack, Renders};
 use crate::turns::Turns;
 
@@ -65,6 +67,8 @@ pub(crate) struct Host {
     pub(crate) turns: Turns,
     /// Which renders run twice.
     pub(crate) canary: Canary,
+    /// What stable random bytes are made from.
+    pub(crate) secret: SecretFrom,
 }
 
 /// The apps of a commit, by name. Two commits share those that are the same.
@@ -228,6 +232,8 @@ pub(crate) struct Rendered {
     pub(crate) placed: Option<Placed>,
     /// What it was made of, where all of that is known, and by whom.
     pub(crate) made: Option<Made>,
+    /// The secret of the stable random bytes that a plugin took for it, where one took some.
+    pub(crate) random: Option<SecretId>,
     /// Whether it was made before, from the same inputs.
     pub(crate) reused: bool,
     /// Microseconds of each stage that was run for it.
@@ -239,6 +245,7 @@ pub(crate) async fn prepare(
     host: &Arc<Host>,
     snapshot: &Snapshot,
     from: &ManifestFrom,
+    whose: &Whose,
     only: &[AppName],
 ) -> Result<Prepared, Error> {
     let described = describe(snapshot, from)?;
@@ -264,8 +271,10 @@ pub(crate) async fn prepare(
     let lock = lock.as_deref();
     let snapshot = externals::shown(host, snapshot, lock).await?;
     let pinned = Arc::new(plugins::pin(&manifest, lock, &host.store));
-    let here = here(host, &snapshot, &manifest, &pinned, called(&apps)).await?;
-    let told = |app| told(host, &manifest, &here, lock, app);
+    let called = called(&apps);
+    let random = Random::of(&host.secret, whose, &manifest, &called).await;
+    let here = here(host, &snapshot, &manifest, &pinned, called).await?;
+    let told = |app| told(host, &manifest, &here, lock, &random, app);
     let told: Vec<Option<Told>> = apps.iter().map(told).collect();
     let given = Given {
         manifest: &manifest,
@@ -274,6 +283,7 @@ pub(crate) async fn prepare(
         pack: None,
         before: None,
         domain: &alone(),
+        random: &random,
     };
     let rendered = each(host, &snapshot, given, &apps, &told, How::Whole).await?;
     let apps = apps.into_iter().zip(rendered).map(|(app, rendered)| {
@@ -292,9 +302,12 @@ pub(crate) async fn ask(
     snapshot: &Snapshot,
     manifest: &Manifest,
     lock: &Lock,
+    whose: &Whose,
     apps: &[App],
 ) -> Result<Vec<Result<(), Error>>, Error> {
     let manifest = Arc::new(manifest.clone());
+    // Nothing of it is kept, and nothing but what was asked for counts.
+    let random = Random::of(&SecretFrom::Nobodys, whose, &manifest, &called(apps)).await;
     let given = Given {
         manifest: &manifest,
         lock: Some(lock),
@@ -302,6 +315,7 @@ pub(crate) async fn ask(
         pack: None,
         before: None,
         domain: &alone(),
+        random: &random,
     };
     let told = vec![None; apps.len()];
     let called = each(host, snapshot, given, apps, &told, How::RendererOnly).await?;
@@ -320,6 +334,8 @@ struct Given<'a> {
     before: Option<&'a Apps>,
     /// With whose other renders these may share a process.
     domain: &'a Domain,
+    /// What their random bytes are made from.
+    random: &'a Random,
 }
 
 /// What an app came to; nothing where only its renderer was called.
@@ -341,8 +357,9 @@ async fn each(
         pack,
         before,
         domain,
+        random,
     } = given;
-    let mut results = reused(host, snapshot, told_each, apps, pack.cloned()).await?;
+    let mut results = reused(host, snapshot, told_each, apps, random, pack.cloned()).await?;
     let missing = results
         .iter()
         .zip(apps)
@@ -364,7 +381,7 @@ async fn each(
         let facts = lock::facts_for(lock, &app.target).map_err(|e| Error::stage("manifest", &e));
         let (host, snapshot, app) = (host.clone(), snapshot.clone(), app.clone());
         let (manifest, ready, turns) = (manifest.clone(), ready.clone(), turns.clone());
-        let domain = domain.clone();
+        let (domain, random) = (domain.clone(), random.clone());
         let before = before.and_then(|apps| apps.get(&app.name)?.rendered.clone().ok());
         tasks.spawn(async move {
             let turn = turns.take(None).await;
@@ -380,6 +397,7 @@ async fn each(
                         sandbox: &host.sandbox,
                         domain: &domain,
                         before: before.as_deref(),
+                        random: &random,
                         spoiled: Spoiled::first(),
                         trace: None,
                     };

@@ -8,7 +8,7 @@ use weir_cache::{Cache, Durable, Looked};
 use weir_core::digest::Digest;
 use weir_core::name::PluginName;
 use weir_core::record::Made;
-use weir_core::reuse::Kept;
+use weir_core::reuse::{Kept, Told};
 use weir_core::tree::{ReadSet, View};
 use weir_core::validate::{OutputLimits, Validated};
 use weir_sandbox::Sandbox;
@@ -62,12 +62,20 @@ impl Renders {
     }
 
     /// What a render was made of that was told this and read this, and by whom.
-    pub(crate) fn made(&self, told: Digest, reads: &ReadSet) -> Made {
+    pub(crate) fn made(&self, told: Told, reads: &ReadSet) -> Made {
         let mut inputs = Digest::builder();
-        inputs.part(told.as_bytes()).part(reads.digest().as_bytes());
+        inputs
+            .part(told.inputs.as_bytes())
+            .part(reads.digest().as_bytes());
+        // A host with another secret is another maker: what it makes of the same is not applied unseen.
+        let with = |random: Digest| {
+            let mut both = Digest::builder();
+            both.part(self.engine.as_bytes()).part(random.as_bytes());
+            both.finish()
+        };
         Made {
             inputs: inputs.finish(),
-            engine: self.engine,
+            engine: told.random.map_or(self.engine, with),
         }
     }
 
@@ -92,7 +100,10 @@ impl Renders {
             return;
         };
         let entry = |(key, r): (Digest, Arc<Rendered>)| {
-            Some((key, Kept::entry(&r.reads, &r.plugins, &r.validated)?))
+            Some((
+                key,
+                Kept::entry(&r.reads, &r.plugins, &r.validated, r.random.is_some())?,
+            ))
         };
         let bytes = Pack::of(renders.into_iter().filter_map(entry));
         if let Err(e) = files.put(&self.pack_of(repository), &bytes) {
@@ -153,9 +164,10 @@ impl Renders {
         reads: &ReadSet,
         plugins: &BTreeMap<PluginName, Digest>,
         validated: &Validated,
+        drew: bool,
     ) {
-        let (Some(files), Some(entry)) = (&self.files, Kept::entry(reads, plugins, validated))
-        else {
+        let entry = Kept::entry(reads, plugins, validated, drew);
+        let (Some(files), Some(entry)) = (&self.files, entry) else {
             return;
         };
         let is_free = |slot: &u8| !matches!(files.get(&name(key, *slot)), Looked::Hit(_));

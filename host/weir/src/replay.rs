@@ -8,6 +8,7 @@ use weir_core::external::{Carried, LockedExternal, Reference};
 use weir_core::grant::Limits;
 use weir_core::manifest::{App, PluginSource};
 use weir_core::name::PluginName;
+use weir_core::random::SecretId;
 use weir_core::receipt::{
     Basis, Difference, Inputs, ManifestSeen, Part, Receipt, first_difference,
 };
@@ -21,6 +22,7 @@ use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
 use crate::plugins::{self, Store};
 use crate::prepare::{Described, Host, ManifestFrom, describe, prepare};
+use crate::random::{SecretFrom, Whose};
 
 /// What a receipt says, with what came with it.
 pub(crate) struct Replay {
@@ -38,13 +40,10 @@ impl Replay {
     /// Whether this Weir can do it at all.
     ///
     /// # Errors
-    /// Where it would need a key of the host's, or more than this host lets a call spend.
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.receipt.stable_random {
-            return Err(Error::host(
-                "verify",
-                "the render used stable random bytes, which only the host that has their key can give again: verify it there",
-            ));
+    /// Where it would need a secret that is not here, or more than this host lets a call spend.
+    pub(crate) fn check(&self, places: &Places) -> Result<(), Error> {
+        if let Some(id) = self.receipt.random_secret {
+            is_here(id, places)?;
         }
         for plugin in &self.receipt.inputs.plugins {
             if let Some((limit, asked, most)) = plugin.limits.above(&Limits::HOST) {
@@ -122,14 +121,19 @@ impl Replay {
             return Ok(Some(difference));
         }
         let name = said.app.name.clone();
-        let prepared = prepare(&host, snapshot, from, std::slice::from_ref(&name)).await?;
+        let whose = Whose {
+            repository: self.receipt.repository.name.clone(),
+            may: true,
+        };
+        let prepared = prepare(&host, snapshot, from, &whose, std::slice::from_ref(&name)).await?;
         let app = prepared.apps.get(&name);
         let app =
             app.ok_or_else(|| Error::host("verify", format!("app {name} was not rendered")))?;
         let rendered = app.rendered.clone()?;
         let output = rendered.validated.output();
         let repository = self.receipt.repository.clone();
-        let again = basis.receipt(repository, inputs, &rendered.reads, output);
+        let random = rendered.random;
+        let again = basis.receipt(repository, inputs, &rendered.reads, output, random);
         let Some(difference) = self.receipt.difference(&again) else {
             return Ok(None);
         };
@@ -142,6 +146,8 @@ impl Replay {
                     "with a bundle, which holds the bytes, it is said which object differs".to_owned()
                 }))
             }
+            Part::Random if self.receipt.random_secret.is_none() => difference
+                .with_hint("whoever signed says that no plugin took random bytes, and one did here"),
             Part::Reads if output == self.receipt.output => difference.with_hint(
                 "the output is the same all the same: the plugins asked other questions than those that were signed",
             ),
@@ -163,15 +169,20 @@ impl Replay {
         let limits = plugins.iter().map(|p| (p.name.clone(), p.limits));
         let limits: BTreeMap<PluginName, Limits> = limits.collect();
         let externals = ExternalsHere::offline(&places.cache);
+        let secret = match self.receipt.random_secret {
+            Some(id) => SecretFrom::Just(places.random.clone(), id),
+            None => SecretFrom::Nobodys,
+        };
         let Some(bundle) = &self.bundle else {
             let store = Store::to_look_at(places, bundled);
-            return engine::host_to_replay(places, store, externals, limits);
+            return engine::host_to_replay(places, store, externals, limits, secret);
         };
         let store = Store::of_carried(bundle.components.clone(), bundled);
         let (given, bundle) = (self.receipt.externals.clone(), Arc::clone(bundle));
         let offline = externals.clone();
         let carried = blocking("verify", move || unpacked(&offline, &given, &bundle)).await?;
-        engine::host_to_replay(places, store, externals.with_carried(carried), limits)
+        let externals = externals.with_carried(carried);
+        engine::host_to_replay(places, store, externals, limits, secret)
     }
 
     fn no_app(&self, described: &Described) -> Difference {
@@ -226,6 +237,23 @@ impl Replay {
         })
         .await
     }
+}
+
+/// Whether the secret of random bytes is here.
+fn is_here(id: SecretId, places: &Places) -> Result<(), Error> {
+    let (at, path) = (&places.random, places.random.path());
+    let found = at.find().map_err(|e| Error::stage("verify", &e))?;
+    let here = match found.map(|secret| secret.id()) {
+        Some(here) if here == id => return Ok(()),
+        Some(here) => format!("the one in {} is {here}", path.display()),
+        None => format!("{} is not there", path.display()),
+    };
+    Err(Error::host(
+        "verify",
+        format!(
+            "the render took stable random bytes, which only a host with the secret {id} can give again, and {here}: verify it on the host that signed, or give its secret with --random-secret FILE"
+        ),
+    ))
 }
 
 /// What a commit's render of an app is told.

@@ -19,6 +19,7 @@ use crate::config::{Bound, Places};
 use crate::error::Error;
 use crate::keyring::Decrypt;
 use crate::prepare::ManifestFrom;
+use crate::random::Whose;
 use crate::sync::SyncLimits;
 use crate::workers;
 
@@ -54,6 +55,8 @@ pub(crate) struct Policy {
     pub(crate) heal: Heal,
     /// What may be deleted without a person.
     pub(crate) guard: GuardLimits,
+    /// Whether its plugins may be given stable random bytes where its manifest grants them.
+    pub(crate) may_random: bool,
 }
 
 impl Policy {
@@ -73,6 +76,7 @@ impl Default for Policy {
             suspend: false,
             heal: Heal::default(),
             guard: GuardLimits::HOST,
+            may_random: true,
         }
     }
 }
@@ -178,6 +182,16 @@ impl Auth {
                 ..SshOptions::host()
             },
             _ => SshOptions::host(),
+        }
+    }
+}
+
+impl RepositorySettings {
+    /// Whose renders are made of it.
+    pub(crate) fn whose(&self) -> Whose {
+        Whose {
+            repository: self.reach.name.clone(),
+            may: self.policy.may_random,
         }
     }
 }

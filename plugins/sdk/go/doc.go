@@ -2,7 +2,8 @@
 //
 // A plugin is one plain function. It gets values and returns values; the only thing that it can reach is the app's
 // files (renderers only) and a log. There is no file system, network, environment or randomness behind it, and the
-// clock stands still, so the same commit gives the same bytes everywhere.
+// clock stands still, so the same commit gives the same bytes everywhere. Where the manifest grants it, crypto/rand gives
+// bytes that are the same at each render of an app.
 //
 //	role         function                                                          said by
 //	renderer     func(tree fs.FS, p plugin.Params) ([]plugin.Document, error)      renderer.Export

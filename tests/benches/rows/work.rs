@@ -171,6 +171,7 @@ impl Bench {
             plugin: &self.plugin,
             limits: Limits::HOST,
             instant: 1_767_225_600,
+            random: None,
             params: Params {
                 app: self.app.to_string(),
                 path: path.to_owned(),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::policy::RawIgnore;
 use super::{OnFailure, Removal};
-use crate::grant::{LimitsPatch, Millis};
+use crate::grant::{Grants, LimitsPatch, Millis};
 use crate::policy::{Conflicts, Heal};
 
 /// The plugins manifest of a repository that Weir follows: its plugins, its targets and its apps.
@@ -57,6 +57,9 @@ pub(super) struct RawPlugin {
     /// What it may spend for each call. This can only narrow what the host allows.
     #[serde(default)]
     pub(super) limits: LimitsPatch,
+    /// What it is given besides the app's files. Left out: nothing. A host may refuse it.
+    #[serde(default)]
+    pub(super) grants: Grants,
 }
 
 /// What every app gets that does not say `inherit: false`.

@@ -9,7 +9,7 @@ use super::place::{Errors, Place, nearest, quote};
 use super::raw::{RawCall, RawManifest};
 use super::{App, Manifest, ManifestErrors, PluginSource, PluginSpec, Resolved, Warning};
 use crate::external::{MAX_EXTERNALS, Reference};
-use crate::grant::LimitsPatch;
+use crate::grant::{Grants, LimitsPatch};
 use crate::name::{Namespace, PluginName, RepoPath, TargetName};
 use crate::tree::{Change, Entry, There, Tree};
 use crate::yaml::{Mark, Node};
@@ -157,6 +157,7 @@ pub(super) fn implied_spec(plugin: &PluginName, limits: LimitsPatch, mark: Mark)
     PluginSpec {
         source: PluginSource::Bundled(plugin.to_string()),
         limits,
+        grants: Grants::default(),
         implied: true,
         mark,
     }
@@ -316,6 +317,7 @@ impl<'a> Resolver<'a> {
                     PluginSpec {
                         source,
                         limits,
+                        grants: plugin.grants,
                         implied: false,
                         mark,
                     },

@@ -38,6 +38,8 @@ pub enum Part {
     Reads,
     /// A chart or another repository.
     Externals,
+    /// Whether random bytes were taken, and of which secret.
+    Random,
     /// The bytes.
     Output,
 }
@@ -256,6 +258,14 @@ impl Receipt {
             .or_else(|| {
                 let what = "what was read";
                 first(Part::Reads, [(what, reads(self), reads(now))])
+            })
+            .or_else(|| {
+                let both = (
+                    or_none(self.random_secret.as_ref()),
+                    or_none(now.random_secret.as_ref()),
+                );
+                let what = "the secret of the stable random bytes that were taken";
+                first(Part::Random, [(what, both.0, both.1)])
             })
             .or_else(|| {
                 let both = (self.output.to_string(), now.output.to_string());

@@ -85,7 +85,8 @@ fn receipt() -> Receipt {
         url: "https://git.example/shop".to_owned(),
     };
     let inputs = inputs.unwrap().unwrap();
-    basis.receipt(repository, inputs, &view.into_read_set(), digest("output"))
+    let reads = view.into_read_set();
+    basis.receipt(repository, inputs, &reads, digest("output"), None)
 }
 
 fn envelope() -> Envelope {
@@ -152,6 +153,30 @@ fn a_statement_reads_back_and_has_one_form() {
     let long = vec![b' '; MAX_STATEMENT + 1];
     let too_large = matches!(Receipt::read(&long), Err(ReceiptError::TooLarge { .. }));
     assert!(too_large);
+}
+
+#[test]
+fn stable_random_bytes_are_said_with_their_secret_and_only_so() {
+    let with = |stable_random: bool, random_secret: Option<Digest>| Receipt {
+        stable_random,
+        random_secret,
+        ..receipt()
+    };
+    let said = with(true, Some(digest("secret")));
+    let bytes = said.to_bytes().unwrap();
+    assert_eq!(Receipt::read(&bytes), Ok(said));
+    let value: Value = serde_json::from_slice(&bytes).unwrap();
+    let secret = &value["predicate"]["randomSecret"];
+    assert_eq!(secret, &digest("secret").to_string());
+    for wrong in [with(true, None), with(false, Some(digest("secret")))] {
+        let refused = matches!(wrong.to_bytes(), Err(ReceiptError::NotUnderstood(_)));
+        assert!(refused, "{wrong:?}");
+    }
+    let text = String::from_utf8(receipt().to_bytes().unwrap()).unwrap();
+    assert!(!text.contains("randomSecret"), "{text}");
+    let empty = text.replacen("false}", "false,\"randomSecret\":null}", 1);
+    assert_ne!(empty, text);
+    assert!(Receipt::read(empty.as_bytes()).is_err(), "it has one form");
 }
 
 #[test]
@@ -240,6 +265,10 @@ fn each_input_that_differs_is_named_and_nothing_else_is() {
         (Part::Reads, |r| r.reads.questions += 1),
         (Part::Externals, |r| {
             drop(r.externals.insert(reference("a"), pin("a")));
+        }),
+        (Part::Random, |r| {
+            r.stable_random = true;
+            r.random_secret = Some(digest("secret"));
         }),
         (Part::Output, |r| r.output = digest("other")),
     ];

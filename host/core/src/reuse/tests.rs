@@ -22,6 +22,7 @@ struct Given {
     limits: Limits,
     role: &'static str,
     output: OutputLimits,
+    random: Option<Digest>,
 }
 
 fn given() -> Given {
@@ -49,6 +50,7 @@ fn given() -> Given {
         limits: Limits::HOST,
         role: "renderer",
         output: OutputLimits::HOST,
+        random: None,
     }
 }
 
@@ -62,6 +64,7 @@ fn told_of(given: &Given) -> Told {
         call: &given.app.render,
         digest: given.plugin,
         limits: given.limits,
+        random: given.random,
     };
     told(
         given.engine,
@@ -75,7 +78,7 @@ fn told_of(given: &Given) -> Told {
 #[test]
 fn each_input_is_part_of_the_key() {
     type Change = fn(&mut Given);
-    let changes: [Change; 21] = [
+    let changes: [Change; 23] = [
         |g| g.engine = Digest::of(b"other"),
         |g| g.app.name = "web2".parse().unwrap(),
         |g| g.app.path = "web2".parse().unwrap(),
@@ -97,6 +100,8 @@ fn each_input_is_part_of_the_key() {
         |g| g.limits.time = Millis(1),
         |g| g.limits.host_calls = 1,
         |g| g.output.objects = 1,
+        |g| g.random = Some(Digest::of(b"a seed")),
+        |g| g.random = Some(Digest::of(b"another seed")),
     ];
     let mut keys = BTreeSet::from([key_of(&given())]);
     for (n, change) in changes.iter().enumerate() {
@@ -104,6 +109,20 @@ fn each_input_is_part_of_the_key() {
         change(&mut changed);
         assert!(keys.insert(key_of(&changed)), "change {n} changes no key");
     }
+}
+
+#[test]
+fn another_secret_is_another_maker_of_the_same_inputs() {
+    let with = |random: Option<&[u8]>| {
+        let random = random.map(Digest::of);
+        told_of(&Given { random, ..given() })
+    };
+    let (none, one, other) = (with(None), with(Some(b"one")), with(Some(b"other")));
+    assert_eq!(none.random, None);
+    assert_ne!(none.inputs, one.inputs, "the grant is an input");
+    assert_eq!(one.inputs, other.inputs, "which secret it is, is none");
+    assert_ne!(one.random, other.random);
+    assert_ne!(one.key, other.key);
 }
 
 #[test]
@@ -143,7 +162,7 @@ fn validated() -> Validated {
 
 fn entry() -> Vec<u8> {
     let plugins = [("yaml".parse().unwrap(), Digest::of(b"plugin"))].into();
-    Kept::entry(&ReadSet::default(), &plugins, &validated()).unwrap()
+    Kept::entry(&ReadSet::default(), &plugins, &validated(), true).unwrap()
 }
 
 #[test]
@@ -151,6 +170,7 @@ fn an_entry_gives_just_what_it_was_made_of() {
     let entry = entry();
     let (kept, objects) = Kept::read(&entry).unwrap();
     assert_eq!(kept.output, validated().output());
+    assert!(kept.drew);
     let again = kept.admit(objects, OutputLimits::HOST).unwrap();
     assert_eq!(again, validated());
     assert_eq!(again.stream(), validated().stream());

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use weir_core::digest::{Digest, ObjectId};
 use weir_core::grant::{Bytes, Fuel, Limits, Millis};
 use weir_core::name::{AppName, PluginName, RepoPath};
+use weir_core::random::Seed;
 use weir_core::tree::{Entry, MemoryBlobs, ReadSet, Snapshot, Tree, TreeLimits, View};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
@@ -141,6 +142,20 @@ impl Bench {
             .map(|(documents, _, usage)| (documents, usage))
     }
 
+    /// The same with stable random bytes.
+    pub(crate) async fn render_granted(
+        &self,
+        seed: u8,
+    ) -> Result<(Vec<Document>, ReadSet, Usage), CallError> {
+        let (app, plugin) = names();
+        let call = Call {
+            random: Some(Seed::new([seed; 32])),
+            ..call(&app, &plugin, self.limits)
+        };
+        let files = view(&[(".weir/grants/random", "a file of the repository")]);
+        self.sandbox.render(&self.plugin, call, files).await
+    }
+
     pub(crate) async fn render_files(
         &self,
         files: &[(&str, &str)],
@@ -188,6 +203,7 @@ pub(crate) fn call<'a>(app: &'a AppName, plugin: &'a PluginName, limits: Limits)
         limits,
         instant: INSTANT,
         params,
+        random: None,
     }
 }
 

@@ -57,10 +57,47 @@ async fn random_is_refused_during_a_call_with_its_name_and_a_way_out() {
             "plugin `paint`",
             &format!("wasi:{interface}.{function}"),
             "put it into the repository",
+            "grants: { random: stable }",
         ] {
             assert!(text.contains(word), "{word}: {text}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_random_bytes_gets_those_of_its_seed_from_either_import() {
+    for (interface, function) in [
+        ("random/random", "get-random-u64"),
+        ("random/insecure", "get-insecure-random-u64"),
+    ] {
+        let import = format!(r#""{function}" (func $random (result i64))"#);
+        let body = format!(
+            "(i64.store (i32.const 4000) (call $random)) (i64.store (i32.const 4008) (call $random)) {ANSWER}"
+        );
+        let bench = bench(interface, &import, &body, "");
+        let of = async |seed| {
+            let (documents, read, usage) = bench.render_granted(seed).await.unwrap();
+            assert!(usage.drew && read.is_empty());
+            documents[0].body.clone()
+        };
+        let first = of(1).await;
+        assert_eq!(first, of(1).await, "another instance, the same bytes");
+        assert_ne!(first, of(2).await);
+        assert_ne!(first[..8], first[8..16], "a stream, not one value");
+    }
+}
+
+#[tokio::test]
+async fn the_hash_seed_of_a_call_that_is_given_random_bytes_is_the_constant_all_the_same() {
+    let import = r#""insecure-seed" (func $seed (param i32))"#;
+    let body = format!("(call $seed (i32.const 4000)) {ANSWER}");
+    let bench = bench("random/insecure-seed", import, &body, "");
+    let (documents, _, usage) = bench.render_granted(1).await.unwrap();
+    assert_eq!(
+        documents[0].body[..8],
+        0x7765_6972_7765_6972_u64.to_le_bytes()
+    );
+    assert!(!usage.drew);
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ pub(super) fn put_usage(put: &mut Put, usage: &Usage) {
     for amount in [usage.fuel, usage.memory, usage.host_calls, usage.micros] {
         put.u64(amount);
     }
+    put.bool(usage.drew);
     put.list(&usage.log, |put, line| {
         put.u8(match line.severity {
             Severity::Debug => 0,
@@ -40,6 +41,7 @@ pub(super) fn take_usage(take: &mut Take<'_>) -> Result<Usage, Malformed> {
         memory: take.u64()?,
         host_calls: take.u64()?,
         micros: take.u64()?,
+        drew: take.bool()?,
         log: take.list(LOG_LINES, line)?,
         log_dropped: take.u64()?,
         // What was no UTF-8 takes more room as text.

@@ -19,6 +19,7 @@ fn terms() -> Terms {
             },
             config: b"{}".to_vec(),
         },
+        random: Some(Seed::new([9; 32])),
     }
 }
 
@@ -27,6 +28,7 @@ fn usage() -> Usage {
         fuel: 1,
         memory: 2,
         host_calls: 3,
+        drew: true,
         micros: 4,
         log: vec![LogLine {
             severity: Severity::Warn,

@@ -43,7 +43,8 @@ pub(super) async fn adopt(global: &GlobalArgs, args: &AdoptArgs) -> Result<Done,
     let from = args.repo.manifest().read()?;
     let mut histories = Histories::new(&args.repo, &args.reference, &places)?;
     let snapshot = histories.snapshot("ref", "HEAD").await?;
-    let prepared = prepare(&host, &snapshot, &from, std::slice::from_ref(&args.app)).await?;
+    let (whose, only) = (args.repo.whose()?, std::slice::from_ref(&args.app));
+    let prepared = prepare(&host, &snapshot, &from, &whose, only).await?;
     render::failures(&prepared)?;
     let name = args.repo.reach()?.name;
     let targets = bindings(&args.targets, &args.accounts)?;

@@ -134,8 +134,9 @@ pub(super) async fn diff(global: &GlobalArgs, args: &DiffArgs) -> Result<Done, E
         Some(rev) => Some(histories.snapshot("from", rev).await?),
         None => None,
     };
+    let whose = args.repo.whose()?;
     let prepared = async |snapshot: &Snapshot| {
-        let prepared = prepare(&host, snapshot, &from, &args.apps).await?;
+        let prepared = prepare(&host, snapshot, &from, &whose, &args.apps).await?;
         render::failures(&prepared)?;
         Ok::<_, Error>(prepared)
     };

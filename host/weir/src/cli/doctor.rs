@@ -39,6 +39,7 @@ pub(super) async fn doctor(global: &GlobalArgs, args: &DoctorArgs) -> Result<Don
     ];
     ledger(&places, &mut checks).await;
     plugins(&places, &mut checks);
+    checks.push(random(&places));
     let sandbox = engine::host(&places)
         .map(|_| "starts".to_owned())
         .map_err(|e| e.to_string());
@@ -132,6 +133,22 @@ fn proved(report: &ChainReport) -> String {
     match report.removed {
         0 => said,
         removed => format!("{said}; {removed} older records were removed by retention"),
+    }
+}
+
+/// The secret of stable random bytes. Looking makes none.
+fn random(places: &Places) -> Check {
+    let path = places.random.path();
+    let result = match places.random.find() {
+        Ok(Some(secret)) => Ok(format!("{} in {}", secret.id(), path.display())),
+        Ok(None) => {
+            Ok("none yet: the first render with `grants: { random: stable }` makes one".into())
+        }
+        Err(e) => Err(e.to_string()),
+    };
+    Check {
+        what: "random secret".to_owned(),
+        result,
     }
 }
 

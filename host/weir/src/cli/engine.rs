@@ -19,6 +19,7 @@ use crate::open::blocking;
 use crate::plugins::Store;
 use crate::prepare::{Canary, Host};
 use crate::progress::{Line, fetching};
+use crate::random::SecretFrom;
 use crate::renders::Renders;
 use crate::turns::Turns;
 use crate::workers;
@@ -50,16 +51,18 @@ pub(crate) fn host_with(places: &Places, store: Store, canary: Canary) -> Result
         output: OutputLimits::HOST,
         turns: turns(),
         canary,
+        secret: SecretFrom::Host(places.random.clone()),
     }))
 }
 
-/// The same to make one render again: from these components and externals, with these limits, and nothing that was made
-/// before.
+/// The same to make one render again: from these components and externals, with these limits and random bytes, and nothing
+/// that was made before.
 pub(crate) fn host_to_replay(
     places: &Places,
     store: Store,
     externals: ExternalsHere,
     given: BTreeMap<PluginName, Limits>,
+    secret: SecretFrom,
 ) -> Result<Arc<Host>, Error> {
     let sandbox = sandbox(&places.cache.join("compiled"), places.isolation)?;
     Ok(Arc::new(Host {
@@ -72,6 +75,7 @@ pub(crate) fn host_to_replay(
         output: OutputLimits::HOST,
         turns: turns(),
         canary: canary(places, 0, None),
+        secret,
     }))
 }
 

@@ -107,8 +107,8 @@ pub(super) async fn impact(global: &GlobalArgs, args: &ImpactArgs) -> Result<Don
     known(&args.apps, &manifest, [&before, &after])?;
     let host = engine::host_with(&places, store, engine::canary(&places, 0, None))?;
     // One after the other, each over all cores: what is the same on both sides is rendered once.
-    let a = prepared(&host, &before, &manifest, &args.apps).await?;
-    let b = prepared(&host, &after, &manifest, &args.apps).await?;
+    let a = prepared(&host, &before, &manifest, args).await?;
+    let b = prepared(&host, &after, &manifest, args).await?;
     for warning in b.iter().flat_map(|b| &b.warnings) {
         tracing::warn!("{warning}");
     }
@@ -183,8 +183,9 @@ async fn prepared(
     host: &Arc<Host>,
     at: &At,
     from: &ManifestFrom,
-    apps: &[AppName],
+    args: &ImpactArgs,
 ) -> Result<Option<Prepared>, Error> {
+    let apps = &args.apps;
     let mut only = Vec::new();
     if !apps.is_empty() {
         let manifest = at.described(from)?.manifest;
@@ -196,7 +197,7 @@ async fn prepared(
             return Ok(None);
         }
     }
-    let prepared = prepare(host, &at.snapshot, from, &only).await;
+    let prepared = prepare(host, &at.snapshot, from, &args.repo.whose()?, &only).await;
     prepared.map(Some).map_err(|e| at.on_this_side(e))
 }
 

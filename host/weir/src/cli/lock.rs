@@ -86,6 +86,7 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
     let mut new = new.map_err(|e| Error::stage("manifest", &e))?;
     let locking = externals::Locking {
         host: &engine::host(&places)?,
+        whose: &args.repo.whose()?,
         snapshot: &snapshot,
         manifest: &manifest,
         lock: &new,

@@ -44,7 +44,7 @@ pub(super) async fn render(global: &GlobalArgs, args: &RenderArgs) -> Result<Don
     let from = args.repo.manifest().read()?;
     let canary = engine::canary(&places, args.canary.canary.unwrap_or(0), None);
     let host = engine::host_with(&places, Store::open(&places)?, canary)?;
-    let prepared = prepare(&host, &snapshot, &from, &args.apps).await?;
+    let prepared = prepare(&host, &snapshot, &from, &args.repo.whose()?, &args.apps).await?;
     for warning in &prepared.warnings {
         tracing::warn!("{warning}");
     }

@@ -151,6 +151,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
     places.externals.shared = true;
     let isolation = global.isolation.or(file.isolation);
     places.isolation = isolation.unwrap_or(Isolation::SERVICE);
+    places.random = global.random.at(file.random_secret, &places.state);
     if let Some(ledger) = file.ledger {
         places.ledger = global.ledger.with(ledger, &places.state)?;
     }
@@ -186,6 +187,7 @@ fn alone(args: &ServeArgs) -> Result<HostFile, Error> {
         canary: 0,
         ledger: None,
         retention: None,
+        random_secret: None,
     })
 }
 

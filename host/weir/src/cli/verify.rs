@@ -55,7 +55,7 @@ pub(super) async fn verify(global: &GlobalArgs, args: &VerifyArgs) -> Result<Don
         Error::host("verify", format!("{}: {e}{hint}", args.receipt.display()))
     })?;
     let replay = Replay { receipt, bundle };
-    replay.check()?;
+    replay.check(&places)?;
     let from = replay.manifest(args.repo.manifest().read()?)?;
     let commit = replay.receipt.inputs.commit;
     let mut histories = Histories::new(&args.repo, &args.reference, &places)?;

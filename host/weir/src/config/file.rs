@@ -27,6 +27,7 @@ use super::default_name;
 use super::externals::{self, RawExternals};
 use super::isolation::Isolation;
 use super::ledger::{LedgerConfig, RawLedger, RawRetention};
+use super::random::RawGrants;
 use super::tenancy::{RawAllow, RawTarget, given};
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
@@ -68,6 +69,8 @@ pub(crate) struct HostFile {
     pub(crate) ledger: Option<LedgerConfig>,
     /// How long records are kept, where the file says it.
     pub(crate) retention: Option<Retention>,
+    /// The secret of stable random bytes, where the file says it.
+    pub(crate) random_secret: Option<PathBuf>,
 }
 
 /// The repositories that one `weir serve --config FILE` follows.
@@ -100,6 +103,8 @@ struct RawHost {
     ledger: Option<RawLedger>,
     /// How long records are kept. Left out: the flags `--retention-days` and `--retention-records`, or else for ever.
     retention: Option<RawRetention>,
+    /// The file with the secret that stable random bytes are made from. Left out: the flag `--random-secret`, or else one below `--state`.
+    random_secret: Option<PathBuf>,
 }
 
 /// One repository.
@@ -144,6 +149,9 @@ struct RawRepository {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "RawCommits")]
     commits: Option<RawCommits>,
+    /// What its plugins may be given where its manifest grants it. Left out: all that can be granted.
+    #[serde(default)]
+    grants: RawGrants,
     /// Where the keys are that its encrypted Secrets are opened with. Left out: there are none.
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "RawDecrypt")]
@@ -311,6 +319,7 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         isolation: raw.isolation,
         ledger: raw.ledger.map(|raw| raw.meant(base)),
         retention,
+        random_secret: raw.random_secret.map(|file| base.join(file)),
     })
 }
 
@@ -419,6 +428,7 @@ fn repository(
             suspend: raw.suspend,
             heal: raw.heal,
             guard,
+            may_random: raw.grants.may_random(),
         },
         targets,
         allow,

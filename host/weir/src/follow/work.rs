@@ -62,7 +62,7 @@ impl Follow {
         stop: Arc<AtomicBool>,
     ) -> Result<Prepared, Error> {
         let begun = Instant::now();
-        let name = self.opening.settings().reach.name.as_str();
+        let whose = self.opening.settings().whose();
         let mut last = opened.last.lock().await;
         let (source, before) = (opened.source.clone(), last.tree());
         let snapshot = move || source.snapshot_anew(before.as_deref(), commit, &stop);
@@ -71,7 +71,7 @@ impl Follow {
             .map_err(|e| Error::host("snapshot", format!("reading the tree ended early: {e}")))?;
         let snapshot = snapshot.map_err(|e| Error::stage("snapshot", &e))?;
         let mut prepared =
-            prepare_next(&self.host, &snapshot, &opened.from, name, &mut last).await?;
+            prepare_next(&self.host, &snapshot, &opened.from, &whose, &mut last).await?;
         drop(last);
         say_unbound(&opened.syncer, &mut prepared)?;
         prepared.spent = begun.elapsed();

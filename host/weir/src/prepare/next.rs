@@ -9,6 +9,7 @@ use std::sync::Arc;
 use weir_core::digest::Digest;
 use weir_core::manifest::{App, Manifest, may_differ};
 use weir_core::name::{AppName, PluginName, RepoPath};
+use weir_core::random::SecretId;
 use weir_core::reuse::Told;
 use weir_core::routing::Routes;
 use weir_core::tree::{Change, Snapshot, Tree, View};
@@ -23,6 +24,7 @@ use crate::error::Error;
 use crate::externals;
 use crate::open::blocking;
 use crate::plugins;
+use crate::random::{Random, Whose};
 use crate::renders::{PART, Pack, WORTH};
 
 /// How many changes are looked at one by one for what they mean for the manifest: where they are more, it is read anew.
@@ -40,6 +42,8 @@ struct Known {
     called: BTreeSet<PluginName>,
     /// Those that this host has.
     here: BTreeMap<PluginName, Digest>,
+    /// What stable random bytes were made from, where some were given.
+    secret: Option<SecretId>,
     told: Arc<BTreeMap<AppName, Told>>,
     prepared: Prepared,
     index: Index,
@@ -99,9 +103,10 @@ pub(crate) async fn prepare_next(
     host: &Arc<Host>,
     snapshot: &Snapshot,
     from: &ManifestFrom,
-    repository: &str,
+    whose: &Whose,
     last: &mut Last,
 ) -> Result<Prepared, Error> {
+    let repository = whose.repository.as_str();
     let known = last.0.as_ref();
     let changes = known.map(|known| known.tree.changes(&snapshot.tree));
     let changes = changes.unwrap_or_default();
@@ -118,13 +123,20 @@ pub(crate) async fn prepare_next(
         None => called(&manifest.apps),
     };
     let here = here(host, &snapshot, manifest, &pinned, called.clone()).await?;
+    let random = Random::of(&host.secret, whose, manifest, &called).await;
+    let is_as_random = |known: &&Known| known.secret == random.id();
     let as_before = known.filter(|known| is_described && known.here == here);
+    let as_before = as_before.filter(is_as_random);
     let told: Arc<BTreeMap<AppName, Told>> = match as_before {
         Some(known) => known.told.clone(),
         None => {
             let apps = manifest.apps.iter();
-            let told =
-                |app: &App| Some((app.name.clone(), told(host, manifest, &here, lock, app)?));
+            let told = |app: &App| {
+                Some((
+                    app.name.clone(),
+                    told(host, manifest, &here, lock, &random, app)?,
+                ))
+            };
             Arc::new(apps.filter_map(told).collect())
         }
     };
@@ -146,6 +158,7 @@ pub(crate) async fn prepare_next(
         pack: pack.as_ref(),
         before: known.map(|known| &known.prepared.apps),
         domain: &Domain::new(repository),
+        random: &random,
     };
     let made = each(host, &snapshot, given, &work.render, &told_each, How::Whole).await?;
     let is_packed = pack.is_some();
@@ -187,6 +200,7 @@ pub(crate) async fn prepare_next(
         described,
         called,
         here,
+        secret: random.id(),
         told,
         prepared: prepared.clone(),
         index,

@@ -18,7 +18,7 @@ use weir_core::scope;
 use weir_core::tree::{ReadSet, Snapshot, View};
 use weir_core::validate::{Finding, Level, admit};
 use weir_core::yaml::Budget;
-use weir_sandbox::{Call, Document, Domain, Params, Plugin, Role, Sandbox};
+use weir_sandbox::{Call, Document, Domain, Params, Plugin, Role, Sandbox, Usage};
 
 use super::canary::{self, Trace};
 use super::{Host, Rendered, values};
@@ -27,6 +27,7 @@ use crate::crash::Spoiled;
 use crate::error::Error;
 use crate::open::blocking;
 use crate::plugins::{self, Pinned};
+use crate::random::Random;
 
 /// How much of an app's pipeline is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +105,7 @@ pub(super) fn told(
     manifest: &Manifest,
     here: &BTreeMap<PluginName, Digest>,
     lock: Option<&Lock>,
+    random: &Random,
     app: &App,
 ) -> Option<Told> {
     let facts = lock::facts_for(lock, &app.target).ok()?;
@@ -113,6 +115,7 @@ pub(super) fn told(
             call,
             digest: *here.get(&call.plugin)?,
             limits: limits(host, manifest, call),
+            random: random.seed(manifest, app, call).ok()?.map(|seed| seed.id()),
         })
     });
     let made: Vec<Called<'_>> = made.collect::<Option<_>>()?;
@@ -129,6 +132,29 @@ fn limits(host: &Host, manifest: &Manifest, call: &PluginCall) -> Limits {
     spec.map_or(host.limits, |spec| host.limits.narrowed(&spec.limits))
 }
 
+/// What calls took: of the tree, and whether random bytes.
+#[derive(Default)]
+struct Took {
+    reads: ReadSet,
+    drew: bool,
+}
+
+impl Took {
+    fn of(reads: ReadSet, usage: &Usage) -> Took {
+        Took {
+            reads,
+            drew: usage.drew,
+        }
+    }
+
+    fn and(self, other: Took) -> Took {
+        Took {
+            reads: self.reads.and(other.reads),
+            drew: self.drew || other.drew,
+        }
+    }
+}
+
 /// One app's way through its pipeline.
 pub(super) struct Render<'a> {
     pub(super) host: &'a Arc<Host>,
@@ -142,6 +168,8 @@ pub(super) struct Render<'a> {
     pub(super) domain: &'a Domain,
     /// What it came to at the commit before.
     pub(super) before: Option<&'a Rendered>,
+    /// What their random bytes are made from.
+    pub(super) random: &'a Random,
     /// What is otherwise: only where a test makes the second of two runs differ.
     pub(super) spoiled: Spoiled,
     /// What each call gave, where that is to be compared.
@@ -169,13 +197,14 @@ impl Render<'_> {
             return Ok(Some(rendered));
         };
         let renders = self.host.renders.clone();
-        rendered.made = Some(renders.made(told.inputs, &rendered.reads));
+        rendered.made = Some(renders.made(told, &rendered.reads));
         let keep = move || {
             renders.keep(
                 told.key,
                 &rendered.reads,
                 &rendered.plugins,
                 &rendered.validated,
+                rendered.random.is_some(),
             );
             Ok(rendered)
         };
@@ -202,39 +231,40 @@ impl Render<'_> {
         done("render");
         let (objects, transformed) = self.transform(&makers, &snapshot, objects).await?;
         done("transform");
-        let (findings, validated) = self.validate(&snapshot, &objects).await?;
-        let reads = rendered.and(transformed).and(validated);
+        let (findings, looked) = self.validate(&snapshot, &objects).await?;
+        let took = rendered.and(transformed).and(looked);
         let validated =
             admit(objects, findings, self.host.output).map_err(|e| makers.refused(&e))?;
         done("validate");
         Ok(Rendered {
             validated,
             plugins: used,
-            reads: Arc::new(reads),
+            reads: Arc::new(took.reads),
             placed,
             made: None,
+            random: self.random.id().filter(|_| took.drew),
             reused: false,
             micros,
         })
     }
 
-    async fn documents(&self, snapshot: Snapshot) -> Result<(Vec<Document>, ReadSet), Error> {
+    async fn documents(&self, snapshot: Snapshot) -> Result<(Vec<Document>, Took), Error> {
         values::are_plain(&snapshot, self.manifest, self.app)?;
         let call = &self.app.render;
         let plugin = self.plugin(Role::Renderer, call)?;
         let view = self.view(&snapshot);
-        let rendered = self.sandbox.render(&plugin, self.call(call), view).await;
-        let (documents, read, _) = rendered.map_err(|e| Error::stage("render", &e))?;
-        Ok((documents, read))
+        let rendered = self.sandbox.render(&plugin, self.call(call)?, view).await;
+        let (documents, read, usage) = rendered.map_err(|e| Error::stage("render", &e))?;
+        Ok((documents, Took::of(read, &usage)))
     }
 
     async fn render(
         &self,
         makers: &Makers<'_>,
         snapshot: Snapshot,
-    ) -> Result<(Vec<Object>, ReadSet, Option<Placed>), Error> {
+    ) -> Result<(Vec<Object>, Took, Option<Placed>), Error> {
         self.begins(Role::Renderer, &self.app.render);
-        let (documents, read) = self.documents(snapshot).await?;
+        let (documents, took) = self.documents(snapshot).await?;
         let documents: Vec<render::Document> = documents
             .into_iter()
             .map(|d| render::Document {
@@ -247,16 +277,16 @@ impl Render<'_> {
             let namespace = self.app.namespace.as_ref();
             let placed = Placed::of(&documents, namespace, before, &Budget::HOST);
             let (objects, placed) = placed.map_err(|e| match e {
-                NotPlaced::Parsed(e) => makers.rendered(&e, &read),
+                NotPlaced::Parsed(e) => makers.rendered(&e, &took.reads),
                 NotPlaced::Placed(e) => self.not_placed(&e),
             })?;
             (objects, Some(placed))
         } else {
             let objects = render::parse(&documents, &Budget::HOST);
-            (objects.map_err(|e| makers.rendered(&e, &read))?, None)
+            (objects.map_err(|e| makers.rendered(&e, &took.reads))?, None)
         };
         self.gave(|| Trace::of(&objects));
-        Ok((objects, read, placed))
+        Ok((objects, took, placed))
     }
 
     async fn transform(
@@ -264,11 +294,11 @@ impl Render<'_> {
         makers: &Makers<'_>,
         snapshot: &Snapshot,
         mut objects: Vec<Object>,
-    ) -> Result<(Vec<Object>, ReadSet), Error> {
-        let mut reads = ReadSet::default();
+    ) -> Result<(Vec<Object>, Took), Error> {
+        let mut took = Took::default();
         if self.app.transform.is_empty() {
             // They were placed as they were parsed.
-            return Ok((objects, reads));
+            return Ok((objects, took));
         }
         for call in &self.app.transform {
             let plugin = self.plugin(Role::Transformer, call)?;
@@ -276,10 +306,10 @@ impl Render<'_> {
             let given = json_of(&objects)?;
             let changed = self
                 .sandbox
-                .transform(&plugin, self.call(call), &given, self.view(snapshot))
+                .transform(&plugin, self.call(call)?, &given, self.view(snapshot))
                 .await;
-            let (changed, read, _) = changed.map_err(|e| Error::stage("transform", &e))?;
-            reads = reads.and(read);
+            let (changed, read, usage) = changed.map_err(|e| Error::stage("transform", &e))?;
+            took = took.and(Took::of(read, &usage));
             let values = changed
                 .iter()
                 .map(|bytes| serde_json::from_slice(bytes))
@@ -290,7 +320,7 @@ impl Render<'_> {
             self.gave(|| Trace::of(&objects));
         }
         let placed = scope::place(objects, self.app.namespace.as_ref());
-        Ok((placed.map_err(|e| self.not_placed(&e))?, reads))
+        Ok((placed.map_err(|e| self.not_placed(&e))?, took))
     }
 
     /// An object cannot have its namespace.
@@ -307,10 +337,10 @@ impl Render<'_> {
         &self,
         snapshot: &Snapshot,
         objects: &[Object],
-    ) -> Result<(Vec<Finding>, ReadSet), Error> {
-        let (mut findings, mut reads) = (Vec::new(), ReadSet::default());
+    ) -> Result<(Vec<Finding>, Took), Error> {
+        let (mut findings, mut took) = (Vec::new(), Took::default());
         if self.app.validate.is_empty() {
-            return Ok((findings, reads));
+            return Ok((findings, took));
         }
         let given = json_of(objects)?;
         for call in &self.app.validate {
@@ -318,10 +348,10 @@ impl Render<'_> {
             self.begins(Role::Validator, call);
             let found = self
                 .sandbox
-                .validate(&plugin, self.call(call), &given, self.view(snapshot))
+                .validate(&plugin, self.call(call)?, &given, self.view(snapshot))
                 .await;
-            let (found, read, _) = found.map_err(|e| Error::stage("validate", &e))?;
-            reads = reads.and(read);
+            let (found, read, usage) = found.map_err(|e| Error::stage("validate", &e))?;
+            took = took.and(Took::of(read, &usage));
             let before = findings.len();
             for f in found {
                 let object = f.object.and_then(|n| objects.get(n as usize));
@@ -337,7 +367,7 @@ impl Render<'_> {
             }
             self.gave(|| Trace::found(findings.get(before..).unwrap_or_default()));
         }
-        Ok((findings, reads))
+        Ok((findings, took))
     }
 
     /// What its plugins may read.
@@ -371,12 +401,12 @@ impl Render<'_> {
         ready.map_err(|e| e.for_app(&self.app.name, &call.plugin))
     }
 
-    fn call<'c>(&'c self, call: &'c PluginCall) -> Call<'c> {
+    fn call<'c>(&'c self, call: &'c PluginCall) -> Result<Call<'c>, Error> {
         let mut limits = limits(self.host, self.manifest, call);
         if let Some(fuel) = self.spoiled.fuel {
             limits.fuel = Fuel(fuel);
         }
-        Call {
+        Ok(Call {
             domain: self.domain,
             app: &self.app.name,
             plugin: &call.plugin,
@@ -397,7 +427,8 @@ impl Render<'_> {
                     .to_string()
                     .into_bytes(),
             },
-        }
+            random: self.random.seed(self.manifest, self.app, call)?,
+        })
     }
 }
 

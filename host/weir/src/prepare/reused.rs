@@ -11,6 +11,7 @@ use weir_core::tree::{Snapshot, View};
 use super::{Come, Host, Rendered};
 use crate::error::Error;
 use crate::open::blocking;
+use crate::random::Random;
 use crate::renders::Pack;
 
 /// Fewer looks than this are worth no thread of their own.
@@ -22,6 +23,7 @@ pub(super) async fn reused(
     snapshot: &Snapshot,
     told: &[Option<Told>],
     apps: &[App],
+    random: &Random,
     pack: Option<Arc<Pack>>,
 ) -> Result<Vec<Option<Come>>, Error> {
     let looks: Vec<(Option<Told>, Vec<RepoPath>)> = told
@@ -29,7 +31,7 @@ pub(super) async fn reused(
         .zip(apps)
         .map(|(told, app)| (*told, app.roots.clone()))
         .collect();
-    let (host, snapshot) = (host.clone(), snapshot.clone());
+    let (host, snapshot, secret) = (host.clone(), snapshot.clone(), random.id());
     blocking("render", move || {
         let find = |(told, roots): &(Option<Told>, Vec<RepoPath>)| -> Option<Come> {
             let told = (*told)?;
@@ -41,7 +43,9 @@ pub(super) async fn reused(
             Some(Ok(Some(Rendered {
                 validated,
                 plugins: kept.plugins,
-                made: Some(host.renders.made(told.inputs, &kept.reads)),
+                made: Some(host.renders.made(told, &kept.reads)),
+                // The key has the seeds: they are of the secret that is here.
+                random: secret.filter(|_| kept.drew),
                 reads: Arc::new(kept.reads),
                 placed: None,
                 reused: true,

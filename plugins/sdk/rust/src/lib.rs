@@ -3,7 +3,8 @@
 //! A plugin is one function. It gets values and returns values; the only thing
 //! that it can reach is the app's files and a log. There is no
 //! file system, network, clock, environment or randomness behind it, so the
-//! same commit gives the same bytes everywhere.
+//! same commit gives the same bytes everywhere. Where the manifest grants it,
+//! `getrandom` gives bytes that are the same at each render of an app.
 //!
 //! | role | function | export |
 //! | --- | --- | --- |

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::externals::{resolve, show, unavailable};
 use crate::open::blocking;
 use crate::prepare::{Host, ask};
+use crate::random::Whose;
 
 /// How many times apps are rendered to hear what they ask for: an external may lead to another one.
 const MAX_ROUNDS: usize = 16;
@@ -20,6 +21,7 @@ const MAX_ROUNDS: usize = 16;
 /// What is to be locked.
 pub(super) struct Locking<'a> {
     pub(super) host: &'a Arc<Host>,
+    pub(super) whose: &'a Whose,
     pub(super) snapshot: &'a Snapshot,
     pub(super) manifest: &'a Manifest,
     /// Plugins and targets, pinned already.
@@ -125,7 +127,15 @@ impl Locking<'_> {
     async fn round(&self, apps: &[App], shown: &Shown) -> Result<Round, Error> {
         let externals = tree::Externals::new(shown.clone());
         let snapshot = self.snapshot.with_externals(externals.clone());
-        let results = ask(self.host, &snapshot, self.manifest, self.lock, apps).await?;
+        let results = ask(
+            self.host,
+            &snapshot,
+            self.manifest,
+            self.lock,
+            self.whose,
+            apps,
+        )
+        .await?;
         let mut asked = BTreeSet::new();
         for name in externals.asked() {
             let reference = Reference::unescaped(&name).map_err(|e| {
