@@ -34,7 +34,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Scene {
-        let mut repo = Repo::empty().unwrap();
+        let repo = Repo::empty().unwrap();
         let guest = places::guest_dir().unwrap().join("wants-random.wasm");
         repo.write("plugins/random.wasm", fs::read(guest).unwrap())
             .unwrap();

@@ -162,9 +162,7 @@ pub(crate) fn check(digest: Digest, role: Role, bytes: &[u8]) -> Result<(), Load
         .find(|name| !allowed(name));
     match refused {
         None => Ok(()),
-        Some(import) if is_other_interface(&import) => {
-            Err(LoadError::Interface { digest, import })
-        }
+        Some(import) if is_other_interface(&import) => Err(LoadError::Interface { digest, import }),
         Some(import) => Err(LoadError::Import {
             digest,
             role,

@@ -62,6 +62,7 @@ repositories:
             percent: 50,
             objects: 10,
         },
+        may_random: true,
     };
     assert_eq!(shop.policy, policy);
     let places: Vec<_> = shop.targets.values().map(|b| b.place.to_string()).collect();

@@ -81,6 +81,8 @@ impl Ready {
             plugin: &self.name,
             limits: given.limits,
             instant: given.instant,
+            // A plugin that is tried out is given none, as in a repository that grants nothing.
+            random: None,
             params: given.params.clone(),
         };
         let view = View::new(given.files.clone(), vec![RepoPath::root()]);
