@@ -383,7 +383,7 @@ fn the_secret_and_its_seeds_are_in_no_output_and_no_file_but_its_own() {
     heard(scene.weir.run(["doctor"]).unwrap());
     heard(scene.weir.run(["history"]).unwrap());
     let receipt = scene.receipt("one");
-    let (_, key) = scene.stranger();
+    let (_stranger, key) = scene.stranger();
     heard(scene.verify(&scene.weir, &key, &receipt, &[]));
     let digits = fs::read_to_string(scene.secret()).unwrap();
     let secret = RandomSecret::read(&digits).unwrap();
