@@ -10,7 +10,7 @@ fn limits_hold_in_a_test_as_on_a_host_and_can_be_expected() {
     for (limits, word) in [
         ("fuel: 1k", "fuel"),
         ("memory: 64Ki", "memory"),
-        ("output: 10", "output-limit"),
+        ("output: \"10\"", "output-limit"),
     ] {
         folder.write(
             "testdata/one/case.yaml",

@@ -270,13 +270,13 @@ fn a_case_that_is_not_whole_fails_and_says_what_it_lacks() {
     folder.write("testdata/g-not-yaml/objects.yaml", "a: [\n");
     let ran = folder.test(&[]).code(1).unwrap();
     for words in [
-        "FAILED  a-empty: testdata/a-empty: there is no case.yaml",
-        "FAILED  b-broken: testdata/b-broken/case.yaml:2:1",
-        "FAILED  c-objectless: testdata/c-objectless/objects.yaml: there is no such file",
+        "FAILED  a-empty: ./testdata/a-empty: there is no case.yaml",
+        "FAILED  b-broken: ./testdata/b-broken/case.yaml:2:1",
+        "FAILED  c-objectless: ./testdata/c-objectless/objects.yaml: there is no such file",
         "FAILED  d-unsaid: nothing says what is expected: run `weir plugin test --update`",
         "FAILED  e-both: it has both expected.yaml and expected-error.yaml",
         "4Gi is more than the 512Mi that a host allows",
-        "FAILED  g-not-yaml: testdata/g-not-yaml/objects.yaml:",
+        "FAILED  g-not-yaml: ./testdata/g-not-yaml/objects.yaml:",
         "ok      one",
     ] {
         assert!(ran.stdout.contains(words), "{words}: {}", ran.stdout);
