@@ -71,27 +71,16 @@ impl Scene {
     /// What an app made up, with nothing that was made before.
     fn made(&self, app: &str, more: &[&str]) -> String {
         let _ = fs::remove_dir_all(self.weir.cache_dir().join("renders"));
-        saw(&self.run(&[&["render", app], more].concat()))
+        saw(&self.run(&[&["render", app][..], more].concat()))
     }
 
     fn sync(&self, more: &[&str]) -> Ran {
         let target = format!("dir:{}", self.weir.path("live").display());
-        self.run(&[&["sync", "--target", &target], more].concat())
+        self.run(&[&["sync", "--target", &target][..], more].concat())
     }
 
     fn live(&self) -> BTreeMap<PathBuf, String> {
-        let mut found = BTreeMap::new();
-        let mut dirs = vec![self.weir.path("live")];
-        while let Some(dir) = dirs.pop() {
-            for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
-                let path = entry.path();
-                match path.is_dir() {
-                    true => dirs.push(path),
-                    false => drop(found.insert(path.clone(), fs::read_to_string(path).unwrap())),
-                }
-            }
-        }
-        found
+        files(&self.weir.path("live"))
     }
 
     fn secret(&self) -> PathBuf {
@@ -123,8 +112,24 @@ impl Scene {
             "--key",
             text(key).unwrap(),
         ];
-        self.on(weir, &[&words, more].concat())
+        self.on(weir, &[&words[..], more].concat())
     }
+}
+
+/// What lies below a folder.
+fn files(dir: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            match path.is_dir() {
+                true => dirs.push(path),
+                false => drop(found.insert(path.clone(), fs::read_to_string(path).unwrap())),
+            }
+        }
+    }
+    found
 }
 
 /// The bytes that a guest shows: sixteen numbers.
@@ -344,32 +349,28 @@ fn a_host_may_keep_it_from_a_repository_whatever_that_grants() {
 }
 
 #[test]
-fn a_host_that_stays_and_starts_again_renders_the_same_in_workers() {
+fn hosts_that_share_a_secret_render_the_same_in_workers() {
     let scene = Scene::new();
     let one = scene.made("one", &[]);
-    let (repo, live) = (scene.repo.path(), scene.weir.path("live"));
-    let target = format!("dir:{}", live.display());
-    let words = [
-        "serve",
-        "--repo",
-        text(&repo).unwrap(),
-        "--name",
-        "shop",
-        "--target",
-        &target,
-    ];
-    let mut seen = Vec::new();
+    let repo = scene.repo.path();
     for _ in 0..2 {
-        let _ = fs::remove_dir_all(scene.weir.cache_dir().join("renders"));
-        let _ = fs::remove_dir_all(&live);
-        let listen = ["--listen", "127.0.0.1:0"];
-        let mut host = scene.weir.start(words.iter().chain(&listen)).unwrap();
+        let weir = Weir::new().unwrap();
+        let digits = fs::read_to_string(scene.secret()).unwrap();
+        let copy = secret_file(&weir.path("copy"), &digits);
+        let live = weir.path("live");
+        let target = format!("dir:{}", live.display());
+        let words = ["serve", "--repo", text(&repo).unwrap(), "--name", "shop"];
+        let more = ["--target", &target, "--listen", "127.0.0.1:0"];
+        let secret = ["--random-secret", &copy];
+        let words = words.iter().chain(&more).chain(&secret);
+        let mut host = weir.start(words).unwrap();
         wait_app(&mut host, "one", "synced to", PATIENCE).unwrap();
-        seen.push(scene.live());
         stop(host, PATIENCE).unwrap();
+        let found = files(&live);
+        assert!(found.values().any(|text| text.contains(&one)), "{found:?}");
+        let own = weir.state_dir().join("keys/random.secret");
+        assert!(!own.exists(), "a secret that is given is enough");
     }
-    let saws = |live: &BTreeMap<PathBuf, String>| live.values().any(|text| text.contains(&one));
-    assert!(saws(&seen[0]) && saws(&seen[1]), "{seen:?}");
 }
 
 #[test]

@@ -124,21 +124,13 @@ pub(crate) async fn prepare_next(
     };
     let here = here(host, &snapshot, manifest, &pinned, called.clone()).await?;
     let random = Random::of(&host.secret, whose, manifest, &called).await;
-    let is_as_random = |known: &&Known| known.secret == random.id();
-    let as_before = known.filter(|known| is_described && known.here == here);
-    let as_before = as_before.filter(is_as_random);
+    let is_as_before = |known: &Known| known.here == here && known.secret == random.id();
+    let as_before = known.filter(|known| is_described && is_as_before(known));
     let told: Arc<BTreeMap<AppName, Told>> = match as_before {
         Some(known) => known.told.clone(),
-        None => {
-            let apps = manifest.apps.iter();
-            let told = |app: &App| {
-                Some((
-                    app.name.clone(),
-                    told(host, manifest, &here, lock, &random, app)?,
-                ))
-            };
-            Arc::new(apps.filter_map(told).collect())
-        }
+        None => Arc::new(each_told(manifest, |app| {
+            told(host, manifest, &here, lock, &random, app)
+        })),
     };
     let work = match (known, as_before.is_some()) {
         (Some(known), true) => known.touched(&snapshot, &changes),
@@ -207,6 +199,13 @@ pub(crate) async fn prepare_next(
         unpacked,
     });
     Ok(prepared)
+}
+
+/// What each app of a manifest is told, where that is known.
+fn each_told(manifest: &Manifest, told: impl Fn(&App) -> Option<Told>) -> BTreeMap<AppName, Told> {
+    let apps = manifest.apps.iter();
+    let told = apps.filter_map(|app| Some((app.name.clone(), told(app)?)));
+    told.collect()
 }
 
 /// What the last host packed of this repository, read and checked.
