@@ -124,8 +124,7 @@ pub(crate) async fn prepare_next(
     };
     let here = here(host, &snapshot, manifest, &pinned, called.clone()).await?;
     let random = Random::of(&host.secret, whose, manifest, &called).await;
-    let is_as_before = |known: &Known| known.here == here && known.secret == random.id();
-    let as_before = known.filter(|known| is_described && is_as_before(known));
+    let as_before = known.filter(|k| is_described && k.here == here && k.secret == random.id());
     let told: Arc<BTreeMap<AppName, Told>> = match as_before {
         Some(known) => known.told.clone(),
         None => Arc::new(each_told(manifest, |app| {
