@@ -21,6 +21,9 @@ const (
 	MaxFiles = 100
 	// MaxDepth is how far loads may go below each other.
 	MaxDepth = 16
+	// MaxNesting is how many brackets of a source may be open at once: parsers call themselves for each, and their stack is
+	// bounded.
+	MaxNesting = 500
 )
 
 // Sources are read from the tree, counted.
@@ -46,7 +49,28 @@ func (s *Sources) Read(file string) (string, error) {
 	case !utf8.Valid(content):
 		return "", plugin.Errorf("bad-script", "it is not UTF-8 text").At(file, 0)
 	}
+	if line := tooNested(content); line > 0 {
+		return "", plugin.Errorf("bad-script", "more than %d brackets are open here", MaxNesting).At(file, line)
+	}
 	return string(content), nil
+}
+
+// tooNested is the line at which more brackets are open than may be, those in texts and comments counted too; 0 where none is.
+func tooNested(content []byte) uint32 {
+	line, open := uint32(1), 0
+	for _, c := range content {
+		switch c {
+		case '\n':
+			line++
+		case '(', '[', '{':
+			if open++; open > MaxNesting {
+				return line
+			}
+		case ')', ']', '}':
+			open = max(open-1, 0)
+		}
+	}
+	return 0
 }
 
 // Enter says that a source is being loaded until the function that it returns is called. A source that is being loaded

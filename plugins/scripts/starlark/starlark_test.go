@@ -244,6 +244,12 @@ func TestLoadsEndInBounds(t *testing.T) {
 	tree["policy/x.star"] = strings.Repeat("# a long comment\n", 1<<17)
 	_, err = language.Render(scripttest.Tree(tree), scripttest.Params(config))
 	scripttest.Says(t, err, "policy/x.star: script-too-large")
+	tree["policy/x.star"] = "y = 1\nx = " + strings.Repeat("(", 501) + strings.Repeat(")", 501) + "\n"
+	_, err = language.Render(scripttest.Tree(tree), scripttest.Params(config))
+	scripttest.Says(t, err, "policy/x.star:2: bad-script: more than 500 brackets are open here")
+	tree["policy/x.star"] = "x = " + strings.Repeat("(", 300) + "1" + strings.Repeat(")", 300) + "\n"
+	_, err = language.Render(scripttest.Tree(tree), scripttest.Params(config))
+	scripttest.Says(t, err, "policy/x.star: no-function")
 	tree["policy/x.star"] = "x = \"\xff\"\n"
 	_, err = language.Render(scripttest.Tree(tree), scripttest.Params(config))
 	scripttest.Says(t, err, "policy/x.star: bad-script", "UTF-8")
