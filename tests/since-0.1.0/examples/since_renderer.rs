@@ -1,12 +1,13 @@
 //! A renderer of weir:plugin@0.1.0 that uses all that its world has.
 
 #[cfg(target_arch = "wasm32")]
+#[expect(unsafe_code, reason = "what is generated from the WIT calls the host")]
 mod component {
     wit_bindgen::generate!({ path: "../../wit/since-0.1.0", world: "renderer", generate_unused_types: true });
 
-    use weir::plugin::tree::{FsError, Kind, entries, read};
-    use weir::plugin::types::{Diagnostic, Document, Level, Params};
-    use weir::plugin::{log, tree};
+    use weir::plugin::log;
+    use weir::plugin::tree::{Entry, FsError, Kind, entries, read};
+    use weir::plugin::types::Level;
 
     struct Plugin;
 
@@ -14,7 +15,7 @@ mod component {
         fn render(params: Params) -> Result<Vec<Document>, Vec<Diagnostic>> {
             log::write(log::Severity::Info, &format!("renders {}", params.app));
             let mut names = Vec::new();
-            for tree::Entry {
+            for Entry {
                 name,
                 kind,
                 size,

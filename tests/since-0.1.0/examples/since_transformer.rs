@@ -1,12 +1,13 @@
 //! A transformer of weir:plugin@0.1.0: it puts what lies in a file into each object's text.
 
 #[cfg(target_arch = "wasm32")]
+#[expect(unsafe_code, reason = "what is generated from the WIT calls the host")]
 mod component {
     wit_bindgen::generate!({ path: "../../wit/since-0.1.0", world: "transformer", generate_unused_types: true });
 
     use weir::plugin::log;
     use weir::plugin::tree::read;
-    use weir::plugin::types::{Diagnostic, Level, Params};
+    use weir::plugin::types::Level;
 
     struct Plugin;
 

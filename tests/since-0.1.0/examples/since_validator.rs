@@ -1,12 +1,13 @@
 //! A validator of weir:plugin@0.1.0: each object has to say the word that lies in a file.
 
 #[cfg(target_arch = "wasm32")]
+#[expect(unsafe_code, reason = "what is generated from the WIT calls the host")]
 mod component {
     wit_bindgen::generate!({ path: "../../wit/since-0.1.0", world: "validator", generate_unused_types: true });
 
     use weir::plugin::log;
     use weir::plugin::tree::read;
-    use weir::plugin::types::{Finding, Level, Params};
+    use weir::plugin::types::Level;
 
     struct Plugin;
 
