@@ -1,10 +1,6 @@
 //! The plugins `patch`, `substitute`, `images`, `schema` and `jsonnet` through the real binary: what each does in a pipeline, and
 //! how what is wrong ends. examples/plugins has all of them at work.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what is wrong by failing"
-)]
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::fs;
 

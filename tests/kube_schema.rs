@@ -1,10 +1,6 @@
 //! The plugin `schema` against a real API server: sound objects, each of their fields spoilt in each of several ways, and custom
 //! objects; the plugin `patch` against kubectl's own strategic merges. Each difference is listed with its reason.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test says what is wrong by failing"
-)]
+#![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -149,7 +145,7 @@ spec:
                 type: array
                 x-kubernetes-list-type: map
                 x-kubernetes-list-map-keys: [name]
-                items: {type: object, required: [name], properties: {name: {type: string}, n: {type: number, multipleOf: 0.5}}}
+                items: {type: object, required: [name], properties: {name: {type: string}, share: {type: number, multipleOf: 0.5}}}
               inner: {type: object, x-kubernetes-embedded-resource: true, x-kubernetes-preserve-unknown-fields: true}
               one: {type: object, properties: {a: {type: string}, b: {type: string}}, oneOf: [{required: [a]}, {required: [b]}]}
 ";
@@ -182,7 +178,7 @@ fn custom_objects_are_taken_as_the_api_server_takes_them() {
             true,
         ),
         (
-            json!({"size":1,"parts":[{"name":"a","n":1.5},{"name":"b"}],"one":{"a":"x"}}),
+            json!({"size":1,"parts":[{"name":"a","share":1.5},{"name":"b"}],"one":{"a":"x"}}),
             true,
         ),
         (
@@ -206,8 +202,8 @@ fn custom_objects_are_taken_as_the_api_server_takes_them() {
         (json!({"size":1,"when":"today"}), false),
         (json!({"size":1,"set":["a","a"]}), false),
         (json!({"size":1,"parts":[{"name":"a"},{"name":"a"}]}), false),
-        (json!({"size":1,"parts":[{"n":1}]}), false),
-        (json!({"size":1,"parts":[{"name":"a","n":1.3}]}), false),
+        (json!({"size":1,"parts":[{"share":1}]}), false),
+        (json!({"size":1,"parts":[{"name":"a","share":1.3}]}), false),
         (json!({"size":1,"inner":{"kind":"Pod"}}), false),
         (
             json!({"size":1,"inner":{"apiVersion":"v1","kind":"Pod","metadata":{"labels":{"a":1}}}}),

@@ -6,16 +6,20 @@
     reason = "a test says what is wrong by failing"
 )]
 
-mod plugin_kit {
-    pub(crate) mod calls;
-    pub(crate) mod folder;
-    pub(crate) mod guide;
-    pub(crate) mod mistakes;
-    pub(crate) mod project;
-    pub(crate) mod toolchains;
-}
+#[path = "plugin_kit/calls.rs"]
+mod calls;
+#[path = "plugin_kit/folder.rs"]
+mod folder;
+#[path = "plugin_kit/guide.rs"]
+mod guide;
+#[path = "plugin_kit/mistakes.rs"]
+mod mistakes;
+#[path = "plugin_kit/project.rs"]
+mod project;
+#[path = "plugin_kit/toolchains.rs"]
+mod toolchains;
 
-use plugin_kit::project::Project;
+use project::Project;
 use weir_sandbox::Role;
 
 /// All that an author does, in order, with a transformer: what is built says what plugin.yaml says, tests hold the code to

@@ -21,7 +21,7 @@ const MANIFEST: &str = "version: 1\n\
     \x20 yaml: { source: 'bundled:yaml', grants: { random: stable } }\n\
     apps:\n\
     - { name: one, path: a, render: { plugin: random } }\n\
-    - { name: two, path: a, render: { plugin: random } }\n\
+    - { name: two, path: a, render: { plugin: random }, target: { namespace: two } }\n\
     - { name: plain, path: a }\n";
 const REFUSED: &str = "version: 1\n\
     plugins: { random: { source: 'file:plugins/random.wasm' } }\n\

@@ -148,7 +148,7 @@ fn a_file_that_only_a_transformer_or_a_validator_reads_is_an_input_like_any_othe
     scene.repo.commit("lock").unwrap();
     let (first, _) = scene.rendered(&[]);
     assert!(first.contains("said: first"), "{first}");
-    assert_eq!(scene.rendered(&[]), (first.clone(), 2));
+    assert_eq!(scene.rendered(&[]), (first, 2));
     scene.repo.write("words/one", "second").unwrap();
     scene.repo.commit("what the transformer reads").unwrap();
     let (second, before) = scene.rendered(&[]);

@@ -307,7 +307,7 @@ fn an_error_of_a_script_has_its_place_and_the_app_keeps_what_is_live() {
         &said,
         &[
             "x.star:2: column 13: key \"spek\" not in dict; in inner (x.star:2:13); in transform_object (x.star:4:17)",
-            "(about ConfigMap settings)",
+            "(about Deployment web)",
         ],
     );
     assert_eq!(held(&live), good);
@@ -337,7 +337,7 @@ fn what_never_ends_or_never_has_enough_ends_at_the_limits_and_the_good_app_goes_
         ("star-endless", "starlark", "script: /endless.star", "fuel"),
         ("star-huge", "starlark", "script: /huge.star", "memory"),
         ("js-endless", "js", "script: /endless.js", "fuel"),
-        ("js-huge", "js", "script: /huge.js", "memory"),
+        ("js-huge", "js", "script: /huge.js", "fuel"),
         (
             "js-deep",
             "js",

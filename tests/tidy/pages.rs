@@ -69,11 +69,22 @@ fn the_page_of_jsonnet_lists_the_keys_that_its_config_takes() {
 #[test]
 fn the_page_of_bundled_plugins_lists_them_all() {
     let source = read("host/xtask/src/plugins.rs");
-    let lists = source.split("PLUGINS: [&str; ").skip(1);
-    let names = lists.filter_map(|list| list.split_once("] = [")?.1.split(']').next());
-    let mut names: Vec<&str> = names
-        .flat_map(|list| list.split('"').skip(1).step_by(2))
-        .collect();
+    let of = |start: &str| {
+        source
+            .split(start)
+            .nth(1)
+            .unwrap()
+            .split("];")
+            .next()
+            .unwrap()
+    };
+    let plain = of("const PLUGINS: [&str; ").split('"').skip(1).step_by(2);
+    // Those in Go stand with their folders.
+    let in_go = of("const GO_PLUGINS: [(&str, &str); ")
+        .split('"')
+        .skip(1)
+        .step_by(4);
+    let mut names: Vec<&str> = plain.chain(in_go).collect();
     let page = read("docs/bundled.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ["));
     let mut listed: Vec<&str> = rows.filter_map(|row| row.split(']').next()).collect();

@@ -103,23 +103,6 @@ pub(crate) const TEXTS: &[Text] = &[
     },
     Text {
         guest: guest(
-            "imports-files",
-            "is_not_even_loaded",
-            "",
-            Stops(&[
-                "imports `weir:plugin/tree@0.1.0`",
-                "a transformer may not have",
-            ]),
-        ),
-        role: "transformer",
-        packages: &[],
-        world: "import weir:plugin/tree@0.1.0;",
-        imports: r#"(import "weir:plugin/tree@0.1.0" "read" (func $read (param i32 i32 i32)))"#,
-        body: "(call $read (i32.const 0) (i32.const 0) (i32.const 0)) (unreachable)",
-        claims: &[],
-    },
-    Text {
-        guest: guest(
             "imports-more",
             "is_told_what_its_world_lacks",
             "",

@@ -233,7 +233,7 @@ pub(crate) const ZOO: &[Guest] = &[
         "all-roles",
         "renders_from_the_file_that_its_config_names",
         "",
-        Makes(&["said: '"]),
+        Makes(&["said: \"apiVersion: v1 kind: ConfigMap"]),
     ),
     guest(
         "adds-team",

@@ -122,9 +122,7 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, LoadError> {
 /// Whether a component exports the function of a role as its world has it; `None` where it exports nothing of its name.
 fn fits(resolve: &Resolve, own: &World, role: Role) -> Option<Result<(), String>> {
     let name = role.function();
-    let Some(found) = own.exports.get(&WorldKey::Name(name.to_owned())) else {
-        return None;
-    };
+    let found = own.exports.get(&WorldKey::Name(name.to_owned()))?;
     let WorldItem::Function(found) = found else {
         return Some(Err(format!("its export `{name}` is not a function")));
     };

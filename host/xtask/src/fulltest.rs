@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -81,6 +81,29 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "run `cargo xtask shapes` and read the diff",
         || shapes::run(root, &["--check".into()]),
     )?;
+    let made = made(root, &mut steps, &oracle, &programs)?;
+    let mut tally = Tally::default();
+    let tests = steps.step(
+        "tests",
+        "run the failing suite alone: cargo test --workspace --test NAME",
+        || test(root, &made, &mut tally),
+    );
+    steps.table();
+    if let Err(error) = &tests {
+        println!("\n{error:#}");
+    }
+    println!("{}\n", tally.details());
+    println!("{tally}");
+    tests
+}
+
+/// Builds what the suites run against: where each of them lies, by the variable that says it to them.
+fn made(
+    root: &Path,
+    steps: &mut Steps,
+    oracle: &Path,
+    programs: &Path,
+) -> Result<Vec<(&'static str, PathBuf)>> {
     let registry = steps.step("registry", "see Go's message", || {
         services::REGISTRY.build(root)
     })?;
@@ -99,30 +122,17 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         native::check(root)?;
         native::build(root)
     })?;
-    let made = [
-        ("WEIR_YAML_ORACLE", &*oracle),
-        ("WEIR_CONTROL_PLANE", &*programs),
-        (services::REGISTRY.variable, &*registry),
-        (services::S3.variable, &*s3),
-        (sshd::VARIABLE, &*sshd),
-        (services::SOPS.variable, &*sops),
-        (services::AGE_KEYGEN.variable, &*age_keygen),
-        (plugin_tools::VARIABLE, &*plugin_tools),
-        ("WEIR_NATIVE", &*native),
-    ];
-    let mut tally = Tally::default();
-    let tests = steps.step(
-        "tests",
-        "run the failing suite alone: cargo test --workspace --test NAME",
-        || test(root, &made, &mut tally),
-    );
-    steps.table();
-    if let Err(error) = &tests {
-        println!("\n{error:#}");
-    }
-    println!("{}\n", tally.details());
-    println!("{tally}");
-    tests
+    Ok(vec![
+        ("WEIR_YAML_ORACLE", oracle.to_owned()),
+        ("WEIR_CONTROL_PLANE", programs.to_owned()),
+        (services::REGISTRY.variable, registry),
+        (services::S3.variable, s3),
+        (sshd::VARIABLE, sshd),
+        (services::SOPS.variable, sops),
+        (services::AGE_KEYGEN.variable, age_keygen),
+        (plugin_tools::VARIABLE, plugin_tools),
+        ("WEIR_NATIVE", native),
+    ])
 }
 
 /// Clippy over everything; warnings are errors.
@@ -156,7 +166,7 @@ pub(crate) fn clippy(root: &Path) -> Result<()> {
 }
 
 /// `made` are the programs of others that suites need, by the variables that name them.
-fn test(root: &Path, made: &[(&str, &Path)], tally: &mut Tally) -> Result<()> {
+fn test(root: &Path, made: &[(&str, PathBuf)], tally: &mut Tally) -> Result<()> {
     let mut unread = None;
     let mut tests = cargo(root);
     for (variable, program) in made {

@@ -139,7 +139,7 @@ fn is_version(text: &str) -> bool {
     };
     let is_plain = |b: u8| b.is_ascii_alphanumeric() || b".-+".contains(&b);
     numbers.len() == 3
-        && numbers.iter().all(|part| is_number(part))
+        && numbers.iter().all(is_number)
         && rest.len() != 1
         && rest.len() <= 100
         && rest.bytes().all(is_plain)

@@ -254,7 +254,7 @@ mod tests {
     fn documents_read_as_the_host_takes_them_with_the_files_that_they_came_from() {
         let one = document(
             "a.yaml",
-            "kind: A\napiVersion: v1\nmetadata: {name: x}\n---\n{\"kind\": \"B\", \"apiVersion\": \"v1\", \"metadata\": {\"name\": \"y\"}}\n",
+            "kind: A\napiVersion: v1\nmetadata: {name: x}\n---\n{\"kind\": \"B\", \"apiVersion\": \"v1\", \"metadata\": {\"name\": \"w\"}}\n",
         );
         let two = document("b.yaml", "kind: C\napiVersion: v1\nmetadata: {name: z}\n");
         let text = Outcome::rendered(vec![one, two]).text();
@@ -264,7 +264,7 @@ mod tests {
         let expected = format!(
             "# from a.yaml\n{}{}# from b.yaml\n{}",
             object("A", "x"),
-            object("B", "y"),
+            object("B", "w"),
             object("C", "z")
         );
         assert_eq!(text, expected);

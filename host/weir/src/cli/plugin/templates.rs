@@ -24,7 +24,8 @@ macro_rules! files {
 type Files = &'static [(&'static str, &'static str)];
 
 const RUST_SDK: Files = files!("plugins/sdk/rust":
-    "src/component.rs" "src/diagnostic.rs" "src/lib.rs" "src/log.rs" "src/object.rs" "src/params.rs" "src/tree.rs");
+    "src/component.rs" "src/diagnostic.rs" "src/lib.rs" "src/log.rs" "src/object.rs" "src/params.rs"
+    "src/select.rs" "src/tree.rs");
 const GO_SDK: Files = files!("plugins/sdk/go":
     "config.go" "doc.go" "external.go" "go.mod" "log.go" "log_native.go" "log_wasm.go" "plugin.go"
     "internal/abi/memory.go" "internal/abi/realloc.go" "internal/tree/tree.go" "internal/world/world.go"
@@ -259,7 +260,10 @@ mod tests {
                 );
             }
             for (path, text) in &files {
-                assert!(!text.contains("{{"), "{role} in {language}: {path}");
+                // Go writes two of them in a row; a word in them is ours to fill in.
+                let mut after = text.split("{{").skip(1);
+                let is_word = |rest: &str| rest.starts_with(|c: char| c.is_ascii_lowercase());
+                assert!(!after.any(is_word), "{role} in {language}: {path}");
             }
         }
     }
@@ -290,7 +294,8 @@ mod tests {
         go.retain(|path| !path.ends_with("_test.go"));
         assert_eq!(paths(GO_SDK), go, "on the left: listed here");
         let mut rust = below("plugins/sdk/rust");
-        rust.retain(|path| path.starts_with("src/"));
+        // What reads YAML does it with the host's own crate, which no project has.
+        rust.retain(|path| path.starts_with("src/") && path != "src/yaml.rs");
         assert_eq!(paths(RUST_SDK), rust, "on the left: listed here");
     }
 
@@ -317,7 +322,8 @@ mod tests {
 
     /// `name = "version"` of the dependencies in a manifest, and of those that a table names.
     fn versions(manifest: &str) -> BTreeMap<String, String> {
-        let lines = manifest.lines().filter_map(|line| line.split_once(" = "));
+        let lines = manifest.lines().filter(|line| !line.starts_with('['));
+        let lines = lines.filter_map(|line| line.split_once(" = "));
         lines
             .filter_map(|(name, rest)| {
                 let version = rest.split("version = ").last()?.split('"').nth(1)?;
