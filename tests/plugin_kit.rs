@@ -52,6 +52,13 @@ fn life(language: &str) {
 
     // From here on nothing is built again: a component has no need of the tools that made it.
     project.leave_tools_behind();
+    is_tested(&project);
+    is_run(&project);
+    is_measured(&project);
+}
+
+/// Its cases hold, one that is otherwise is shown, and an update brings back what it gives.
+fn is_tested(project: &Project) {
     let test = ["test", "--component", "team-labels.wasm"];
     let said = project.weir(test).unwrap().success().unwrap();
     assert_eq!(said, "ok      bad\nok      good\n");
@@ -70,7 +77,10 @@ fn life(language: &str) {
     let updated = project.weir([&test[..], &["--update"]].concat()).unwrap();
     assert_eq!(updated.success().unwrap(), "ok      bad\nupdated good\n");
     assert_eq!(project.read("testdata/good/expected.yaml"), golden);
+}
 
+/// A call by hand shows what comes out and what it cost.
+fn is_run(project: &Project) {
     let ran = project
         .weir([
             "run",
@@ -113,7 +123,9 @@ fn life(language: &str) {
         "{}",
         ran.stderr
     );
+}
 
+fn is_measured(project: &Project) {
     let measured = project
         .json([
             "bench",
