@@ -12,4 +12,5 @@ import (
 )
 
 // ExportWithTree is [Export] for a function that reads the app's files, too. The tree is as a renderer has it.
-func ExportWithTree(func(tree fs.FS, objects []json.RawMessage, p plugin.Params) ([]json.RawMessage, error)) {}
+func ExportWithTree(func(tree fs.FS, objects []json.RawMessage, p plugin.Params) ([]json.RawMessage, error)) {
+}
