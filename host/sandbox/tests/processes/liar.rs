@@ -136,10 +136,11 @@ fn lie_now(socket: &mut UnixStream, lie: &str) -> io::Result<()> {
     }
 }
 
-/// What came of a run, up to what it gave: nothing spent, nothing logged.
+/// What came of a run, up to what it gave: nothing spent, nothing drawn, nothing logged.
 fn ran() -> Vec<u8> {
     let mut frame = vec![5];
     frame.extend([0; 32]);
+    frame.push(0);
     frame.extend(0_u32.to_le_bytes());
     frame.extend([0; 8]);
     frame.extend(0_u32.to_le_bytes());
