@@ -312,12 +312,17 @@ fn a_receipt_says_which_secret_and_is_proved_where_that_is_and_nowhere_else() {
 
 #[test]
 fn a_host_whose_secret_was_lost_changes_nothing_by_itself() {
-    let scene = Scene::new();
+    let mut scene = Scene::new();
     scene.sync(&[]).code(0).unwrap();
     let (live, digits) = (scene.live(), fs::read_to_string(scene.secret()).unwrap());
     fs::remove_file(scene.secret()).unwrap();
     let said = scene.sync(&[]).code(4).unwrap().stderr;
-    assert!(said.contains("it may be another secret"), "{said}");
+    assert!(said.contains("put the former secret back"), "{said}");
+    assert_eq!(scene.live(), live);
+    // Not with a commit that changes what the apps are made of, either.
+    scene.manifest(&MANIFEST.replace("path: a, render", "path: a, roots: [a], render"));
+    let said = scene.sync(&[]).code(4).unwrap().stderr;
+    assert!(said.contains("put the former secret back"), "{said}");
     assert_eq!(scene.live(), live);
     secret_file(&scene.secret(), &digits);
     scene.sync(&[]).code(0).unwrap();

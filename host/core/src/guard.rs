@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::object::ResourceId;
 use crate::plan::Plan;
+use crate::random::SecretId;
 
 /// How many objects of a hold its text names.
 const SHOWN: usize = 20;
@@ -67,6 +68,16 @@ pub enum Cause {
         /// The output that is there.
         was: Digest,
     },
+    /// What its plugins make up is made from another secret than before: all such values would change. It deletes nothing
+    /// by itself.
+    OtherSecret {
+        /// The output that is there.
+        was: Digest,
+        /// The secret that it was made from.
+        before: SecretId,
+        /// The one that is here.
+        now: SecretId,
+    },
 }
 
 /// Deletes that wait for a person, and what was rendered when they were planned.
@@ -121,7 +132,15 @@ impl fmt::Display for Hold {
             Cause::Left => write!(f, "it left the manifest and still has {n} objects")?,
             Cause::Remade { was } => write!(
                 f,
-                "nothing that it is made of changed, and this version of Weir makes other bytes of it: output {} instead of {}; of an app with `random: stable` it may be another secret, see `weir doctor`",
+                "nothing that it is made of changed, and this version of Weir makes other bytes of it: output {} instead of {}",
+                self.output.short(),
+                was.short()
+            )?,
+            Cause::OtherSecret { was, before, now } => write!(
+                f,
+                "its random values were made from the secret {}, and here is the secret {}: all of them would change, output {} instead of {}; put the former secret back to keep them (docs/random.md)",
+                before.short(),
+                now.short(),
                 self.output.short(),
                 was.short()
             )?,

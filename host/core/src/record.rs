@@ -14,6 +14,7 @@ use crate::kept::Changed;
 use crate::name::{AppName, PluginName, TargetName};
 use crate::object::ResourceId;
 use crate::plan::Counts;
+use crate::random::SecretId;
 use crate::retention::Trim;
 use crate::settle::Settled;
 use crate::stake::{Outcome, Stake};
@@ -104,8 +105,11 @@ pub struct SyncRecord {
 pub struct Made {
     /// All that the render was told, and all that it read.
     pub inputs: Digest,
-    /// The host's program and its Wasmtime, and its secret where stable random bytes were given.
+    /// The host's program and its Wasmtime.
     pub engine: Digest,
+    /// The secret of the stable random bytes that were taken for it, where some were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub random: Option<SecretId>,
 }
 
 /// Why an app is not as Git says.

@@ -1,4 +1,5 @@
-//! Other bytes of the same inputs: of another host they wait for a person, of the same one a plugin is at fault. Pure.
+//! Other bytes of the same inputs: of another host they wait for a person, of the same one a plugin is at fault. Bytes that
+//! are made from another secret wait for a person whatever else they are made of. Pure.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,7 @@ use crate::status::AppStatus;
 /// What an output is that the same inputs did not give before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remade {
-    /// Another program, or another Wasmtime, made it: it waits for a person.
+    /// Another program, another Wasmtime or another secret made it: it waits for a person.
     Held(Hold),
     /// The same host made it: one of the plugins is not deterministic.
     Unsteady {
@@ -19,23 +20,27 @@ pub enum Remade {
     },
 }
 
-/// Whether an app has another output though it is made of the same; `None` where it is not so, where not all is known, or
-/// where a person said yes to this output.
+/// Whether an app has another output though it is made of the same, or one that is made from another secret; `None` where
+/// it is not so, where not all is known, or where a person said yes to this output.
 pub fn remade(known: &AppStatus, made: Option<Made>, output: Digest) -> Option<Remade> {
     let (before, now, was) = (known.made?, made?, known.output?);
-    if before.inputs != now.inputs || was == output {
+    if was == output {
         return None;
     }
-    if before.engine == now.engine {
-        return Some(Remade::Unsteady { was });
-    }
+    let cause = match (before.random, now.random) {
+        // A lost secret is noticed with the next commit as well as without one.
+        (Some(before), Some(now)) if before != now => Cause::OtherSecret { was, before, now },
+        _ if before.inputs != now.inputs => return None,
+        _ if before.engine == now.engine => return Some(Remade::Unsteady { was }),
+        _ => Cause::Remade { was },
+    };
     let deletes = BTreeSet::new();
     let approval = known.approval.as_ref();
     if approval.is_some_and(|approval| approval.covers(output, &deletes)) {
         return None;
     }
     Some(Remade::Held(Hold {
-        cause: Cause::Remade { was },
+        cause,
         output,
         deletes,
     }))
@@ -53,7 +58,13 @@ mod tests {
         Some(Made {
             inputs: digest(inputs),
             engine: digest(engine),
+            random: None,
         })
+    }
+
+    fn drawn(inputs: &str, engine: &str, secret: &str) -> Option<Made> {
+        let random = Some(digest(secret));
+        made(inputs, engine).map(|made| Made { random, ..made })
     }
 
     fn app() -> AppStatus {
@@ -96,6 +107,44 @@ mod tests {
         app.approval = Some(hold.approved());
         assert_eq!(remade(&app, made, output), None);
         assert!(remade(&app, made, digest("third bytes")).is_some());
+    }
+
+    #[test]
+    fn another_secret_waits_for_a_yes_whatever_else_changed() {
+        let mut app = AppStatus {
+            made: drawn("commit", "weir 1", "secret"),
+            ..app()
+        };
+        let output = digest("other bytes");
+        for (inputs, engine) in [
+            ("commit", "weir 1"),
+            ("commit", "weir 2"),
+            ("other commit", "weir 1"),
+        ] {
+            let other = drawn(inputs, engine, "another secret");
+            let Some(Remade::Held(hold)) = remade(&app, other, output) else {
+                panic!("{inputs}, {engine}: it is held");
+            };
+            assert!(
+                hold.to_string().contains("put the former secret back"),
+                "{hold}"
+            );
+            assert_eq!(remade(&app, other, digest("bytes")), None);
+            let approved = AppStatus {
+                approval: Some(hold.approved()),
+                ..app.clone()
+            };
+            assert_eq!(remade(&approved, other, output), None);
+        }
+        for now in [
+            drawn("other commit", "weir 1", "secret"),
+            made("other commit", "weir 1"),
+        ] {
+            assert_eq!(remade(&app, now, output), None, "{now:?}");
+        }
+        app.made = made("commit", "weir 1");
+        let first = drawn("other commit", "weir 1", "secret");
+        assert_eq!(remade(&app, first, output), None, "it took none before");
     }
 
     #[test]

@@ -44,9 +44,6 @@ pub struct Told {
     pub inputs: Digest,
     /// What it is found again by: that, what it may spend, and who makes it.
     pub key: Digest,
-    /// What stands for all stable random bytes that it is given, where it is given some. Of the same inputs another host
-    /// makes other bytes where this is another.
-    pub random: Option<Digest>,
 }
 
 /// All that a render depends on besides the tree. An app's `after`, `remove`, `settle` and policy say what is done with it
@@ -87,7 +84,7 @@ pub fn told(
         part(made.call.plugin.as_str());
         part(&made.digest.to_string());
         part(&Value::Object(made.call.config.clone()).to_string());
-        // Which bytes those are is whoever makes them to say.
+        // Which bytes those are says the key, and the record of what was made.
         if made.random.is_some() {
             part("random: stable");
         }
@@ -108,25 +105,12 @@ pub fn told(
         } = made.limits;
         let limits = [fuel.0, memory.0, output.0, time.0, host_calls];
         key.part(format!("{limits:?}").as_bytes());
-    }
-    let random = random(calls);
-    if let Some(random) = random {
-        key.part(random.as_bytes());
+        key.part(made.random.as_ref().map_or(b"", |seed| seed.as_bytes()));
     }
     Told {
         inputs,
         key: key.finish(),
-        random,
     }
-}
-
-fn random(calls: &[Called<'_>]) -> Option<Digest> {
-    let given: Vec<Digest> = calls.iter().filter_map(|made| made.random).collect();
-    let mut all = Digest::builder();
-    for seed in &given {
-        all.part(seed.as_bytes());
-    }
-    (!given.is_empty()).then(|| all.finish())
 }
 
 /// A render that was kept: what was read for it, and what came of it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use weir_cache::{Cache, Durable, Looked};
 use weir_core::digest::Digest;
 use weir_core::name::PluginName;
+use weir_core::random::SecretId;
 use weir_core::record::Made;
 use weir_core::reuse::{Kept, Told};
 use weir_core::tree::{ReadSet, View};
@@ -61,21 +62,16 @@ impl Renders {
         self.engine
     }
 
-    /// What a render was made of that was told this and read this, and by whom.
-    pub(crate) fn made(&self, told: Told, reads: &ReadSet) -> Made {
+    /// What a render was made of that was told this, read this and took random bytes of that secret, and by whom.
+    pub(crate) fn made(&self, told: Told, reads: &ReadSet, random: Option<SecretId>) -> Made {
         let mut inputs = Digest::builder();
         inputs
             .part(told.inputs.as_bytes())
             .part(reads.digest().as_bytes());
-        // A host with another secret is another maker: what it makes of the same is not applied unseen.
-        let with = |random: Digest| {
-            let mut both = Digest::builder();
-            both.part(self.engine.as_bytes()).part(random.as_bytes());
-            both.finish()
-        };
         Made {
             inputs: inputs.finish(),
-            engine: told.random.map_or(self.engine, with),
+            engine: self.engine,
+            random,
         }
     }
 

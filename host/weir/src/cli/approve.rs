@@ -44,7 +44,7 @@ pub(super) async fn approve(global: &GlobalArgs, args: &ApproveArgs) -> Result<D
         }
         None => Confirm::Ask {
             question: match hold.cause {
-                Cause::Remade { .. } => "Let it be changed?",
+                Cause::Remade { .. } | Cause::OtherSecret { .. } => "Let it be changed?",
                 _ => "Let them go?",
             },
             flag: format!("--hold {}, or --yes for whatever it is by then", id.short()),
@@ -68,6 +68,12 @@ fn shown(repository: &RepositoryName, app: &AppName, hold: &Hold) -> String {
                  this version of Weir makes other bytes of it. `weir diff --live` shows what that changes\nhold {}\n",
                 was.short(),
                 hold.output.short(),
+                hold.id().short()
+            );
+        }
+        Cause::OtherSecret { .. } => {
+            return format!(
+                "app {app} of repository {repository}: {hold}. `weir diff --live` shows what that changes\nhold {}\n",
                 hold.id().short()
             );
         }

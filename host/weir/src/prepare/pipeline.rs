@@ -197,7 +197,7 @@ impl Render<'_> {
             return Ok(Some(rendered));
         };
         let renders = self.host.renders.clone();
-        rendered.made = Some(renders.made(told, &rendered.reads));
+        rendered.made = Some(renders.made(told, &rendered.reads, rendered.random));
         let keep = move || {
             renders.keep(
                 told.key,

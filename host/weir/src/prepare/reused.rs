@@ -40,12 +40,13 @@ pub(super) async fn reused(
                 .renders
                 .find(told.key, &view, host.output, pack.as_deref());
             let (validated, kept) = found?;
+            // The key has the seeds: they are of the secret that is here.
+            let random = secret.filter(|_| kept.drew);
             Some(Ok(Some(Rendered {
                 validated,
                 plugins: kept.plugins,
-                made: Some(host.renders.made(told, &kept.reads)),
-                // The key has the seeds: they are of the secret that is here.
-                random: secret.filter(|_| kept.drew),
+                made: Some(host.renders.made(told, &kept.reads, random)),
+                random,
                 reads: Arc::new(kept.reads),
                 placed: None,
                 reused: true,

@@ -184,13 +184,13 @@ impl Syncer {
         let (app, id) = (run.app, hold.id().short());
         let change = match hold.cause {
             Cause::Left => "put the app back into the manifest to keep them",
-            Cause::Remade { .. } => "nothing is changed until then",
+            Cause::Remade { .. } | Cause::OtherSecret { .. } => "nothing is changed until then",
             Cause::Share { .. } | Cause::Precious => {
                 "nothing is changed until then; put them back into the repository to keep them"
             }
         };
         let what = match hold.cause {
-            Cause::Remade { .. } => "To let that happen",
+            Cause::Remade { .. } | Cause::OtherSecret { .. } => "To let that happen",
             _ => "To let them go",
         };
         let why = format!("app {app}: {hold}. {what}: weir approve {app} --hold {id} ({change})");
