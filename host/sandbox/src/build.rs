@@ -75,7 +75,7 @@ pub enum BuildError {
     Start(String),
     /// It does not fit its world.
     #[error(
-        "the module does not fit the world of a {} of weir:plugin@0.1.0: {why}",
+        "the module does not fit the world of a {} of weir:plugin@{INTERFACE}: {why}",
         words(roles)
     )]
     World {

@@ -127,10 +127,11 @@ fn fits(resolve: &Resolve, own: &World, role: Role) -> Option<Result<(), String>
         return Some(Err(format!("its export `{name}` is not a function")));
     };
     let found = shape::shape(resolve, found);
+    let shown = found.as_deref().unwrap_or("longer than any of a plugin's");
     Some(match wanted(role) {
-        Ok(wanted) if wanted == found => Ok(()),
+        Ok(wanted) if Some(&wanted) == found.as_ref() => Ok(()),
         Ok(wanted) => Err(format!(
-            "its export `{name}` is not the one of the world `{role}` of weir:plugin@0.1.0: it is {found}; expected {wanted}"
+            "its export `{name}` is not the one of the world `{role}` of weir:plugin@{INTERFACE}: it is {shown}; expected {wanted}"
         )),
         Err(why) => Err(why),
     })
@@ -149,7 +150,7 @@ fn wanted(role: Role) -> Result<String, String> {
     });
     let function: Option<&Function> = functions.next();
     function
-        .map(|function| shape::shape(&resolve, function))
+        .and_then(|function| shape::shape(&resolve, function))
         .ok_or_else(|| format!("the world `{role}` exports no function"))
 }
 

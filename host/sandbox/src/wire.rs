@@ -104,11 +104,11 @@ impl Asked {
 pub(crate) fn run_request(plugin: Digest, terms: &Terms, ask: Ask<'_>) -> Vec<u8> {
     let mut put = Put::new(2);
     put.fixed(plugin.as_bytes());
-    put_terms(&mut put, terms);
     put.u8(role_code(ask.role()));
     if let Ask::Transform(objects) | Ask::Validate(objects) = ask {
         put.list(objects, |put, object| put.bytes(object));
     }
+    put_terms(&mut put, terms);
     put.done()
 }
 
@@ -170,12 +170,12 @@ impl Request {
             1 => Request::Load(Digest::from_bytes(take.fixed()?), role(take.u8()?)?),
             2 => {
                 let plugin = Digest::from_bytes(take.fixed()?);
-                let terms = Box::new(take_terms(&mut take)?);
                 let asked = match role(take.u8()?)? {
                     Role::Renderer => Asked::Render,
                     Role::Transformer => Asked::Transform(take.list(OBJECTS, Take::bytes)?),
                     Role::Validator => Asked::Validate(take.list(OBJECTS, Take::bytes)?),
                 };
+                let terms = Box::new(take_terms(&mut take)?);
                 Request::Run(plugin, terms, asked)
             }
             3 => Request::Entries(match take.u8()? {
@@ -282,6 +282,9 @@ impl Reply {
     }
 }
 
+/// What a seed takes at most, in bytes.
+const SEED: usize = 64;
+
 fn put_terms(put: &mut Put, terms: &Terms) {
     let Limits {
         fuel,
@@ -308,6 +311,8 @@ fn put_terms(put: &mut Put, terms: &Terms) {
     put.text(&params.target.kubernetes);
     put.list(&params.target.apis, |put, api| put.text(api));
     put.bytes(&params.config);
+    // Last, and with room for it: a buffer that grows later would leave a seed behind in the one before.
+    put.room(SEED);
     put.option(terms.random.as_ref(), |put, seed| put.fixed(seed.expose()));
 }
 

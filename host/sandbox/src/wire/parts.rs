@@ -13,6 +13,11 @@ impl Put {
         Put(vec![kind])
     }
 
+    /// So many bytes more will not move what is there.
+    pub(super) fn room(&mut self, bytes: usize) {
+        self.0.reserve(bytes);
+    }
+
     pub(super) fn u8(&mut self, value: u8) {
         self.0.push(value);
     }
