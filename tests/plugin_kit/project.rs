@@ -65,17 +65,23 @@ impl Project {
             "js" => {
                 let modules = places::plugin_tools()?.join("js/node_modules");
                 std::os::unix::fs::symlink(modules, project.dir.join("node_modules"))?;
+                // Where the machine has a Node that is new enough, this is not there.
+                project.first_in_path("node/bin")?;
             }
-            "python" => {
-                let programs = places::plugin_tools()?.join("python/bin");
-                let path = std::env::var_os("PATH").unwrap_or_default();
-                let all = [programs].into_iter().chain(std::env::split_paths(&path));
-                let all = std::env::join_paths(all)?;
-                project.weir.variable("PATH", all);
-            }
+            "python" => project.first_in_path("python/bin")?,
             _ => {}
         }
         Ok(project)
+    }
+
+    /// Programs of the tools' folder come before those of the machine.
+    fn first_in_path(&mut self, programs: &str) -> Result<()> {
+        let programs = places::plugin_tools()?.join(programs);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let all = [programs].into_iter().chain(std::env::split_paths(&path));
+        let all = std::env::join_paths(all)?;
+        self.weir.variable("PATH", all);
+        Ok(())
     }
 
     /// Runs `weir plugin` in the project's folder, for as long as a build may take.

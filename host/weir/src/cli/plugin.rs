@@ -78,6 +78,14 @@ impl RoleName {
     }
 }
 
+/// A file that says one thing has more than one document.
+fn one_document(second: weir_core::yaml::Mark) -> weir_core::yaml::YamlError {
+    weir_core::yaml::YamlError {
+        mark: second,
+        message: "a second document begins here; this file has one: take the `---` out".to_owned(),
+    }
+}
+
 /// The author's to mend.
 fn failed(message: impl Into<String>) -> Error {
     Error::Stage {

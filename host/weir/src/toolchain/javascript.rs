@@ -13,9 +13,9 @@ use crate::plugins::read_capped;
 /// The version of componentize-js that new projects name.
 pub(crate) const COMPONENTIZE_JS: &str = "0.23.0";
 const PACKAGE: &str = "@bytecodealliance/componentize-js";
-/// The oldest major version of Node that it runs on.
-const NODE: u32 = 20;
-const GET_NODE: &str = "install Node.js 20 or newer with npm (https://nodejs.org)";
+/// The oldest versions of Node that it runs on, of each line that it knows; every later line does.
+const NODE: [(u32, u32); 2] = [(20, 19), (22, 12)];
+const GET_NODE: &str = "install Node.js 20.19, 22.12 or newer with npm (https://nodejs.org)";
 const SCRIPT: &str = include_str!("componentize.mjs");
 /// The largest package.json that is read, in bytes.
 const MAX_PACKAGE: u64 = 1 << 20;
@@ -61,14 +61,27 @@ fn node(dir: &Path) -> Result<(), Error> {
         .args(["--version"])
         .output()?;
     let said = String::from_utf8_lossy(&said);
-    let major = said.trim().trim_start_matches('v').split('.').next();
-    match major.and_then(|major| major.parse::<u32>().ok()) {
-        Some(major) if major >= NODE => Ok(()),
-        _ => {
+    match is_new_enough(said.trim()) {
+        true => Ok(()),
+        false => {
             let why = format!("node says that it is {}: {GET_NODE}", said.trim());
             Err(failed(dir, Fault::Host, why))
         }
     }
+}
+
+/// Whether componentize-js runs on what `node --version` says.
+fn is_new_enough(said: &str) -> bool {
+    let mut parts = said
+        .trim_start_matches('v')
+        .split('.')
+        .map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    let known = NODE.iter().find(|(line, _)| *line == major);
+    let newest = NODE.iter().map(|(line, _)| *line).max();
+    known.map_or(Some(major) > newest, |(_, least)| minor >= *least)
 }
 
 /// The project's componentize-js is in its node_modules, in the version that its package.json names: npm brings it.
@@ -83,15 +96,57 @@ fn installed(dir: &Path, own: &serde_json::Value) -> Result<(), Error> {
         failed(dir, Fault::Plugin, why)
     })?;
     let file = dir.join("node_modules").join(PACKAGE).join("package.json");
-    let found = package(dir, &file)?;
-    let found = found.as_ref().and_then(|found| found["version"].as_str());
-    let is_exact = wanted.starts_with(|c: char| c.is_ascii_digit());
-    if found.is_some_and(|found| !is_exact || found == wanted) {
+    let is_there = || -> Result<bool, Error> {
+        let found = package(dir, &file)?;
+        let found = found.as_ref().and_then(|found| found["version"].as_str());
+        // What a range means is npm's to say.
+        Ok(found.is_some_and(|found| !is_exact(wanted) || found == wanted))
+    };
+    if is_there()? {
         return Ok(());
     }
     let has_lock = dir.join("package-lock.json").is_file();
     let command = if has_lock { "ci" } else { "install" };
     Tool::new(dir, "npm", GET_NODE)
         .args([command, "--no-audit", "--no-fund"])
-        .run()
+        .run()?;
+    if is_there()? {
+        return Ok(());
+    }
+    let why = format!(
+        "npm did not bring {PACKAGE} {wanted}, which package.json names: does package-lock.json name another version?"
+    );
+    Err(failed(dir, Fault::Plugin, why))
+}
+
+/// Whether it is one version and no range.
+fn is_exact(version: &str) -> bool {
+    let mut parts = version.split('.');
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    parts.clone().count() == 3 && parts.all(is_number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_is_new_enough_from_a_version_on_in_each_line() {
+        for good in ["v20.19.0", "v20.20.2", "v22.12.0", "v23.0.0", "v24.1.0"] {
+            assert!(is_new_enough(good), "{good}");
+        }
+        for bad in [
+            "v18.20.4", "v20.18.9", "v21.7.0", "v22.11.0", "v22", "", "node",
+        ] {
+            assert!(!is_new_enough(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_no_version() {
+        assert!(is_exact("0.23.0"));
+        for range in ["^0.23.0", "0.23.x", "0.23", "0.23.0 - 0.24", "latest", ""] {
+            assert!(!is_exact(range), "{range}");
+        }
+    }
 }

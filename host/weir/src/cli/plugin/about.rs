@@ -7,7 +7,7 @@ use weir_core::name::PluginName;
 use weir_core::yaml::{self, Budget, Mark, YamlError};
 use weir_sandbox::{Claims, Role};
 
-use super::RoleName;
+use super::{RoleName, one_document};
 use crate::error::Error;
 use crate::plugins::read_capped;
 
@@ -62,6 +62,9 @@ impl About {
     fn parse(text: &[u8]) -> Result<About, YamlError> {
         let at = |mark: Mark, message: String| YamlError { mark, message };
         let nodes = yaml::parse(text, &Budget::MANIFEST)?;
+        if let [_, second, ..] = nodes.as_slice() {
+            return Err(one_document(second.mark));
+        }
         let node = nodes.first().ok_or_else(|| {
             let top = Mark { line: 1, column: 1 };
             at(

@@ -16,8 +16,8 @@ use weir_core::yaml::{self, Budget};
 use weir_sandbox::{Params, Role, TargetFacts};
 use weir_source::folder_snapshot;
 
-use super::failed;
 use super::limits::narrowed;
+use super::{failed, one_document};
 use crate::error::Error;
 use crate::plugins::read_capped;
 
@@ -145,9 +145,10 @@ pub(super) fn read(dir: &Path, role: Role) -> Result<Given, Error> {
 /// What a case.yaml says. An empty one says nothing.
 fn told(path: &Path, text: &[u8]) -> Result<Told, Error> {
     let nodes = yaml::parse(text, &Budget::MANIFEST);
-    let told = nodes.and_then(|nodes| match nodes.first() {
-        Some(node) => yaml::decode::<Told>(node),
-        None => Ok(Told::default()),
+    let told = nodes.and_then(|nodes| match nodes.as_slice() {
+        [] => Ok(Told::default()),
+        [node] => yaml::decode::<Told>(node),
+        [_, second, ..] => Err(one_document(second.mark)),
     });
     told.map_err(|e| Error::Usage(format!("{}:{e}", path.display())))
 }

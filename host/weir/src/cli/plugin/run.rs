@@ -10,7 +10,7 @@ use weir_source::RepoUrl;
 
 use super::call::{Ready, cost, words};
 use super::case::{self, Given, Told};
-use super::limits::LimitArgs;
+use super::limits::{self, LimitArgs};
 use super::outcome::{Called, Outcome};
 use super::{Done, RoleName, build, failed, output};
 use crate::cli::output::Format;
@@ -101,7 +101,9 @@ pub(super) async fn run(global: &GlobalArgs, args: &RunArgs) -> Result<Done, Err
 async fn given(args: &RunArgs, places: &Places, role: Role) -> Result<Given, Error> {
     if let Some(dir) = &args.case {
         let mut given = case::read(dir, role)?;
-        given.limits = given.limits.narrowed(&args.limits.patch());
+        let patch = args.limits.patch();
+        limits::narrowed(&patch)?;
+        given.limits = given.limits.narrowed(&patch);
         return Ok(given);
     }
     let files = match (&args.repo, &args.tree) {

@@ -84,8 +84,8 @@ pub(super) async fn test(global: &GlobalArgs, args: &TestArgs) -> Result<Done, E
 /// The cases that are asked for.
 fn chosen(args: &TestArgs) -> Result<Vec<PathBuf>, Error> {
     let all = case::all(&args.dir)?;
-    let is_there = |wanted: &&String| !all.iter().any(|dir| name(dir) == **wanted);
-    if let Some(missing) = args.cases.iter().find(is_there) {
+    let is_missing = |wanted: &&String| !all.iter().any(|dir| name(dir) == **wanted);
+    if let Some(missing) = args.cases.iter().find(is_missing) {
         let all: Vec<String> = all.iter().map(|dir| name(dir)).collect();
         return Err(Error::Usage(format!(
             "--case: there is no case {missing:?}; there are: {}",
