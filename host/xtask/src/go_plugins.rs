@@ -28,13 +28,25 @@ const PROFILE: &str = "default.pgo";
 /// How long each tree is rendered for a profile.
 const PROFILE_TIME: &str = "1s";
 /// What a component is made of, besides its own folder: the SDK, the interface, and what makes it.
-const SHARED: [&str; 6] = [
+const SHARED: [&str; 8] = [
     "plugins/sdk/go",
     "wit",
     "host/sandbox/src/build.rs",
     "host/sandbox/src/build",
     "host/sandbox/src/world.rs",
+    "host/sandbox/src/metadata.rs",
+    "host/weir/src/cli/plugin/build.rs",
     "host/weir/src/toolchain/go.rs",
+];
+/// The crates that write components: their versions, as Cargo.lock has them, are part of what makes one.
+const WRITERS: [&str; 7] = [
+    "wasi-preview1-component-adapter-provider",
+    "wasm-encoder",
+    "wasmparser",
+    "wasmtime",
+    "wasmtime-wizer",
+    "wit-component",
+    "wit-parser",
 ];
 
 /// The component of the plugin in a folder of the workspace: from the cache, or made now.
@@ -180,6 +192,7 @@ fn cached(root: &Path, folder: &str) -> Result<PathBuf> {
     let mut digest = Sha256::new();
     let go = program("go", root).args(["env", "GOVERSION"]).output()?;
     digest.update(go.as_bytes());
+    add_writers(&mut digest, root)?;
     let module = module_of(root, folder)?;
     for source in SHARED.into_iter().map(PathBuf::from).chain([module]) {
         add(&mut digest, root, &source)?;
@@ -191,6 +204,24 @@ fn cached(root: &Path, folder: &str) -> Result<PathBuf> {
     let dir = tools::cache()?.join("plugins");
     fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     Ok(dir.join(format!("{}-{key}.wasm", folder.replace('/', "-"))))
+}
+
+/// The versions of what writes components, each with its name before it.
+fn add_writers(digest: &mut Sha256, root: &Path) -> Result<()> {
+    let path = root.join("Cargo.lock");
+    let lock = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+    for package in lock.split("[[package]]").skip(1) {
+        let mut lines = package.trim_start().lines();
+        let (Some(name), Some(version)) = (lines.next(), lines.next()) else {
+            continue;
+        };
+        let is_one = |of: &&str| name == format!("name = \"{of}\"");
+        if WRITERS.iter().any(|of| is_one(&of)) {
+            digest.update(name);
+            digest.update(version);
+        }
+    }
+    Ok(())
 }
 
 /// The folder of the Go module that a package lies in.

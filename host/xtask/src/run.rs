@@ -73,6 +73,14 @@ impl Run {
         Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
+    /// What it prints, where it starts and does well.
+    pub(crate) fn quiet(mut self) -> Option<String> {
+        self.0.stdin(Stdio::null()).stderr(Stdio::null());
+        let output = self.0.output().ok()?;
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success().then_some(said)
+    }
+
     /// Whether it ends well, with nothing shown.
     pub(crate) fn succeeds(mut self) -> bool {
         self.0
