@@ -9,12 +9,16 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use weir_core::digest::Digest;
 use weir_tests::{Repo, Weir, places};
 use wit_parser::{
-    Docs, Function, Handle, InterfaceId, Resolve, Type, TypeDef, TypeDefKind, TypeId, WorldItem,
+    Docs, Function, Handle, InterfaceId, Resolve, Type, TypeDef, TypeDefKind, TypeId, World,
+    WorldItem,
 };
 
 const PAGE: &str = "docs/interface.md";
+/// The frozen texts, each with the digest of its files.
+const FROZEN: [(&str, &str); 1] = [("0.1.0", "0")];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -75,10 +79,45 @@ fn the_text_of_a_version_is_the_frozen_one_of_that_version() {
 }
 
 #[test]
+fn a_frozen_text_is_the_one_of_its_release() {
+    let digests: Vec<(String, String)> = frozen()
+        .into_iter()
+        .map(|(version, folder)| {
+            let mut digest = Digest::builder();
+            for (name, text) in texts(&folder) {
+                digest.part(name.as_bytes()).part(text.as_bytes());
+            }
+            (version, digest.finish().hex())
+        })
+        .collect();
+    let pinned = FROZEN.map(|(version, digest)| (version.to_owned(), digest.to_owned()));
+    assert_eq!(
+        digests, pinned,
+        "a frozen text never changes; a new one is pinned here"
+    );
+}
+
+#[test]
 fn whatever_an_older_version_had_is_there_with_the_same_types() {
     let (now, package) = resolved(&root().join("wit"));
     for (version, folder) in frozen() {
         let (then, old) = resolved(&folder);
+        for (name, id) in &then.packages[old].worlds {
+            let has = now.packages[package].worlds.get(name);
+            let has = has.unwrap_or_else(|| panic!("the world {name} of {version} is gone"));
+            let (before, after) = (&then.worlds[*id], &now.worlds[*has]);
+            assert_eq!(
+                functions(&then, before),
+                functions(&now, after),
+                "{name} of {version}"
+            );
+            for import in imports(&then, before) {
+                assert!(
+                    imports(&now, after).contains(&import),
+                    "{name} lost {import}"
+                );
+            }
+        }
         for (name, id) in &then.packages[old].interfaces {
             let has = now.packages[package].interfaces.get(name);
             let has = has.unwrap_or_else(|| panic!("{name} of {version} is gone"));
@@ -173,6 +212,26 @@ fn plugins_that_were_built_for_the_first_version_do_all_that_they_did() {
     );
 }
 
+/// What a world's plugins export, whole.
+fn functions(resolve: &Resolve, world: &World) -> Vec<String> {
+    let functions = world.exports.values().filter_map(|item| match item {
+        WorldItem::Function(function) => Some(signature(resolve, function)),
+        _ => None,
+    });
+    functions.collect()
+}
+
+/// The interfaces that a world's plugins may import, in order of name; the types that all share are none of them.
+fn imports(resolve: &Resolve, world: &World) -> Vec<String> {
+    let imports = world.imports.values().filter_map(|item| match item {
+        WorldItem::Interface { id, .. } => resolve.interfaces[*id].name.clone(),
+        _ => None,
+    });
+    let mut imports: Vec<String> = imports.filter(|name| name != "types").collect();
+    imports.sort();
+    imports
+}
+
 /// The page for authors.
 fn page(resolve: &Resolve, package: wit_parser::PackageId) -> String {
     let package = &resolve.packages[package];
@@ -186,21 +245,11 @@ fn page(resolve: &Resolve, package: wit_parser::PackageId) -> String {
         let world = &resolve.worlds[*id];
         writeln!(page, "### `{name}`\n").unwrap();
         say(&mut page, &world.docs);
-        let imports = world.imports.values().filter_map(|item| match item {
-            WorldItem::Interface { id, .. } => resolve.interfaces[*id].name.as_deref(),
-            _ => None,
-        });
-        let mut imports: Vec<&str> = imports.filter(|name| *name != "types").collect();
-        imports.sort_unstable();
+        let imports = imports(resolve, world);
         let imports: Vec<String> = imports.iter().map(|name| format!("`{name}`")).collect();
         writeln!(page, "May import {}. Exports:\n", imports.join(", ")).unwrap();
-        page.push_str("```wit\n");
-        for item in world.exports.values() {
-            if let WorldItem::Function(function) = item {
-                writeln!(page, "{}", signature(resolve, function)).unwrap();
-            }
-        }
-        page.push_str("```\n\n");
+        let exports = functions(resolve, world).join("\n");
+        writeln!(page, "```wit\n{exports}\n```\n").unwrap();
     }
     page.push_str("## Interfaces\n\n");
     for (name, id) in &package.interfaces {

@@ -79,10 +79,11 @@ func (s *stable) next(function string) (*chacha.ChaCha8, error) {
 		}
 		s.seed = seed
 	}
-	at := &place{}
-	if last := len(s.places) - 1; last >= 0 {
-		at = &s.places[last]
+	last := len(s.places) - 1
+	if last < 0 {
+		return nil, fmt.Errorf("%s: it is called outside of any template, where no two calls can be told apart", function)
 	}
+	at := &s.places[last]
 	at.calls++
 	mac := hmac.New(sha256.New, s.seed)
 	for _, part := range []string{form, at.file, function} {

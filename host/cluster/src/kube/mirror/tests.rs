@@ -50,7 +50,6 @@ fn id(kind: &Kind, name: &str) -> ResourceId {
     }
 }
 
-/// An object of an app at a resource version, whose entry of ours was last changed at second `time`.
 /// One ConfigMap as it was last seen.
 fn seen_one(mirror: &Mirror, asking: &str, name: &str) -> Option<Seen> {
     let id = id(&maps(), name);
@@ -58,6 +57,7 @@ fn seen_one(mirror: &Mirror, asking: &str, name: &str) -> Option<Seen> {
     seen.next().flatten()
 }
 
+/// An object of an app at a resource version, whose entry of ours was last changed at second `time`.
 fn object(kind: &Kind, name: &str, app: &str, version: u32, time: u32) -> DynamicObject {
     let api_version = if kind.0.is_empty() { "v1" } else { "apps/v1" };
     let body = json!({
