@@ -53,9 +53,11 @@ func validate(tree fs.FS, objects []json.RawMessage, p plugin.Params) ([]plugin.
 		of, index := object.(map[string]any), uint32(i)
 		var given map[string]any
 		for _, check := range checks {
-			if check.Scope == "app" || !means(check.Kinds, of) || !check.match.means(of) {
+			level, meant := check.about(of)
+			if check.Scope == "app" || !meant {
 				continue
 			}
+			check.level = level
 			if given == nil {
 				given = r.given(of, list)
 			}
@@ -63,6 +65,17 @@ func validate(tree fs.FS, objects []json.RawMessage, p plugin.Params) ([]plugin.
 		}
 	}
 	return found, nil
+}
+
+// about says whether a rule is about an object, and how much its findings then matter.
+func (c *check) about(object map[string]any) (plugin.Level, bool) {
+	if !means(c.Kinds, object) || !c.match.means(object) {
+		return c.level, false
+	}
+	if len(c.bindings) == 0 {
+		return c.level, true
+	}
+	return strictest(c.bindings, object)
 }
 
 // check compiles a rule.

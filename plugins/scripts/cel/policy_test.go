@@ -1,0 +1,88 @@
+// Policies of Kubernetes: which objects they are about, and how much what they find matters.
+
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"weir.dev/scripts/scripttest"
+)
+
+// bound is the policy of these tests with bindings to it, each by the rest of its spec.
+func bound(specs ...string) string {
+	text := policyText
+	for _, spec := range specs {
+		text += "---\napiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {name: b}\nspec: {policyName: replicas.example.com, " + spec + "}\n"
+	}
+	return text
+}
+
+// replaced is a text with a part of it exchanged, which has to be there.
+func replaced(t *testing.T, text, part, other string) string {
+	t.Helper()
+	if !strings.Contains(text, part) {
+		t.Fatalf("%s is not in %s", part, text)
+	}
+	return strings.ReplaceAll(text, part, other)
+}
+
+// levels are the levels of what a policy finds about the Deployment of these tests.
+func levels(t *testing.T, text string) string {
+	t.Helper()
+	var levels []string
+	for _, line := range found(t, text, fromFile) {
+		levels = append(levels, strings.Fields(line)[1])
+	}
+	return strings.Join(levels, " ")
+}
+
+func TestTheStrictestBindingOfAPolicyWinsInEachOrder(t *testing.T) {
+	const deny, warn, audit = "validationActions: [Deny]", "validationActions: [Warn, Audit]", "validationActions: [Audit]"
+	for expected, specs := range map[string][][]string{
+		"error error":     {{}, {deny}, {deny, audit}, {audit, deny}, {warn, deny, audit}, {"validationActions: [Audit, Deny]"}},
+		"warning warning": {{warn}, {audit, warn}, {warn, audit}},
+		"info info":       {{audit}, {audit, audit}},
+	} {
+		for _, of := range specs {
+			if is := levels(t, bound(of...)); is != expected {
+				t.Errorf("%q: %s", of, is)
+			}
+		}
+	}
+}
+
+func TestABindingIsAboutTheObjectsThatItsResourcesChooseOfThePolicys(t *testing.T) {
+	for match, expected := range map[string]string{
+		"{}":                      "error error",
+		"{namespaceSelector: {}}": "error error",
+		"{namespaceSelector: {matchLabels: {}}, objectSelector: {}}":                                                       "error error",
+		"{objectSelector: {matchLabels: {tier: front}}}":                                                                   "error error",
+		"{objectSelector: {matchLabels: {tier: back}}}":                                                                    "warning warning",
+		"{resourceRules: [{apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}]}":        "error error",
+		"{resourceRules: [{apiGroups: [apps], apiVersions: [v1], operations: ['*'], resources: [statefulsets]}]}":          "warning warning",
+		"{excludeResourceRules: [{apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [deployments]}]}": "warning warning",
+	} {
+		one, other := "validationActions: [Deny], matchResources: "+match, "validationActions: [Warn]"
+		for _, of := range [][]string{{one, other}, {other, one}} {
+			if is := levels(t, bound(of...)); is != expected {
+				t.Errorf("%q: %s", of, is)
+			}
+		}
+		if alone := levels(t, bound(one)); alone != strings.ReplaceAll(expected, "warning warning", "") {
+			t.Errorf("%s alone: %s", match, alone)
+		}
+	}
+}
+
+func TestWhatABindingSaysAndARenderCannotKnowIsRefused(t *testing.T) {
+	for spec, words := range map[string][]string{
+		"validationActions: [Deny], matchResources: {namespaceSelector: {matchLabels: {a: b}}}":                     {"binding b: matchResources.namespaceSelector", "a render knows no namespaces' labels"},
+		"validationActions: [Deny], matchResources: {objectSelector: {matchExpressions: [{key: a, operator: Gt}]}}": {"binding b: matchResources.objectSelector", "`Gt` is none of"},
+		"validationActions: [Denny]": {"binding b: validationActions: expected some of Deny, Warn and Audit, got [\"Denny\"]"},
+		"validationActions: []":      {"binding b: validationActions: expected some of Deny, Warn and Audit, got []"},
+	} {
+		_, err := validate(scripttest.Tree(files(bound(spec))), scripttest.Objects(web), scripttest.Params(fromFile))
+		scripttest.Says(t, err, append(words, "policy/rules.yaml: syntax: ")...)
+	}
+}
