@@ -41,6 +41,9 @@ func (m *matchConstraints) check(key string) error {
 	if !m.NamespaceSelector.isEmpty() {
 		return fmt.Errorf("%s.namespaceSelector: a render knows no namespaces' labels; choose objects by resourceRules or matchConditions", key)
 	}
+	if len(m.ResourceRules) > 0 && !slices.ContainsFunc(m.ResourceRules, resourceRule.created) {
+		return fmt.Errorf("%s.resourceRules: none has the operation CREATE or *, and a render only creates objects: nothing would ever be checked", key)
+	}
 	return m.ObjectSelector.check(key + ".objectSelector")
 }
 
@@ -80,9 +83,13 @@ func (r resourceRule) means(object map[string]any) bool {
 		return slices.Contains(list, value) || slices.Contains(list, "*")
 	}
 	named := len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, metadata(object, "name"))
-	created := len(r.Operations) == 0 || has(r.Operations, "CREATE") || slices.Contains(r.Operations, "UPDATE")
 	resources := has(r.Resources, resourceOf(kind)) || slices.Contains(r.Resources, "*/*")
-	return has(r.APIGroups, group) && has(r.APIVersions, version) && resources && created && named
+	return has(r.APIGroups, group) && has(r.APIVersions, version) && resources && r.created() && named
+}
+
+// created says whether a rule is about creating, which is what a render does with each object.
+func (r resourceRule) created() bool {
+	return slices.Contains(r.Operations, "CREATE") || slices.Contains(r.Operations, "*")
 }
 
 func (l *labelSelector) means(object map[string]any) bool {

@@ -119,6 +119,9 @@ func (s *source) rulesOf(p policy, bindings []binding) (Rules, error) {
 	if err := match.check("matchConstraints"); err != nil {
 		return Rules{}, s.wrong("%s", err)
 	}
+	if match != nil && len(match.ResourceRules) == 0 {
+		return Rules{}, s.wrong("matchConstraints.resourceRules: there are none, and a cluster takes no policy without")
+	}
 	out := Rules{Variables: p.Spec.Variables}
 	var when []string
 	for _, condition := range p.Spec.MatchConditions {

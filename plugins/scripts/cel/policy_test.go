@@ -86,3 +86,30 @@ func TestWhatABindingSaysAndARenderCannotKnowIsRefused(t *testing.T) {
 		scripttest.Says(t, err, append(words, "policy/rules.yaml: syntax: ")...)
 	}
 }
+
+func TestAPolicyIsAboutCreatingObjectsAndSaysWhereItNeverIs(t *testing.T) {
+	const rule = "    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}\n"
+	with := func(operations string) string {
+		return strings.Replace(rule, "[CREATE, UPDATE]", operations, 1)
+	}
+	for rules, expected := range map[string]string{
+		with("[CREATE]"): "error error", with("['*']"): "error error", with("[UPDATE, CREATE]"): "error error",
+		// The rule that is about Deployments is about changing them only.
+		with("[UPDATE]") + "    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE], resources: [statefulsets]}\n": "",
+		// What is left out is so for changes only.
+		rule + "    excludeResourceRules:\n" + with("[UPDATE]"): "error error", rule + "    excludeResourceRules:\n" + with("[CREATE]"): "",
+	} {
+		if is := levels(t, replaced(t, policyText, rule, rules)); is != expected {
+			t.Errorf("%s: %s", rules, is)
+		}
+	}
+	for _, operations := range []string{"[UPDATE]", "[DELETE]", "[UPDATE, DELETE, CONNECT]", "[]"} {
+		_, err := validate(scripttest.Tree(files(replaced(t, policyText, rule, with(operations)))), scripttest.Objects(web), scripttest.Params(fromFile))
+		scripttest.Says(t, err, "policy/rules.yaml: syntax: matchConstraints.resourceRules: none has the operation CREATE or *", "nothing would ever be checked")
+	}
+	_, err := validate(scripttest.Tree(files(replaced(t, policyText, "resourceRules:\n"+rule, "resourceRules: []\n"))), scripttest.Objects(web), scripttest.Params(fromFile))
+	scripttest.Says(t, err, "matchConstraints.resourceRules: there are none")
+	update := "validationActions: [Deny], matchResources: {resourceRules: [{apiGroups: ['*'], apiVersions: ['*'], operations: [UPDATE], resources: ['*']}]}"
+	_, err = validate(scripttest.Tree(files(bound(update))), scripttest.Objects(web), scripttest.Params(fromFile))
+	scripttest.Says(t, err, "binding b: matchResources.resourceRules: none has the operation CREATE or *")
+}
