@@ -22,6 +22,7 @@ type resourceRule struct {
 	Operations    []string `json:"operations"`
 	Resources     []string `json:"resources"`
 	ResourceNames []string `json:"resourceNames"`
+	Scope         string   `json:"scope"`
 }
 
 type labelSelector struct {
@@ -40,6 +41,11 @@ func (m *matchConstraints) check(key string) error {
 	}
 	if !m.NamespaceSelector.isEmpty() {
 		return fmt.Errorf("%s.namespaceSelector: a render knows no namespaces' labels; choose objects by resourceRules or matchConditions", key)
+	}
+	for _, rule := range slices.Concat(m.ResourceRules, m.ExcludeResourceRules) {
+		if rule.Scope != "" && rule.Scope != "*" {
+			return fmt.Errorf("%s: the scope `%s` of a rule: a render does not know which kinds belong to namespaces; leave it out, or write `*`", key, rule.Scope)
+		}
 	}
 	if len(m.ResourceRules) > 0 && !slices.ContainsFunc(m.ResourceRules, resourceRule.created) {
 		return fmt.Errorf("%s.resourceRules: none has the operation CREATE or *, and a render only creates objects: nothing would ever be checked", key)
@@ -83,8 +89,15 @@ func (r resourceRule) means(object map[string]any) bool {
 		return slices.Contains(list, value) || slices.Contains(list, "*")
 	}
 	named := len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, metadata(object, "name"))
-	resources := has(r.Resources, resourceOf(kind)) || slices.Contains(r.Resources, "*/*")
+	resources := slices.ContainsFunc(r.Resources, func(written string) bool { return isResource(written, resourceOf(kind)) })
 	return has(r.APIGroups, group) && has(r.APIVersions, version) && resources && r.created() && named
+}
+
+// isResource says whether a rule's word means a resource itself: `pods`, `*`, and with all its subresources `pods/*` and `*/*`.
+// `pods/log` means a subresource alone, which nobody creates here.
+func isResource(written, resource string) bool {
+	name, sub, _ := strings.Cut(written, "/")
+	return (name == "*" || name == resource) && (sub == "" || sub == "*")
 }
 
 // created says whether a rule is about creating, which is what a render does with each object.

@@ -113,3 +113,24 @@ func TestAPolicyIsAboutCreatingObjectsAndSaysWhereItNeverIs(t *testing.T) {
 	_, err = validate(scripttest.Tree(files(bound(update))), scripttest.Objects(web), scripttest.Params(fromFile))
 	scripttest.Says(t, err, "binding b: matchResources.resourceRules: none has the operation CREATE or *")
 }
+
+func TestARuleOfAPolicyMeansResourcesAsAClusterDoes(t *testing.T) {
+	for resources, expected := range map[string]string{
+		"[deployments]": "error error", "['*']": "error error", "['*/*']": "error error", "['deployments/*']": "error error",
+		"[pods, deployments]": "error error", "['deployments/scale']": "", "['*/scale']": "", "['deployment/*']": "", "['pods/*']": "",
+	} {
+		if is := levels(t, replaced(t, policyText, "[deployments]", resources)); is != expected {
+			t.Errorf("%s: %s", resources, is)
+		}
+	}
+	scoped := func(scope string) string {
+		return replaced(t, policyText, "resources: [deployments]}", "resources: [deployments], scope: '"+scope+"'}")
+	}
+	if is := levels(t, scoped("*")); is != "error error" {
+		t.Error(is)
+	}
+	for _, text := range []string{scoped("Namespaced"), scoped("Cluster"), bound("validationActions: [Deny], matchResources: {excludeResourceRules: [{scope: Cluster}]}")} {
+		_, err := validate(scripttest.Tree(files(text)), scripttest.Objects(web), scripttest.Params(fromFile))
+		scripttest.Says(t, err, "policy/rules.yaml: syntax: ", "` of a rule: a render does not know which kinds belong to namespaces")
+	}
+}
