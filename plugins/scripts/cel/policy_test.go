@@ -134,3 +134,22 @@ func TestARuleOfAPolicyMeansResourcesAsAClusterDoes(t *testing.T) {
 		scripttest.Says(t, err, "policy/rules.yaml: syntax: ", "` of a rule: a render does not know which kinds belong to namespaces")
 	}
 }
+
+func TestAConditionThatIsFalseLeavesAnObjectOutWhateverTheOthersAre(t *testing.T) {
+	const condition = `  - {name: not-system, expression: "object.metadata.name != 'system'"}` + "\n"
+	const no, broken = `  - {name: a, expression: "object.metadata.name == 'other'"}` + "\n", `  - {name: b, expression: "object.spec.none"}` + "\n"
+	for _, policy := range []string{"Fail", "Ignore"} {
+		text := replaced(t, policyText, "Policy: Fail", "Policy: "+policy)
+		for _, conditions := range []string{no + broken, broken + no, condition + broken + no} {
+			if is := levels(t, replaced(t, text, condition, conditions)); is != "" {
+				t.Errorf("%s, %s: %s", policy, conditions, is)
+			}
+		}
+		expected := map[string]string{"Fail": "error error", "Ignore": ""}[policy]
+		for _, conditions := range []string{broken, broken + condition, condition + broken} {
+			if is := levels(t, replaced(t, text, condition, conditions)); is != expected {
+				t.Errorf("%s, %s: %s", policy, conditions, is)
+			}
+		}
+	}
+}

@@ -152,21 +152,23 @@ func (e *expression) json(value ref.Val) ([]byte, error) {
 	return text, nil
 }
 
-// true says whether conditions hold for an object. One that cannot be evaluated is an error.
+// all says whether conditions hold for an object. One that is false says no, whatever the others are and in whichever order, as
+// in Kubernetes; without one, a condition that cannot be evaluated is an error.
 func all(conditions []*expression, given map[string]any) (bool, error) {
+	var failed error
 	for _, condition := range conditions {
 		value, err := condition.value(given)
-		if err != nil {
-			return false, err
-		}
-		if _, is := value.(types.Bool); !is {
-			return false, condition.useless("it gives %s: expected true or false", value.Type().TypeName())
-		}
-		if value != types.True {
+		if err == nil && value == types.False {
 			return false, nil
 		}
+		if _, is := value.(types.Bool); err == nil && !is {
+			err = condition.useless("it gives %s: expected true or false", value.Type().TypeName())
+		}
+		if failed == nil {
+			failed = err
+		}
 	}
-	return true, nil
+	return failed == nil, failed
 }
 
 func (r *run) conditions(name string, texts []string) ([]*expression, error) {
