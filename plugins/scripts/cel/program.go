@@ -31,7 +31,11 @@ func (s *source) compile(name, text string) (*expression, error) {
 		return nil, nil
 	}
 	e := &expression{text: text, name: name, from: s}
-	ast, issues := env.Compile(text)
+	ast, issues := env.Parse(text)
+	if issues.Err() == nil {
+		inOrder(ast.NativeRep())
+		ast, issues = env.Check(ast)
+	}
 	if issues.Err() != nil {
 		first := issues.Errors()[0]
 		message := first.Message
