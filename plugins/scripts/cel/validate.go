@@ -38,7 +38,7 @@ func validate(tree fs.FS, objects []json.RawMessage, p plugin.Params) ([]plugin.
 			return nil, err
 		}
 	}
-	list, err := decodedAll(objects)
+	list, err := r.decodedAll(objects)
 	if err != nil {
 		return nil, err
 	}
