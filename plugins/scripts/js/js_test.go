@@ -109,6 +109,24 @@ export function validate(objects, params) {
 	scripttest.Same(t, scripttest.Found(found), []string{"1 error script: a deployment"})
 }
 
+func TestAnEmptyTextIsNoFinding(t *testing.T) {
+	for script, expected := range map[string][]string{
+		`validateObject = (o) => o.kind === "Deployment" ? "a deployment" : ""`: {"1 error script: a deployment"},
+		`validateObject = () => ""`: nil,
+		`validate = () => ""`:       nil,
+		`validate = (objects) => ["", "of none", "", { message: "m", object: 1 }]`: {"- error script: of none", "1 error script: m"},
+	} {
+		found, err := language.Validate(scripttest.Tree(files("export const "+script+";\n")), scripttest.Objects(note, web), scripttest.Params(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripttest.Same(t, scripttest.Found(found), expected)
+	}
+	script := "export const validate = () => [{ message: \"\" }];\n"
+	_, err := language.Validate(scripttest.Tree(files(script)), scripttest.Objects(web), scripttest.Params(config))
+	scripttest.Says(t, err, "a finding has no `message`")
+}
+
 func TestModulesAreImportedByPathsOfTheRepository(t *testing.T) {
 	script := "import deep from \"../lib/deep.js\";\nimport * as lib from \"/policy/lib.js\";\nexport { label } from \"./lib.js\";\nexport const transformObject = (o) => lib.label(deep(o), \"more\", \"x\");\n"
 	out, err := language.Transform(scripttest.Tree(files(script)), scripttest.Objects(note), scripttest.Params(config))
