@@ -247,3 +247,26 @@ func TestANumberThatJavaScriptWouldChangeIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestANumberThatJavaScriptWouldChangeIsRefusedInValuesAndInYAML(t *testing.T) {
+	script := "export const render = (params, files) => [{ kind: \"A\", x: yaml.parse(\"a: NUMBER\"), y: yaml.parseAll(\"a: NUMBER\") }];\n"
+	caught := "export const render = (params, files) => { try { yaml.parse(\"a: NUMBER\"); } catch (e) { return [{ kind: e.name }]; } };\n"
+	for number, good := range map[string]bool{"9007199254740992": true, "9007199254740993": false, "-90071992547409930": false} {
+		with := func(text string) map[string]string { return files(strings.ReplaceAll(text, "NUMBER", number)) }
+		_, parsing := language.Render(scripttest.Tree(with(script)), scripttest.Params(config))
+		_, told := language.Render(scripttest.Tree(files("export const render = () => [];\n")), scripttest.Params(`{"script": "/policy/x.js", "values": {"a": [`+number+`]}}`))
+		if good {
+			if parsing != nil || told != nil {
+				t.Errorf("%s: %v %v", number, parsing, told)
+			}
+			continue
+		}
+		scripttest.Says(t, parsing, "policy/x.js:1: script: ", "it has the number "+number+", which JavaScript cannot hold")
+		scripttest.Says(t, told, "bad-config: config.values: it has the number "+number+", which JavaScript cannot hold")
+		documents, err := language.Render(scripttest.Tree(with(caught)), scripttest.Params(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripttest.Same(t, scripttest.Bodies(t, documents), []string{`{"kind":"TypeError"}`})
+	}
+}
