@@ -114,18 +114,53 @@ func (e *expression) failure(code, message string, at common.Location) plugin.Di
 }
 
 // find is where a text begins in the file, where it stands there as it is: not across the lines of a folded text. Its lines
-// may be indented.
+// may be indented. Where it stands twice, nobody knows which one is meant, and there is no line; where it is all of a value once, a
+// part of another value is not meant.
 func (s *source) find(text string) script.Place {
 	wanted := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	lines := strings.Split(s.text, "\n")
-	for i := range lines {
-		column := strings.Index(lines[i], wanted[0])
-		if column < 0 || i+len(wanted) > len(lines) || !continues(lines[i+1:], wanted[1:]) {
+	var whole, part []script.Place
+	for i, line := range lines {
+		if i+len(wanted) > len(lines) || !continues(lines[i+1:], wanted[1:]) {
 			continue
 		}
-		return script.Place{File: s.file, Line: i + 1, Column: len([]rune(lines[i][:column])) + 1}
+		for at := strings.Index(line, wanted[0]); at >= 0; {
+			place := script.Place{File: s.file, Line: i + 1, Column: len([]rune(line[:at])) + 1}
+			end := at + len(wanted[0])
+			if isValue(line[:at], line[end:]) {
+				whole = append(whole, place)
+			} else {
+				part = append(part, place)
+			}
+			next := strings.Index(line[end:], wanted[0])
+			if next < 0 {
+				break
+			}
+			at = end + next
+		}
 	}
-	return script.Place{File: s.file}
+	switch {
+	case len(whole) == 1:
+		return whole[0]
+	case len(whole) == 0 && len(part) == 1:
+		return part[0]
+	default:
+		return script.Place{File: s.file}
+	}
+}
+
+// isValue says of a text whether it is all of a value of YAML, by what stands before and after it in its line.
+func isValue(before, after string) bool {
+	for _, quote := range []string{`"`, `'`} {
+		if inside, is := strings.CutSuffix(before, quote); is && strings.HasPrefix(after, quote) {
+			before, after = inside, after[1:]
+			break
+		}
+	}
+	before, after = strings.TrimRight(before, " "), strings.TrimLeft(after, " \r")
+	begins := before == "" || strings.ContainsAny(before[len(before)-1:], ":-[{,")
+	ends := after == "" || strings.ContainsAny(after[:1], ",]}#")
+	return begins && ends
 }
 
 func continues(lines, wanted []string) bool {

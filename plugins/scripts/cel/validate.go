@@ -85,6 +85,9 @@ func (r *run) check(name string, said rule) (check, error) {
 	if c.Scope != "" && c.Scope != "object" && c.Scope != "app" {
 		return c, r.from.wrong("%s.scope: it is `object`, once for each object, or `app`, once for all, not `%s`", name, c.Scope)
 	}
+	if c.Scope == "app" && len(c.Kinds) > 0 {
+		return c, r.from.wrong("%s: `kinds` are for the scope `object`: with the scope `app` there is no object, so choose among `objects`, as by `objects.filter(o, o.kind == 'Service')`", name)
+	}
 	if c.Level != "" {
 		if c.level, err = script.Level(c.Level); err != nil {
 			return c, r.from.wrong("%s: %s", name, err)
