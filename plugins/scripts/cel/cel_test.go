@@ -210,6 +210,7 @@ func TestWhatIsWrongInRulesIsSaidAtItsPlace(t *testing.T) {
 		{"also a part of another", "rules:\n- expression: object.kind == objct\n  message: objct\n- expression: objct\n", []string{"policy/rules.yaml:2: syntax: column 30: "}},
 		{"a part of others", "rules:\n- expression: \"true || 'objct' == ''\"\n  message: my objct\n- {expression: objct}\n- expression: x.objct\n", []string{"policy/rules.yaml:4: syntax: column 16: rules[1].expression: "}},
 		{"twice", "rules:\n- expression: \"true\"\n  when: [objct]\n- expression: \"true\"\n  when: ['objct']\n", []string{"policy/rules.yaml: syntax: rules[0].when[0] at 1:1: "}},
+		{"an empty line first", "rules:\n- expression: |\n\n    objct\n", []string{"policy/rules.yaml: syntax: rules[0].expression at 2:1: "}},
 		{"twice in a line", "rules: [{expression: \"true\", when: [objct, objct]}]\n", []string{"policy/rules.yaml: syntax: rules[0].when[0] at 1:1: "}},
 		{"no expression", "rules: [{message: m}]\n", []string{"rules[0]: it needs an `expression`"}},
 		{"key", "rules: [{expresion: \"true\"}]\n", []string{"unknown field \"expresion\""}},

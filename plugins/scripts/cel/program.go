@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common"
@@ -119,35 +120,34 @@ func (e *expression) failure(code, message string, at common.Location) plugin.Di
 func (s *source) find(text string) script.Place {
 	wanted := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	lines := strings.Split(s.text, "\n")
-	var whole, part []script.Place
+	var whole, part places
 	for i, line := range lines {
-		if i+len(wanted) > len(lines) || !continues(lines[i+1:], wanted[1:]) {
+		if wanted[0] == "" || i+len(wanted) > len(lines) || !continues(lines[i+1:], wanted[1:]) {
 			continue
 		}
-		for at := strings.Index(line, wanted[0]); at >= 0; {
-			place := script.Place{File: s.file, Line: i + 1, Column: len([]rune(line[:at])) + 1}
-			end := at + len(wanted[0])
-			if isValue(line[:at], line[end:]) {
-				whole = append(whole, place)
+		for at, from := strings.Index(line, wanted[0]), 0; at >= 0; at = strings.Index(line[from:], wanted[0]) {
+			at, from = from+at, from+at+len(wanted[0])
+			if isValue(line[:at], line[from:]) {
+				whole.add(i, at)
 			} else {
-				part = append(part, place)
+				part.add(i, at)
 			}
-			next := strings.Index(line[end:], wanted[0])
-			if next < 0 {
-				break
-			}
-			at = end + next
 		}
 	}
-	switch {
-	case len(whole) == 1:
-		return whole[0]
-	case len(whole) == 0 && len(part) == 1:
-		return part[0]
-	default:
+	only := whole
+	if whole.count == 0 {
+		only = part
+	}
+	if only.count != 1 {
 		return script.Place{File: s.file}
 	}
+	return script.Place{File: s.file, Line: only.line + 1, Column: utf8.RuneCountInString(lines[only.line][:only.at]) + 1}
 }
+
+// places are where something stands the last time, and how often it does.
+type places struct{ count, line, at int }
+
+func (f *places) add(line, at int) { *f = places{f.count + 1, line, at} }
 
 // isValue says of a text whether it is all of a value of YAML, by what stands before and after it in its line.
 func isValue(before, after string) bool {
