@@ -303,7 +303,7 @@ impl Loop<'_> {
 
     fn sync(&mut self, app: AppName, commit: CommitId) {
         let lane = self.schedule.lane(&app);
-        let run = self.run_of(app.clone(), lane, self.prepared.clone());
+        let run = Box::pin(self.run_of(app.clone(), lane, self.prepared.clone()));
         self.spawn(async move { Done::Sync(app, commit, run.await) });
     }
 

@@ -122,7 +122,7 @@ impl Loop<'_> {
         match prepared.await {
             Ok(Some(prepared)) => {
                 self.alone.insert(app.clone());
-                let run = self.run_of(app.clone(), None, Some(Arc::new(prepared)));
+                let run = Box::pin(self.run_of(app.clone(), None, Some(Arc::new(prepared))));
                 let app = app.clone();
                 self.spawn(async move { Done::Alone(app, run.await) });
             }
