@@ -266,7 +266,7 @@ fn many_odd_breaks_and_many_texts_are_looked_at_once() {
     let start = std::time::Instant::now();
     let breaks = "\u{2028}".repeat(300_000);
     let texts = "\"\",".repeat(100_000);
-    let refusal = refusal(&format!("# {breaks}\n[{texts}]\n"));
+    let refusal = refusal(format!("# {breaks}\n[{texts}]\n"));
     assert!(refusal.contains("U+2028"), "{refusal}");
     read(&format!("[{texts} \"{breaks}\"]\n"));
     let took = start.elapsed().as_secs();
