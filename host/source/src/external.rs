@@ -17,6 +17,7 @@ use crate::http::HttpOptions;
 use crate::process::Fetching;
 use crate::source::FetchProgress;
 
+mod artifact;
 mod chart;
 mod error;
 mod git;
@@ -30,6 +31,9 @@ mod unpack;
 mod version;
 mod web;
 
+pub use artifact::{
+    Artifact, ArtifactBlob, ArtifactError, CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, parse_manifest,
+};
 pub use error::ExternalError;
 pub use limits::ExternalLimits;
 pub use policy::{AccessHost, ExternalAccess, ExternalPolicy, HostPattern};

@@ -39,8 +39,8 @@ pub use cache::CacheLimits;
 pub use commit::{CommitInfo, Person};
 pub use error::SourceError;
 pub use external::{
-    AccessHost, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
-    HostPattern, Watch,
+    AccessHost, Artifact, ArtifactBlob, ArtifactError, CONFIG_TYPE, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
+    HostPattern, LAYER_TYPE, MANIFEST_TYPE, Watch, parse_manifest,
 };
 pub use history::HistoryLimits;
 pub use http::pack::PackLimits;
