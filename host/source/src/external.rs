@@ -23,6 +23,7 @@ mod error;
 mod git;
 mod limits;
 mod oci;
+mod plugin;
 mod policy;
 mod store;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use artifact::{
 };
 pub use error::ExternalError;
 pub use limits::ExternalLimits;
+pub use plugin::{GotPlugin, PluginError};
 pub use policy::{AccessHost, ExternalAccess, ExternalPolicy, HostPattern};
 
 use chart::{Meant, Shelf};

@@ -39,8 +39,9 @@ pub use cache::CacheLimits;
 pub use commit::{CommitInfo, Person};
 pub use error::SourceError;
 pub use external::{
-    AccessHost, Artifact, ArtifactBlob, ArtifactError, CONFIG_TYPE, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
-    HostPattern, LAYER_TYPE, MANIFEST_TYPE, Watch, parse_manifest,
+    AccessHost, Artifact, ArtifactBlob, ArtifactError, CONFIG_TYPE, ExternalAccess, ExternalError,
+    ExternalLimits, ExternalPolicy, Externals, GotPlugin, HostPattern, LAYER_TYPE, MANIFEST_TYPE,
+    PluginError, Watch, parse_manifest,
 };
 pub use history::HistoryLimits;
 pub use http::pack::PackLimits;
