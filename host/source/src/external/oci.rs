@@ -252,6 +252,29 @@ impl<'w, 'a> Registry<'w, 'a> {
         Ok(())
     }
 
+    /// What is answered to a question for the manifest of a tag or a digest, whatever that is.
+    pub(super) fn ask_manifest(&self, named: &str, accept: &str) -> Result<Answer, ExternalError> {
+        let url = self.url(&format!("manifests/{named}"));
+        let most = self.web.limits.manifest_bytes;
+        self.get(&url, accept, most, "manifest_bytes")
+    }
+
+    /// What is answered to a question for a blob, and what that hashes to; more than `most` bytes exceed `limit`.
+    pub(super) fn ask_blob(
+        &self,
+        digest: Digest,
+        (most, limit): (u64, &'static str),
+    ) -> Result<(Answer, Digest), ExternalError> {
+        let url = self.url(&format!("blobs/{digest}"));
+        let (mut hasher, mut body) = (Digest::builder(), Vec::new());
+        let answer = self.get_into(&url, "*/*", (most, limit), &mut |chunk| {
+            hasher.raw(chunk);
+            body.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        Ok((Answer { body, ..answer }, hasher.finish()))
+    }
+
     pub(crate) fn url(&self, rest: &str) -> String {
         format!("{}/v2/{}/{rest}", self.origin, self.name)
     }
@@ -327,7 +350,8 @@ impl<'w, 'a> Registry<'w, 'a> {
     ) -> Result<Answer, ExternalError> {
         let header = self.header.borrow().clone();
         let answer = ask(header.as_deref().map_or(Show::Nothing, Show::Header))?;
-        if answer.status != 401 || header.is_some() {
+        // Whoever a redirect leads to asks for credentials of its own, which are nobody's to show here.
+        if answer.status != 401 || header.is_some() || answer.away.is_some() {
             return Ok(answer);
         }
         let Some(header) = self.authenticated(&answer)? else {

@@ -268,14 +268,14 @@ impl<'w, 'a> Shelf<'w, 'a> {
         self.web.accept(&answer)?;
         let said = answer.headers.get("docker-content-digest");
         let said = said.and_then(|v| v.to_str().ok()?.parse::<Digest>().ok());
-        for expected in [expected, said].into_iter().flatten() {
-            if expected != answer.digest {
-                return Err(self.wrong(ArtifactError::WrongBytes {
-                    part: "manifest",
-                    expected,
-                    found: answer.digest,
-                }));
-            }
+        let found = Digest::of(&answer.body);
+        let mut expected = [expected, said].into_iter().flatten();
+        if let Some(expected) = expected.find(|expected| *expected != found) {
+            return Err(self.wrong(ArtifactError::WrongBytes {
+                part: "manifest",
+                expected,
+                found,
+            }));
         }
         self.component_of(&answer.body)?;
         let kind = answer.headers.get("content-type");
@@ -304,8 +304,8 @@ impl<'w, 'a> Shelf<'w, 'a> {
 
     /// The component, whose size is known before the first byte of it comes.
     fn component(&self, pin: RegistryPin) -> Result<Vec<u8>, PluginError> {
-        let answer = self.registry.ask_blob(pin.component, pin.size, SIZE);
-        let answer = answer.map_err(|e| match e {
+        let answer = self.registry.ask_blob(pin.component, (pin.size, SIZE));
+        let (answer, digest) = answer.map_err(|e| match e {
             ExternalError::Limit { limit: SIZE, .. } => self.wrong(ArtifactError::WrongSize {
                 part: "layer",
                 expected: pin.size,
@@ -325,7 +325,7 @@ impl<'w, 'a> Shelf<'w, 'a> {
             size: pin.size,
         };
         let came = ArtifactBlob {
-            digest: answer.digest,
+            digest,
             size: answer.body.len() as u64,
         };
         said.check("layer", came).map_err(|e| self.wrong(e))?;

@@ -74,6 +74,16 @@ pub(crate) struct Answer {
     pub(crate) url: String,
     /// Whether anything was shown.
     pub(crate) shown: bool,
+    /// The origin that redirects led away to, where that is another than the first one.
+    pub(crate) away: Option<Away>,
+}
+
+/// Another origin that a redirect led to. Nothing is ever shown to it.
+pub(crate) struct Away {
+    /// Which.
+    pub(crate) origin: String,
+    /// Whether the first origin was shown credentials.
+    pub(crate) was_shown: bool,
 }
 
 impl<'a> Web<'a> {
@@ -176,6 +186,7 @@ impl<'a> Web<'a> {
             body: Vec::new(),
             url: shown(&uri),
             shown: header.is_some(),
+            away: None,
         })
     }
 
@@ -191,10 +202,15 @@ impl<'a> Web<'a> {
             self.policy
                 .allows(&origin)
                 .map_err(|why| self.about.not_allowed(origin.to_string(), why))?;
-            let header = header.filter(|_| origin.same(&first));
-            let response = self.send(&uri, &origin, &Method::GET, (ask.accept, &[]), header)?;
+            let given = header.filter(|_| origin.same(&first));
+            let response = self.send(&uri, &origin, &Method::GET, (ask.accept, &[]), given)?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return self.answer(ask, &uri, (response, header.is_some()), sink);
+                let answer = self.answer(ask, &uri, (response, given.is_some()), sink)?;
+                let away = (!origin.same(&first)).then(|| Away {
+                    origin: origin.to_string(),
+                    was_shown: header.is_some(),
+                });
+                return Ok(Answer { away, ..answer });
             }
             let (to, next) = self.redirected(&uri, &origin, &response)?;
             (uri, origin) = (to, next);
@@ -316,6 +332,7 @@ impl<'a> Web<'a> {
             body: Vec::new(),
             url,
             shown: was_shown,
+            away: None,
         })
     }
 
