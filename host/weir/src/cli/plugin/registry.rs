@@ -1,0 +1,152 @@
+//! What the commands that speak with a registry share: this host's access to it, references as they are typed, keys in files.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use weir_core::digest::Digest;
+use weir_core::fault::Blame as _;
+use weir_core::plugin::PluginReference;
+use weir_sandbox::Inspected;
+use weir_source::cosign::{PublicKey, Signed, signer};
+use weir_source::{Externals, ExternalError, Fetching, GotPlugin, PluginError};
+
+use super::failed;
+use crate::config::GlobalArgs;
+use crate::error::Error;
+use crate::externals::{ExternalsHere, watched};
+use crate::open::blocking;
+use crate::plugins::read_capped;
+
+/// The largest file of a key that is read, in bytes.
+pub(super) const MAX_KEY: u64 = 16 << 10;
+
+/// Does what asks a registry, off the runtime's threads, with this host's hosts, credentials and authorities.
+pub(super) async fn asking<T: Send + 'static>(
+    global: &GlobalArgs,
+    work: impl FnOnce(&Externals, &Arc<AtomicBool>) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let places = global.places()?;
+    let here = ExternalsHere::new(places.externals, &places.cache, Fetching::InProcess);
+    blocking("plugin", move || {
+        work(&here.open(), &Arc::new(AtomicBool::new(false)))
+    })
+    .await
+}
+
+/// A plugin as its registry has it, with its component.
+pub(super) fn fetched(
+    externals: &Externals,
+    reference: &PluginReference,
+    stop: &Arc<AtomicBool>,
+) -> Result<(GotPlugin, Vec<u8>), Error> {
+    let text = reference.to_string();
+    let named = watched(&text, stop, |w| externals.plugin_named(reference, w));
+    let pin = named.map_err(|e| refused(&e))?.pin;
+    let got = watched(&text, stop, |w| externals.plugin(reference, pin, w));
+    let mut got = got.map_err(|e| refused(&e))?;
+    match got.component.take() {
+        Some(component) => Ok((got, component)),
+        None => Err(failed(format!("{reference}: it has no component"))),
+    }
+}
+
+/// The digest of the manifest that a reference names now. It is a plugin's.
+pub(super) fn manifest(
+    externals: &Externals,
+    reference: &PluginReference,
+    stop: &Arc<AtomicBool>,
+) -> Result<Digest, Error> {
+    let text = reference.to_string();
+    let named = watched(&text, stop, |w| externals.plugin_named(reference, w));
+    Ok(named.map_err(|e| refused(&e))?.pin.manifest)
+}
+
+/// All signatures of a manifest that the registry has.
+pub(super) fn signatures(
+    externals: &Externals,
+    reference: &PluginReference,
+    manifest: Digest,
+    stop: &Arc<AtomicBool>,
+) -> Result<Vec<Signed>, Error> {
+    let text = reference.to_string();
+    let found = watched(&text, stop, |w| {
+        externals.signatures(reference, manifest, w)
+    });
+    found.map_err(|e| unanswered(&e))
+}
+
+/// What a command says that could not be done at a registry.
+pub(super) fn unanswered(error: &ExternalError) -> Error {
+    Error::Stage {
+        stage: "plugin",
+        fault: error.fault(),
+        retry: error.retry(),
+        message: crate::error::with_causes(error),
+    }
+}
+
+fn refused(error: &PluginError) -> Error {
+    Error::stage("plugin", error)
+}
+
+/// A reference with the digest that it names now: what to write down.
+pub(super) fn pinned(reference: &PluginReference, manifest: Digest) -> String {
+    match reference.digest() {
+        Some(_) => reference.to_string(),
+        None => format!("{reference}@{manifest}"),
+    }
+}
+
+/// Public keys, each in a PEM file of its own.
+pub(super) fn keys(files: &[PathBuf]) -> Result<Vec<PublicKey>, Error> {
+    files
+        .iter()
+        .map(|file| {
+            PublicKey::from_pem(&key_file(file)?)
+                .map_err(|e| Error::Usage(format!("{}: {e}", file.display())))
+        })
+        .collect()
+}
+
+/// A file of a key, or of what opens one.
+pub(super) fn key_file(file: &Path) -> Result<Vec<u8>, Error> {
+    read_capped(file, MAX_KEY)?.ok_or_else(|| {
+        Error::Usage(format!(
+            "{}: there is no such file; give one with a key in PEM",
+            file.display()
+        ))
+    })
+}
+
+/// Which of the keys signed a manifest.
+pub(super) fn signed_by(
+    keys: &[PublicKey],
+    reference: &PluginReference,
+    manifest: Digest,
+    signatures: &[Signed],
+) -> Result<usize, Error> {
+    signer(keys, manifest, signatures).map_err(|e| Error::Stage {
+        stage: "plugin",
+        fault: e.fault(),
+        retry: e.retry(),
+        message: format!("{reference}: {e}"),
+    })
+}
+
+/// What a component is, where it is a plugin.
+pub(super) fn plugin(from: &str, component: &[u8]) -> Result<Inspected, Error> {
+    let inspected =
+        weir_sandbox::inspect(component).map_err(|e| failed(format!("{from}: {e}")))?;
+    if !inspected.roles.is_empty() {
+        return Ok(inspected);
+    }
+    let why = match &inspected.misfits[..] {
+        [] => "it exports none of `render`, `transform` and `validate`".to_owned(),
+        misfits => misfits.join("; "),
+    };
+    Err(failed(format!(
+        "{from}: the component {} is no plugin: {why}",
+        inspected.digest
+    )))
+}
