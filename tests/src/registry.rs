@@ -20,6 +20,13 @@ const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 const HELM_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
+/// Who may push to [`Registry::with_password`].
+pub const USER: &str = "pusher";
+/// The password of [`USER`].
+pub const PASSWORD: &str = "let me in";
+/// The same as htpasswd keeps it (bcrypt).
+const HASH: &str = "$2a$04$WLdhiA5N2E5kGh6CCUXOfeOr77ebcHjkwvln81ezcX6MbbPLymHm.";
+
 /// The registry. Dropping it ends the process and removes what it held.
 #[derive(Debug)]
 pub struct Registry {
@@ -59,6 +66,19 @@ impl Registry {
     pub fn with_tokens(realm: &str) -> Result<Registry> {
         let auth = format!("auth:\n  silly:\n    realm: {realm}\n    service: rig\n");
         Registry::with(&auth, Some("Bearer rig".to_owned()))
+    }
+
+    /// One that takes and gives what whoever shows [`USER`] and [`PASSWORD`] sends and asks for, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub fn with_password(file: &std::path::Path) -> Result<Registry> {
+        std::fs::write(file, format!("{USER}:{HASH}\n"))?;
+        let auth = format!(
+            "auth:\n  htpasswd: {{ realm: rig, path: {} }}\n",
+            file.display()
+        );
+        Registry::with(&auth, None)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the rig runs the real registry")]

@@ -16,6 +16,8 @@ pub const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 /// The media type of the one layer: the component itself.
 pub const LAYER_TYPE: &str = "application/wasm";
 
+/// The annotation that says what something is called.
+const TITLE: &str = "org.opencontainers.image.title";
 /// What says that a manifest is a list of others.
 const INDEXES: [&str; 2] = [
     "application/vnd.oci.image.index.v1+json",
@@ -183,9 +185,17 @@ struct Written<'a> {
     schema_version: u8,
     media_type: &'static str,
     config: RawBlob,
-    layers: [RawBlob; 1],
+    layers: [WrittenLayer; 1],
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: &'a BTreeMap<String, String>,
+}
+
+#[derive(Debug, Serialize)]
+struct WrittenLayer {
+    #[serde(flatten)]
+    blob: RawBlob,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<&'static str, String>,
 }
 
 /// What a manifest says, where it is a plugin's. `most` is how many bytes a component may have.
@@ -241,11 +251,28 @@ impl Artifact {
             schema_version: 2,
             media_type: MANIFEST_TYPE,
             config: raw(CONFIG_TYPE, self.config),
-            layers: [raw(LAYER_TYPE, self.layer)],
+            layers: [WrittenLayer {
+                blob: raw(LAYER_TYPE, self.layer),
+                annotations: self.file().map(|file| (TITLE, file)).into_iter().collect(),
+            }],
             annotations: &self.annotations,
         };
         // Texts and numbers alone: there is nothing that could not be written.
         serde_json::to_vec(&written).unwrap_or_default()
+    }
+}
+
+impl Artifact {
+    /// What the component's file is called by tools that know layers as files, such as oras: by its title, where that is a plain
+    /// name.
+    fn file(&self) -> Option<String> {
+        let title = self.annotations.get(TITLE)?;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        let is_name = !title.is_empty()
+            && title.len() <= 100
+            && title.bytes().all(plain)
+            && !title.starts_with(['.', '-']);
+        is_name.then(|| format!("{title}.wasm"))
     }
 }
 
@@ -346,6 +373,21 @@ mod tests {
         let mut other = artifact();
         other.layer = ArtifactBlob::of(b"another");
         assert_ne!(bytes, other.manifest());
+    }
+
+    #[test]
+    fn the_file_that_a_layer_is_for_others_is_named_by_a_plain_title_alone() {
+        let file = |title: &str| {
+            let mut artifact = artifact();
+            artifact.annotations.insert(TITLE.to_owned(), title.to_owned());
+            let json: serde_json::Value = serde_json::from_slice(&artifact.manifest()).unwrap();
+            let file = json.pointer("/layers/0/annotations/org.opencontainers.image.title");
+            file.and_then(|f| f.as_str()).map(str::to_owned)
+        };
+        assert_eq!(file("team-labels").as_deref(), Some("team-labels.wasm"));
+        for bad in ["", "../x", "a/b", ".ssh", "-rf", "a b", &"x".repeat(101)] {
+            assert_eq!(file(bad), None, "{bad:?}");
+        }
     }
 
     #[test]
