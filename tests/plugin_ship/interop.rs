@@ -4,6 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
+use weir_tests::places;
+
 use super::scene::{PATH, Scene, component, plain};
 
 #[test]
@@ -71,4 +73,46 @@ fn weir_pulls_and_signs_what_oras_pushed() {
     let key = scene.tools.key("team").unwrap();
     scene.sign(&key, &reference);
     scene.tools.verify(&key.public, &to).unwrap();
+}
+
+/// A text of the page as a pattern: each of these words stands for what is different on each machine.
+fn is_like(shown: &str, said: &str) -> bool {
+    let mut words = shown.split_whitespace().zip(said.split_whitespace());
+    let alike = |a: &str, b: &str| {
+        let names = ["REGISTRY", "DIGEST", "SIZE", "KEY", "COMPONENT"];
+        let Some(name) = names.iter().find(|name| a.contains(*name)) else {
+            return a == b;
+        };
+        let (before, after) = a.split_once(name).unwrap();
+        let rest = after.split_once("DIGEST").map_or(after, |(_, end)| end);
+        b.starts_with(before) && b.ends_with(rest)
+    };
+    let count = |text: &str| text.split_whitespace().count();
+    count(shown) == count(said) && words.all(|(a, b)| alike(a, b))
+}
+
+#[test]
+fn the_pages_commands_print_what_it_says() {
+    let mut scene = Scene::new();
+    let page = fs::read_to_string(places::root().join("docs/plugins.md")).unwrap();
+    let (_, block) = page.split_once("<!-- ship -->\n```console\n").unwrap();
+    let (block, _) = block.split_once("```\n").unwrap();
+    fs::copy(scene.file("1.0.0"), scene.weir.path("team-labels.wasm")).unwrap();
+    let key = scene.tools.key("team").unwrap();
+    fs::copy(&key.private, scene.weir.path("team.key")).unwrap();
+    fs::copy(&key.public, scene.weir.path("team.pub")).unwrap();
+    scene
+        .weir
+        .variable("COSIGN_PASSWORD", weir_tests::oci_tools::KEY_PASSWORD);
+    let mut commands = 0;
+    for piece in block.split("$ weir plugin ").skip(1) {
+        let (command, expected) = piece.split_once('\n').unwrap();
+        let command = command.replace("REGISTRY", &scene.registry.host());
+        let said = scene.says(&command.split(' ').collect::<Vec<_>>());
+        // A size is a number and its unit.
+        let said = said.replace(" KiB", "KiB").replace(" MiB", "MiB");
+        assert!(is_like(expected, &said), "{command}:\n{said}\n{expected}");
+        commands += 1;
+    }
+    assert_eq!(commands, 4);
 }
