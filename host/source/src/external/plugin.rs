@@ -378,9 +378,27 @@ mod tests {
         assert!(checked(TEXT, pin, &manifest, MOST).is_ok());
         let other = Digest::of(b"another");
         for (pin, kind) in [
-            (RegistryPin { manifest: other, ..pin }, "wrong-bytes"),
-            (RegistryPin { component: other, ..pin }, "not-as-locked"),
-            (RegistryPin { size: pin.size + 1, ..pin }, "not-as-locked"),
+            (
+                RegistryPin {
+                    manifest: other,
+                    ..pin
+                },
+                "wrong-bytes",
+            ),
+            (
+                RegistryPin {
+                    component: other,
+                    ..pin
+                },
+                "not-as-locked",
+            ),
+            (
+                RegistryPin {
+                    size: pin.size + 1,
+                    ..pin
+                },
+                "not-as-locked",
+            ),
         ] {
             let error = checked(TEXT, pin, &manifest, MOST).unwrap_err();
             assert_eq!(error.kind(), kind, "{error}");

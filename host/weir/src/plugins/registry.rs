@@ -142,9 +142,7 @@ impl Bringing<'_> {
         if is_here && !self.rules.ask_where(reference) {
             return Ok(());
         }
-        let pin = locked
-            .registry_pin()
-            .ok_or_else(|| not_pinned(reference))?;
+        let pin = locked.registry_pin().ok_or_else(|| not_pinned(reference))?;
         if is_here && self.known(reference, pin)?.is_some() {
             return Ok(());
         }

@@ -139,7 +139,11 @@ mod tests {
         }
         let error = both.allow(&"file:a.wasm".parse().unwrap()).unwrap_err();
         let said = error.to_string();
-        for words in ["file:a.wasm", "`sources` of host", "bundled, oci://r.example/team/"] {
+        for words in [
+            "file:a.wasm",
+            "`sources` of host",
+            "bundled, oci://r.example/team/",
+        ] {
             assert!(said.contains(words), "{said}");
         }
     }
