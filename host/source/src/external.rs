@@ -25,6 +25,7 @@ mod limits;
 mod oci;
 mod plugin;
 mod policy;
+mod push;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -37,11 +38,13 @@ pub use artifact::{
 };
 pub use error::ExternalError;
 pub use limits::ExternalLimits;
+pub(crate) use oci::Registry;
 pub use plugin::{GotPlugin, PluginError};
 pub use policy::{AccessHost, ExternalAccess, ExternalPolicy, HostPattern};
 
 use chart::{Meant, Shelf};
 pub(crate) use error::About;
+pub use push::{PluginToPush, PushedPlugin};
 use store::Store;
 #[cfg(feature = "fuzzing")]
 pub(crate) use unpack::chart as unpacked_chart;
@@ -227,7 +230,7 @@ impl Externals {
         git::Base::open(self, about, url, revision)?.show(commit, watch)
     }
 
-    fn web<'a>(&'a self, about: About<'a>, watch: Watch<'a>) -> Web<'a> {
+    pub(crate) fn web<'a>(&'a self, about: About<'a>, watch: Watch<'a>) -> Web<'a> {
         Web::new(
             about,
             &self.limits,

@@ -11,6 +11,7 @@
 mod cache;
 mod carried;
 mod commit;
+pub mod cosign;
 mod error;
 mod exchange;
 mod external;
@@ -41,7 +42,7 @@ pub use error::SourceError;
 pub use external::{
     AccessHost, Artifact, ArtifactBlob, ArtifactError, CONFIG_TYPE, ExternalAccess, ExternalError,
     ExternalLimits, ExternalPolicy, Externals, GotPlugin, HostPattern, LAYER_TYPE, MANIFEST_TYPE,
-    PluginError, Watch, parse_manifest,
+    PluginError, PluginToPush, PushedPlugin, Watch, parse_manifest,
 };
 pub use history::HistoryLimits;
 pub use http::pack::PackLimits;

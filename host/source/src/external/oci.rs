@@ -275,7 +275,7 @@ impl<'w, 'a> Registry<'w, 'a> {
         Ok((Answer { body, ..answer }, hasher.finish()))
     }
 
-    pub(super) fn url(&self, rest: &str) -> String {
+    pub(crate) fn url(&self, rest: &str) -> String {
         format!("{}/v2/{}/{rest}", self.origin, self.name)
     }
 
@@ -309,7 +309,7 @@ impl<'w, 'a> Registry<'w, 'a> {
         Ok(Some(next))
     }
 
-    fn get(
+    pub(crate) fn get(
         &self,
         url: &str,
         accept: &str,
@@ -439,7 +439,7 @@ fn parameter(challenge: &str, name: &str) -> Option<String> {
 }
 
 /// A text as a value in a query.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     let bytes = text.bytes();
     bytes
