@@ -1,8 +1,12 @@
 //! A small HTTP server that says what a registry would say, or something else.
 
 use serde_json::{Value, json};
+use weir_source::cosign::Signed;
 use weir_tests::charts::{Answer, FileServer, sha256};
 use weir_tests::registry::{MANIFEST, WASM_CONFIG, WASM_LAYER, descriptor};
+
+/// What a signature is of, in cosign's classic form.
+const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
 /// The server, and what it has of one plugin.
 pub(crate) struct Liar {
@@ -55,6 +59,25 @@ impl Liar {
             self.server.answer(&self.manifest_at(named), answer);
         }
         digest
+    }
+
+    /// Has these signatures, each with what it is over, beside a manifest, where cosign puts them.
+    pub(crate) fn has_signatures(&self, manifest: &str, signatures: &[Signed]) {
+        let mut layers = Vec::new();
+        for signed in signatures {
+            let payload = signed.payload.as_bytes();
+            self.server.file(&self.blob_at(payload), payload);
+            let mut layer = descriptor(SIMPLE, payload);
+            layer["annotations"] =
+                json!({ "dev.cosignproject.cosign/signature": signed.signature });
+            layers.push(layer);
+        }
+        let config = descriptor("application/vnd.oci.image.config.v1+json", b"{}");
+        let all = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers,
+        });
+        let tag = manifest.replace(':', "-") + ".sig";
+        self.server.file(&self.manifest_at(&tag), all.to_string());
     }
 
     /// Has a plugin, as it should be; its manifest's digest.
