@@ -109,9 +109,9 @@ impl FromStr for PluginReference {
         let (host, rest) = authority(text).map_err(wrong)?;
         let (rest, digest) = match rest.split_once('@') {
             Some((rest, digest)) => {
-                let digest: Digest = digest
-                    .parse()
-                    .map_err(|_| wrong("after the @ comes sha256: and 64 lower-case hex digits".to_owned()))?;
+                let digest: Digest = digest.parse().map_err(|_| {
+                    wrong("after the @ comes sha256: and 64 lower-case hex digits".to_owned())
+                })?;
                 (rest, Some(digest))
             }
             None => (rest, None),
@@ -168,7 +168,8 @@ impl From<PluginReference> for String {
 
 impl SourcePattern {
     /// The forms, for error texts.
-    pub const EXPECTED: &str = "bundled, file, oci://HOST/PATH, or oci://HOST/PATH/ for all that is below";
+    pub const EXPECTED: &str =
+        "bundled, file, oci://HOST/PATH, or oci://HOST/PATH/ for all that is below";
 
     /// Whether this is one of them.
     pub fn matches(&self, source: &PluginSource) -> bool {
@@ -211,7 +212,8 @@ impl RegistryPattern {
 
     /// Whether a reference is to one of these repositories: part by part, never by the start of a text alone.
     pub fn matches(&self, reference: &PluginReference) -> bool {
-        let host = self.host.host == reference.host.host && port(&self.host) == port(&reference.host);
+        let host =
+            self.host.host == reference.host.host && port(&self.host) == port(&reference.host);
         let path = if !self.below {
             self.path == reference.path
         } else if self.path.is_empty() {

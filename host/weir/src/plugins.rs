@@ -150,7 +150,10 @@ impl Store {
     /// Keeps a component that was fetched, whatever lies there under its name.
     fn keep_anew(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
         let path = self.kept_at(digest).ok_or_else(|| {
-            Error::host("plugins", "nothing is kept here, so that nothing is fetched")
+            Error::host(
+                "plugins",
+                "nothing is kept here, so that nothing is fetched",
+            )
         })?;
         write_atomic(&path, bytes)
             .map_err(|e| Error::host("plugins", format!("{}: {e}", path.display())))

@@ -40,7 +40,10 @@ fn what_is_no_reference_is_refused_with_what_is_wrong() {
         ("oci://r.example:0/a:1", "a port is a number"),
         ("oci://r.example:99999/a:1", "a port is a number"),
         ("oci://R.example/a:1", "it is written oci://r.example/a:1"),
-        ("oci://r.example:0443/a:1", "it is written oci://r.example:443/a:1"),
+        (
+            "oci://r.example:0443/a:1",
+            "it is written oci://r.example:443/a:1",
+        ),
         ("oci://r.example/:1", "is no name in a registry"),
         ("oci://r.example/A:1", "is no name in a registry"),
         ("oci://r.example/a//b:1", "is no name in a registry"),
@@ -60,7 +63,10 @@ fn what_is_no_reference_is_refused_with_what_is_wrong() {
         ("oci://r.example/a@sha512:00", "after the @"),
         (&format!("oci://r.example/a@sha256:{short}"), "after the @"),
         (&format!("oci://r.example/a@sha256:{HEX}:1"), "after the @"),
-        (&format!("oci://r.example/a@sha256:{}", HEX.to_uppercase()), "after the @"),
+        (
+            &format!("oci://r.example/a@sha256:{}", HEX.to_uppercase()),
+            "after the @",
+        ),
         (&format!("oci://r.example/a:{}", &long[..129]), "is no tag"),
         (&format!("oci://r.example/a:{long}"), "longer than"),
     ] {
@@ -77,7 +83,11 @@ fn a_pattern_is_of_one_repository_or_of_all_below_and_never_of_the_start_of_a_na
         ("oci://r.example/team/", "oci://r.example/team/a:1", true),
         ("oci://r.example/team/", "oci://r.example/team/a/b:1", true),
         ("oci://r.example/team/", "oci://r.example/team:1", false),
-        ("oci://r.example/team/", "oci://r.example/team-evil/a:1", false),
+        (
+            "oci://r.example/team/",
+            "oci://r.example/team-evil/a:1",
+            false,
+        ),
         ("oci://r.example/team", "oci://r.example/team:1", true),
         ("oci://r.example/team", "oci://r.example/team/a:1", false),
         ("oci://r.example/team", "oci://r.example/team-evil:1", false),
@@ -90,7 +100,11 @@ fn a_pattern_is_of_one_repository_or_of_all_below_and_never_of_the_start_of_a_na
         ("oci://localhost/", "oci://localhost:443/a:1", false),
     ] {
         let pattern: RegistryPattern = pattern.parse().unwrap();
-        assert_eq!(pattern.matches(&parsed(reference)), matches, "{pattern} {reference}");
+        assert_eq!(
+            pattern.matches(&parsed(reference)),
+            matches,
+            "{pattern} {reference}"
+        );
     }
 }
 
@@ -101,7 +115,11 @@ fn a_pattern_of_another_kind_of_source_matches_none() {
         let pattern: SourcePattern = pattern.parse().unwrap();
         for (n, source) in sources.iter().enumerate() {
             let source: PluginSource = source.parse().unwrap();
-            assert_eq!(pattern.matches(&source), n == matching, "{pattern} {source}");
+            assert_eq!(
+                pattern.matches(&source),
+                n == matching,
+                "{pattern} {source}"
+            );
         }
     }
 }
@@ -126,7 +144,10 @@ fn what_is_no_pattern_is_refused() {
         "https://r.example/",
     ] {
         let error = bad.parse::<SourcePattern>().unwrap_err().to_string();
-        assert!(error.contains("expected bundled, file, oci://"), "{bad}: {error}");
+        assert!(
+            error.contains("expected bundled, file, oci://"),
+            "{bad}: {error}"
+        );
     }
 }
 

@@ -266,9 +266,14 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         let message = "expected a number of percent from 0 to 100";
         errors.push(root.key("canary").mark(), message);
     }
-    let rules = raw
-        .plugins
-        .map(|raw| raw.meant("`plugins` of this host".to_owned(), root.key("plugins"), base, &mut errors));
+    let rules = raw.plugins.map(|raw| {
+        raw.meant(
+            "`plugins` of this host".to_owned(),
+            root.key("plugins"),
+            base,
+            &mut errors,
+        )
+    });
     let places = root.key("repositories");
     let given = raw.repositories.len();
     if given == 0 {

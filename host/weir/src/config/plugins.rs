@@ -60,7 +60,8 @@ impl RawPlugins {
         let mut meant = Vec::new();
         for (pattern, keys) in signers {
             if keys.is_empty() {
-                let message = "expected at least one PEM file with a public key: nobody could sign for it";
+                let message =
+                    "expected at least one PEM file with a public key: nobody could sign for it";
                 errors.push(at.key(&pattern).mark(), message);
             }
             let of = errors.take(at.name(&pattern), pattern.parse::<RegistryPattern>());
@@ -83,7 +84,8 @@ mod tests {
     use super::super::file;
     use super::*;
 
-    const ONE: &str = "version: 1\nrepositories:\n- url: https://h/x\n  targets: { default: 'kube:' }\n";
+    const ONE: &str =
+        "version: 1\nrepositories:\n- url: https://h/x\n  targets: { default: 'kube:' }\n";
 
     fn refused(more: &str, expected: &str) {
         let text = format!("{ONE}{more}");
@@ -113,7 +115,10 @@ mod tests {
     #[test]
     fn mistakes_have_their_place() {
         refused("plugins:\n", "x.yaml:5:9: ");
-        refused("plugins: {}\n", "x.yaml:5:10: expected sources, signers or both");
+        refused(
+            "plugins: {}\n",
+            "x.yaml:5:10: expected sources, signers or both",
+        );
         refused("plugins: { sources: }\n", "x.yaml:5:");
         refused("plugins: { sourses: [] }\n", "did you mean \"sources\"");
         refused(
@@ -121,7 +126,10 @@ mod tests {
             "x.yaml:5:22: \"oci://r.example\": it has no / after the registry; expected bundled, file, oci://",
         );
         refused("plugins: { sources: ['*'] }\n", "x.yaml:5:22: \"*\": ");
-        refused("plugins: { signers: { 'oci://r.example/': [] } }\n", "at least one PEM file");
+        refused(
+            "plugins: { signers: { 'oci://r.example/': [] } }\n",
+            "at least one PEM file",
+        );
         refused(
             "plugins: { signers: { 'r.example/': [a.pem] } }\n",
             "x.yaml:5:23: \"r.example/\": it does not begin with oci://",

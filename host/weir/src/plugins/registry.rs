@@ -15,9 +15,10 @@ use weir_core::lock::{Lock, LockedPlugin};
 use weir_core::manifest::{Manifest, PluginSource};
 use weir_core::name::PluginName;
 use weir_core::plugin::{PluginReference, RegistryPin};
+use weir_source::cosign::Signed;
 use weir_source::{Externals, GotPlugin, PluginError};
 
-use super::rules::Rules;
+use super::rules::{RuleError, Rules};
 use super::{Pinned, Store, pin, read_capped, write_atomic};
 use crate::error::Error;
 use crate::externals::watched;
@@ -36,6 +37,9 @@ struct Origin {
     repository: String,
     /// The manifest, byte by byte.
     manifest: String,
+    /// The signatures that it had there, where somebody has to have signed it. They are checked each time.
+    #[serde(default)]
+    signatures: Vec<Signed>,
 }
 
 /// What a manifest's plugin names stand for, where those that are called are here: fetched from their registries if need be.
@@ -142,14 +146,25 @@ impl Bringing<'_> {
         if is_here && !self.rules.ask_where(reference) {
             return Ok(());
         }
-        let pin = locked
-            .registry_pin()
-            .ok_or_else(|| not_pinned(reference))?;
-        if is_here && self.known(reference, pin)?.is_some() {
-            return Ok(());
+        let pin = locked.registry_pin().ok_or_else(|| not_pinned(reference))?;
+        let known = match is_here {
+            true => self.known(reference, pin)?,
+            false => None,
+        };
+        let refused = |e: RuleError| Error::stage("plugins", &e);
+        if let Some(origin) = &known {
+            match self.are_signers(reference, pin, &origin.signatures) {
+                Ok(()) => return Ok(()),
+                // Somebody else may have signed it since.
+                Err(RuleError::NotSigned { .. }) => {}
+                Err(e) => return Err(refused(e)),
+            }
         }
-        let text = reference.to_string();
-        let got = watched(&text, self.stop, |watch| match is_here {
+        // Before the component: of what nobody signed no byte is fetched.
+        let signatures = self.signatures(reference, pin)?;
+        self.are_signers(reference, pin, &signatures)
+            .map_err(refused)?;
+        let got = watched(&reference.to_string(), self.stop, |watch| match is_here {
             true => self.externals.plugin_manifest(reference, pin, watch),
             false => self.externals.plugin(reference, pin, watch),
         });
@@ -158,7 +173,35 @@ impl Bringing<'_> {
         if let Some(component) = &got.component {
             self.store.keep_anew(pin.component, component)?;
         }
-        self.note(reference, pin, &got)
+        self.note(reference, pin, &got, signatures)
+    }
+
+    /// The signatures that the registry has; nothing where nobody has to have signed.
+    fn signatures(
+        &self,
+        reference: &PluginReference,
+        pin: RegistryPin,
+    ) -> Result<Vec<Signed>, Error> {
+        if self.rules.signers(reference).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let found = watched(&reference.to_string(), self.stop, |watch| {
+            self.externals.signatures(reference, pin.manifest, watch)
+        });
+        found.map_err(|e| Error::stage("plugins", &e))
+    }
+
+    /// Whether each rule has one of its keys among those who signed. The keys are read anew.
+    fn are_signers(
+        &self,
+        reference: &PluginReference,
+        pin: RegistryPin,
+        signatures: &[Signed],
+    ) -> Result<(), RuleError> {
+        let mut signers = self.rules.signers(reference);
+        signers.try_for_each(|(said_by, signers)| {
+            signers.have_signed(reference, said_by, pin.manifest, signatures)
+        })
     }
 
     /// What was noted of a plugin when it came from this repository, where that is still what is pinned.
@@ -195,6 +238,7 @@ impl Bringing<'_> {
         reference: &PluginReference,
         pin: RegistryPin,
         got: &GotPlugin,
+        signatures: Vec<Signed>,
     ) -> Result<(), Error> {
         let Some(path) = self.store.origin_at(reference, pin) else {
             return Ok(());
@@ -203,6 +247,7 @@ impl Bringing<'_> {
         let origin = Origin {
             repository: reference.repository(),
             manifest: String::from_utf8(got.manifest.clone()).map_err(|e| failed(e.to_string()))?,
+            signatures,
         };
         let bytes = serde_json::to_vec(&origin).map_err(|e| failed(e.to_string()))?;
         write_atomic(&path, &bytes).map_err(|e| failed(e.to_string()))

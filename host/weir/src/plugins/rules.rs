@@ -3,9 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use weir_core::digest::Digest;
 use weir_core::fault::{Blame, Fault, Retry};
 use weir_core::manifest::PluginSource;
 use weir_core::plugin::{PluginReference, RegistryPattern, SourcePattern};
+use weir_source::cosign::{self, PublicKey, SignatureError, Signed};
+
+use super::read_capped;
+
+/// The largest file of a public key, in bytes.
+const MAX_KEY: u64 = 64 << 10;
 
 /// All rules that plugins of a repository are under: each of them has to be kept. None is there where nothing is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,14 +53,90 @@ pub(crate) enum RuleError {
         /// What it allows.
         allowed: String,
     },
+    /// It is not signed as it has to be.
+    #[error(
+        "{plugin}: `signers` of {said_by} asks for a signature on what comes from {of}, by one of the keys that it lists: {source}"
+    )]
+    NotSigned {
+        /// The plugin's source.
+        plugin: String,
+        /// Which place of the host's file.
+        said_by: String,
+        /// The repositories of the rule.
+        of: String,
+        /// No signature, another signer, a signature of something else.
+        #[source]
+        source: SignatureError,
+    },
+    /// A public key cannot be read.
+    #[error(
+        "{plugin}: `signers` of {said_by}: the public key {file}: {why}: until it can be read nothing from {of} is taken"
+    )]
+    Key {
+        /// The plugin's source.
+        plugin: String,
+        /// Which place of the host's file.
+        said_by: String,
+        /// The repositories of the rule.
+        of: String,
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl Blame for RuleError {
     fn fault(&self) -> Fault {
-        Fault::Host
+        match self {
+            RuleError::NotAllowed { .. } | RuleError::Key { .. } => Fault::Host,
+            RuleError::NotSigned { source, .. } => source.fault(),
+        }
     }
     fn retry(&self) -> Retry {
-        Retry::OnChange
+        match self {
+            RuleError::NotAllowed { .. } => Retry::OnChange,
+            // A file comes back.
+            RuleError::Key { .. } => Retry::Backoff,
+            RuleError::NotSigned { source, .. } => source.retry(),
+        }
+    }
+}
+
+impl Signers {
+    /// Whether one of them signed a manifest.
+    ///
+    /// # Errors
+    /// None of them did, or a key cannot be read.
+    pub(super) fn have_signed(
+        &self,
+        reference: &PluginReference,
+        said_by: &str,
+        manifest: Digest,
+        signatures: &[Signed],
+    ) -> Result<(), RuleError> {
+        let mut keys = Vec::new();
+        for path in &self.keys {
+            let wrong = |why: String| RuleError::Key {
+                plugin: reference.to_string(),
+                said_by: said_by.to_owned(),
+                of: self.of.to_string(),
+                file: path.display().to_string(),
+                why,
+            };
+            let text = read_capped(path, MAX_KEY).map_err(|e| wrong(e.to_string()))?;
+            let text = text.ok_or_else(|| wrong("there is no such file".to_owned()))?;
+            keys.push(PublicKey::from_pem(&text).map_err(|e| wrong(e.to_string()))?);
+        }
+        match cosign::signer(&keys, manifest, signatures) {
+            Ok(_) => Ok(()),
+            Err(source) => Err(RuleError::NotSigned {
+                plugin: reference.to_string(),
+                said_by: said_by.to_owned(),
+                of: self.of.to_string(),
+                source,
+            }),
+        }
     }
 }
 
@@ -92,12 +175,22 @@ impl Rules {
         Ok(())
     }
 
+    /// All rules on who has to have signed what comes from there: the place of the host's file, and the signers.
+    pub(super) fn signers(
+        &self,
+        reference: &PluginReference,
+    ) -> impl Iterator<Item = (&str, &Signers)> {
+        let each = self.0.iter().flat_map(|rules| {
+            let said_by = rules.said_by.as_str();
+            rules.signers.iter().map(move |signers| (said_by, signers))
+        });
+        each.filter(move |(_, signers)| signers.of.matches(reference))
+    }
+
     /// Whether it has to be known that a component comes from just where its lock says: something is asked of that place.
     pub(crate) fn ask_where(&self, reference: &PluginReference) -> bool {
-        let asks = |rules: &PluginRules| {
-            rules.sources.is_some() || rules.signers.iter().any(|s| s.of.matches(reference))
-        };
-        self.0.iter().any(asks)
+        let lists = self.0.iter().any(|rules| rules.sources.is_some());
+        lists || self.signers(reference).next().is_some()
     }
 }
 
@@ -139,7 +232,11 @@ mod tests {
         }
         let error = both.allow(&"file:a.wasm".parse().unwrap()).unwrap_err();
         let said = error.to_string();
-        for words in ["file:a.wasm", "`sources` of host", "bundled, oci://r.example/team/"] {
+        for words in [
+            "file:a.wasm",
+            "`sources` of host",
+            "bundled, oci://r.example/team/",
+        ] {
             assert!(said.contains(words), "{said}");
         }
     }
