@@ -14,7 +14,7 @@ use std::time::Duration;
 use weir_core::digest::Digest;
 use weir_core::fault::{Blame, Fault, Retry};
 
-use crate::Role;
+use crate::{INTERFACE, Role};
 use crate::inspect;
 use crate::load::LoadError;
 
