@@ -172,7 +172,8 @@ proptest! {
     ) {
         let pattern: RegistryPattern = format!("oci://{host}/{path}/").parse().unwrap();
         let below = format!("{path}/{more}:1");
-        prop_assert!(pattern.matches(&parsed(&format!("oci://{host}/{below}"))));
+        let reference = parsed(&format!("oci://{host}/{below}"));
+        prop_assert!(pattern.matches(&reference));
         let elsewhere = format!("oci://{other}/{below}");
         prop_assert_eq!(pattern.matches(&parsed(&elsewhere)), host == other);
         let beside = format!("oci://{host}/{path}{more}:1");
