@@ -14,18 +14,16 @@ mod folder;
 mod guide;
 #[path = "plugin_kit/mistakes.rs"]
 mod mistakes;
-#[path = "plugin_kit/project.rs"]
-mod project;
 #[path = "plugin_kit/toolchains.rs"]
 mod toolchains;
 
-use project::Project;
 use weir_sandbox::Role;
+use weir_tests::plugin_project::Project;
 
 /// All that an author does, in order, with a transformer: what is built says what plugin.yaml says, tests hold the code to
 /// what is expected, and calls by hand and measurements show what they cost.
 fn life(language: &str) {
-    let mut project = Project::new(language, Role::Transformer).unwrap();
+    let mut project = Project::new(language, "transformer").unwrap();
     let built = project.weir(["build"]).unwrap().success().unwrap();
     let digest = built.trim().rsplit(' ').next().unwrap().to_owned();
     assert!(built.contains("transformer of"), "{built}");
@@ -62,11 +60,13 @@ fn is_tested(project: &Project) {
     let test = ["test", "--component", "team-labels.wasm"];
     let said = project.weir(test).unwrap().success().unwrap();
     assert_eq!(said, "ok      bad\nok      good\n");
-    let golden = project.read("testdata/good/expected.yaml");
-    project.write(
-        "testdata/good/expected.yaml",
-        &golden.replace("team: shop", "team: other"),
-    );
+    let golden = project.read("testdata/good/expected.yaml").unwrap();
+    project
+        .write(
+            "testdata/good/expected.yaml",
+            &golden.replace("team: shop", "team: other"),
+        )
+        .unwrap();
     let ran = project.weir(test).unwrap().code(1).unwrap();
     assert!(
         ran.stdout.contains("-    team: other\n+    team: shop\n"),
@@ -76,7 +76,7 @@ fn is_tested(project: &Project) {
     assert!(ran.stderr.contains("1 of 2 cases failed"), "{}", ran.stderr);
     let updated = project.weir([&test[..], &["--update"]].concat()).unwrap();
     assert_eq!(updated.success().unwrap(), "ok      bad\nupdated good\n");
-    assert_eq!(project.read("testdata/good/expected.yaml"), golden);
+    assert_eq!(project.read("testdata/good/expected.yaml").unwrap(), golden);
 }
 
 /// A call by hand shows what comes out and what it cost.
@@ -155,7 +155,7 @@ fn is_measured(project: &Project) {
 /// The templates of the other two roles do what their cases say.
 fn others(language: &str) {
     for role in [Role::Renderer, Role::Validator] {
-        let project = Project::new(language, role).unwrap();
+        let project = Project::new(language, role.as_str()).unwrap();
         let said = project.weir(["test"]).unwrap().success().unwrap();
         assert_eq!(said, "ok      bad\nok      good\n", "{role}");
     }

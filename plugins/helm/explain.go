@@ -60,6 +60,22 @@ func (l loaded) templateFailed(tree fs.FS, err error) error {
 	return plugin.Errorf("template", "%s", oneLine(text)).At(l.file("Chart.yaml"), 0)
 }
 
+// failedIn is the outermost template that an error of the engine names; empty where it names none.
+func failedIn(err error) string {
+	for _, place := range []*regexp.Regexp{templatePlace, yamlPlace} {
+		if found := place.FindStringSubmatch(err.Error()); found != nil {
+			return found[1]
+		}
+	}
+	return ""
+}
+
+// isSameFailure says of two errors whether they are one: with the same words, or at the same places.
+func isSameFailure(one, other error) bool {
+	places := templatePlace.FindAllString(one.Error(), -1)
+	return one.Error() == other.Error() || len(places) > 0 && slices.Equal(places, templatePlace.FindAllString(other.Error(), -1))
+}
+
 // lineIn is a template's line, where the template is a file of the tree.
 func (l loaded) lineIn(tree fs.FS, name, line string) uint32 {
 	file := l.place(tree, name)

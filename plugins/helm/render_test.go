@@ -226,35 +226,6 @@ chart/templates/hooks.yaml Job/before {"mine":"kept","weir.dev/hook":"pre","weir
 chart/templates/hooks.yaml Job/after {"weir.dev/hook":"post","weir.dev/hook-delete-policy":"before-hook-creation,hook-succeeded","weir.dev/hook-weight":"0","weir.dev/wave":"1"}`)
 }
 
-func TestARandomFunctionIsRefusedWithItsPlaceAndTheValueToSet(t *testing.T) {
-	tree := repository(
-		"chart/Chart.yaml", chartOf("web", ""),
-		"chart/templates/_helpers.tpl", `{{ define "name" }}{{ .Chart.Name }}{{ end }}`,
-		"chart/templates/a.yaml", object("a", "x: {{ include \"name\" . }}\n  z: {{ .Values.auth.password | default (randAlphaNum 10) | quote }}"),
-		"chart/templates/NOTES.txt", "{{ randAlphaNum 5 }}",
-	)
-	expectError(t, tree, `{"inline":{"auth":{}}}`,
-		"chart/templates/a.yaml:7: random: `randAlphaNum` gives other text at each render, and the same commit must give the same bytes: set the value that the chart takes instead of making one, such as `auth.password`; or give the plugin bytes that stay the same, with `grants: { random: stable }` in weir.yaml")
-	expect(t, shown(t, tree, `{"inline":{"auth":{"password":"p"}}}`), `chart/templates/a.yaml ConfigMap/a {"x":"web","z":"p"}`)
-}
-
-func TestEveryRandomFunctionIsRefused(t *testing.T) {
-	calls := map[string]string{
-		"bcrypt": `bcrypt "a"`, "encryptAES": `encryptAES "k" "a"`, "genCA": `(genCA "a" 1).Cert`,
-		"genCAWithKey": `(genCAWithKey "a" 1 "k").Key`, "genPrivateKey": `genPrivateKey "ecdsa"`,
-		"genSelfSignedCert": `(genSelfSignedCert "a" nil nil 1).Cert`, "genSelfSignedCertWithKey": `(genSelfSignedCertWithKey "a" nil nil 1 "k").Cert`,
-		"genSignedCert": `(genSignedCert "a" nil nil 1 (genCA "a" 1)).Cert`, "genSignedCertWithKey": `(genSignedCertWithKey "a" nil nil 1 (genCA "a" 1) "k").Cert`,
-		"htpasswd": `htpasswd "a" "b"`, "randAlpha": `randAlpha 3`, "randAlphaNum": `randAlphaNum 3`, "randAscii": `randAscii 3`,
-		"randBytes": `randBytes 3`, "randInt": `randInt 0 9`, "randNumeric": `randNumeric 3`, "shuffle": `shuffle "abc"`, "uuidv4": `uuidv4`,
-	}
-	for _, name := range random {
-		tree := repository("chart/Chart.yaml", chartOf("web", ""), "chart/templates/a.yaml", object("a", "x: {{ "+calls[name]+" | quote }}"))
-		if _, err := rendered(tree, ""); err == nil || !strings.Contains(err.Error(), "chart/templates/a.yaml:6: random: `") {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 func TestAnErrorNamesTheFileAndTheLine(t *testing.T) {
 	chart := chartOf("web", "")
 	for expected, files := range map[string][]string{

@@ -168,8 +168,8 @@ func ecKey(text string) (crypto.Signer, bool) {
 
 // randInt is a number from min to below max.
 func (s *stable) randInt(min, max int) (int, error) {
-	if max <= min {
-		return 0, fmt.Errorf("randInt %d %d: the second number has to be the greater one", min, max)
+	if err := isRange(min, max); err != nil {
+		return 0, err
 	}
 	bytes, err := s.next("randInt")
 	if err != nil {
@@ -180,6 +180,14 @@ func (s *stable) randInt(min, max int) (int, error) {
 		return 0, err
 	}
 	return min + int(n.Int64()), nil
+}
+
+// isRange says what is wrong with the arguments of randInt.
+func isRange(min, max int) error {
+	if max <= min {
+		return fmt.Errorf("randInt %d %d: the second number has to be the greater one", min, max)
+	}
+	return nil
 }
 
 // shuffle is a text's characters in another order (Fisher and Yates).

@@ -106,18 +106,22 @@ type results struct {
 // replaces. So what such a function gives is exchanged and the objects are compared; only a difference is refused.
 func (r rendering) steady(bytes *stable) (results, error) {
 	if bytes != nil {
-		found, _, err := r.run(marked(r.loaded.chart), bytes.functions(), false)
-		return found, err
+		found, _, err := r.run(marked(r.loaded.chart), bytes.functions())
+		return found, r.told(err)
 	}
-	first := &draws{letter: "0"}
-	found, files, err := r.run(r.loaded.chart, first.functions(), false)
-	if err != nil || !first.used {
-		return found, err
+	first := newDraws(false)
+	found, files, err := r.run(r.loaded.chart, first.functions())
+	if !first.used {
+		return found, r.told(err)
 	}
-	other := &draws{letter: "1"}
-	second, otherFiles, err := r.run(r.loaded.chart, other.functions(), false)
-	if err != nil {
-		return found, err
+	second, otherFiles, otherErr := r.run(r.loaded.chart, newDraws(true).functions())
+	switch {
+	case err != nil && otherErr != nil && isSameFailure(err, otherErr):
+		return found, r.told(err)
+	case otherErr != nil:
+		return found, r.failsAtRandom(otherErr)
+	case err != nil:
+		return found, r.failsAtRandom(err)
 	}
 	differing := found.differing(second)
 	if len(differing) == 0 {
@@ -128,29 +132,52 @@ func (r rendering) steady(bytes *stable) (results, error) {
 		if files[name] == otherFiles[name] {
 			continue
 		}
-		refusing := &draws{letter: "0", refuse: true}
-		_, _, err := r.run(only(r.loaded.chart, name), refusing.functions(), true)
-		if err != nil && strings.Contains(err.Error(), notTheSame) {
-			return found, r.refusal(err, name)
+		if refused := r.refusedIn(only(r.loaded.chart, name)); refused != nil {
+			return found, r.refusal(refused, name)
 		}
 	}
 	return found, r.refusal(nil, names[0])
 }
 
-// run renders a chart's templates with these random functions. An error stays as the engine has it where it is to be raw.
-func (r rendering) run(c *chart.Chart, functions template.FuncMap, raw bool) (results, map[string]string, error) {
-	e := engine.Engine{CustomTemplateFuncs: functions}
+// refusedIn is the error of the first random function that a chart calls; nil where it calls none.
+func (r rendering) refusedIn(c *chart.Chart) error {
+	_, _, err := r.run(c, refusing().functions())
+	if err != nil && strings.Contains(err.Error(), notTheSame) {
+		return err
+	}
+	return nil
+}
+
+// failsAtRandom is the refusal of a chart that fails with one answer of its random functions and not with another.
+func (r rendering) failsAtRandom(err error) error {
+	name := failedIn(err)
+	for _, c := range []*chart.Chart{only(r.loaded.chart, name), r.loaded.chart} {
+		if refused := r.refusedIn(c); refused != nil {
+			return r.refusal(refused, name)
+		}
+	}
+	return r.refusal(nil, name)
+}
+
+// told is an error of a run as a diagnostic.
+func (r rendering) told(err error) error {
+	if err == nil {
+		return nil
+	}
+	return r.loaded.templateFailed(r.tree, err)
+}
+
+// run renders a chart's templates with these random functions. An error is as the engine has it.
+func (r rendering) run(c *chart.Chart, functions template.FuncMap) (results, map[string]string, error) {
+	e := engine.Engine{CustomTemplateFuncs: inOrder(functions)}
 	files, err := e.RenderWithContext(context.Background(), c, r.values)
 	if err != nil {
-		if raw {
-			return results{}, nil, err
-		}
-		return results{}, nil, r.loaded.templateFailed(r.tree, err)
+		return results{}, nil, err
 	}
 	maps.DeleteFunc(files, func(name, _ string) bool { return strings.HasSuffix(name, notes) })
 	hooks, manifests, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
 	if err != nil {
-		return results{}, nil, r.loaded.templateFailed(r.tree, err)
+		return results{}, nil, err
 	}
 	return results{manifests, hooks}, files, nil
 }

@@ -37,8 +37,9 @@ var inImport = regexp.MustCompile(`(?s)^(\S+?):\(?(\d+):\d+\S* (.*)$`)
 // callers is how many calls are told of an error.
 const callers = 4
 
-// explain is an error at the innermost place that is in a file of the tree.
-func explain(err error, file string) error {
+// explain is an error at the innermost place that is in a file of the tree. The files that were read say whether what looks like a
+// place in a message is one: a program's own words may look like one, too.
+func explain(err error, file string, read map[string]*jsonnet.Contents) error {
 	var runtime jsonnet.RuntimeError
 	if errors.As(err, &runtime) {
 		var places []ast.LocationRange
@@ -49,7 +50,7 @@ func explain(err error, file string) error {
 			}
 		}
 		// What cannot be parsed in an imported file comes as the words of whoever imports it.
-		if found := inImport.FindStringSubmatch(runtime.Msg); found != nil {
+		if found := inImport.FindStringSubmatch(runtime.Msg); found != nil && read[found[1]] != nil {
 			place := ast.LocationRange{FileName: found[1]}
 			if line, err := strconv.Atoi(found[2]); err == nil {
 				place.Begin.Line = line

@@ -78,7 +78,7 @@ func evaluate(importer *importer, file string, c config) (string, error) {
 		if formatter.kept != nil {
 			err = formatter.kept
 		}
-		return "", explain(err, file)
+		return "", explain(err, file, importer.found)
 	}
 	return value, nil
 }

@@ -142,6 +142,9 @@ func TestWhatIsWrongIsToldWithFileAndLine(t *testing.T) {
 		{"local f(n) = f(n + 1) + 1; f(0)", []string{"app/main.jsonnet:1: jsonnet: ", "stack frames exceeded"}},
 		{"{ assert self.a == 1 : 'a must be 1', a: 2 }", []string{"app/main.jsonnet:1: jsonnet: a must be 1"}},
 		{"std.format('%d', ['x'])", []string{"app/main.jsonnet:1: jsonnet: "}},
+		{"{\n  a: error 'web:80:8080 is no mapping',\n}", []string{"app/main.jsonnet:2: jsonnet: web:80:8080 is no mapping"}},
+		{"\nerror 'gone.libsonnet:1:2 is not there'", []string{"app/main.jsonnet:2: jsonnet: gone.libsonnet:1:2 is not there"}},
+		{"import '/app/broken.libsonnet'", []string{"app/broken.libsonnet:1: jsonnet: "}},
 		{"{ a: self.b }", []string{"app/main.jsonnet:1: jsonnet: Field does not exist: b"}},
 	} {
 		tree := repository("app/main.jsonnet", one.program, "app/f.libsonnet", "function(x)\n  error 'inner'", "app/broken.libsonnet", "{")

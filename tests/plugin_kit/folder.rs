@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
+use weir_tests::plugin_project::run;
 use weir_tests::weir::Ran;
 use weir_tests::{Weir, places};
-
-use super::project::run;
 
 /// A folder with a component and whatever cases a test writes.
 pub(crate) struct Folder {

@@ -1,8 +1,7 @@
 //! The author's guide shows the templates as they are, and its commands do what it says.
 
 use weir_tests::places;
-
-use super::project::{machine, run};
+use weir_tests::plugin_project::{machine, run};
 
 fn guide() -> String {
     std::fs::read_to_string(places::root().join("docs/plugins.md")).unwrap()

@@ -2,10 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use weir_sandbox::Role;
+use weir_tests::plugin_project::Project;
 use weir_tests::weir::Ran;
-
-use super::project::Project;
 
 fn build(project: &Project) -> Ran {
     project.weir(["build"]).unwrap().code(1).unwrap()
@@ -29,7 +27,7 @@ fn a_missing_tool_is_named_with_how_to_get_it() {
         ("js", "`node` does not start", "https://nodejs.org"),
         ("python", "`python3` does not start", "python3-venv"),
     ] {
-        let mut project = Project::new(language, Role::Transformer).unwrap();
+        let mut project = Project::new(language, "transformer").unwrap();
         project.leave_tools_behind();
         let ran = build(&project);
         for word in [tool, get] {
@@ -44,7 +42,7 @@ fn a_missing_tool_is_named_with_how_to_get_it() {
 
 #[test]
 fn a_rust_without_the_target_says_which_command_adds_it() {
-    let mut project = Project::new("rust", Role::Transformer).unwrap();
+    let mut project = Project::new("rust", "transformer").unwrap();
     only(&mut project, "rustc", "/nowhere/lib");
     let ran = build(&project);
     assert!(
@@ -56,7 +54,7 @@ fn a_rust_without_the_target_says_which_command_adds_it() {
 
 #[test]
 fn a_node_or_python_that_is_too_old_is_named() {
-    let mut project = Project::new("js", Role::Transformer).unwrap();
+    let mut project = Project::new("js", "transformer").unwrap();
     only(&mut project, "node", "v18.19.0");
     let ran = build(&project);
     assert!(
@@ -64,7 +62,7 @@ fn a_node_or_python_that_is_too_old_is_named() {
         "{}",
         ran.stderr
     );
-    let mut project = Project::new("python", Role::Transformer).unwrap();
+    let mut project = Project::new("python", "transformer").unwrap();
     only(&mut project, "python3", "3.9");
     let ran = build(&project);
     assert!(
@@ -76,7 +74,7 @@ fn a_node_or_python_that_is_too_old_is_named() {
 
 #[test]
 fn without_node_modules_npm_is_asked_and_named_where_it_is_missing() {
-    let mut project = Project::new("js", Role::Transformer).unwrap();
+    let mut project = Project::new("js", "transformer").unwrap();
     std::fs::remove_file(project.dir().join("node_modules")).unwrap();
     only(&mut project, "node", "v20.20.0");
     let ran = build(&project);
@@ -89,8 +87,10 @@ fn without_node_modules_npm_is_asked_and_named_where_it_is_missing() {
 
 #[test]
 fn a_mistake_in_the_code_is_the_compilers_to_say() {
-    let project = Project::new("go", Role::Transformer).unwrap();
-    project.exchange("main.go", "return objects, nil", "return nothing, nil");
+    let project = Project::new("go", "transformer").unwrap();
+    project
+        .exchange("main.go", "return objects, nil", "return nothing, nil")
+        .unwrap();
     let ran = build(&project);
     assert!(ran.stderr.contains("undefined: nothing"), "{}", ran.stderr);
     assert!(
@@ -116,8 +116,8 @@ fn a_change_of_the_code_is_seen_by_the_test_in_rust_and_go() {
             "labels(object)[\"squad\"]",
         ),
     ] {
-        let project = Project::new(language, Role::Transformer).unwrap();
-        project.exchange(file, from, to);
+        let project = Project::new(language, "transformer").unwrap();
+        project.exchange(file, from, to).unwrap();
         let ran = project.weir(["test"]).unwrap().code(1).unwrap();
         assert!(
             ran.stdout.contains("+    squad: shop"),
@@ -134,9 +134,11 @@ fn a_change_of_the_code_is_seen_by_the_test_in_rust_and_go() {
 
 #[test]
 fn what_imports_more_than_a_plugin_may_have_is_refused_with_the_imports_name() {
-    let project = Project::new("rust", Role::Transformer).unwrap();
+    let project = Project::new("rust", "transformer").unwrap();
     let connect = "let _ = std::net::TcpStream::connect(config.team.as_str());\n    for object in &mut objects {";
-    project.exchange("src/lib.rs", "for object in &mut objects {", connect);
+    project
+        .exchange("src/lib.rs", "for object in &mut objects {", connect)
+        .unwrap();
     let ran = build(&project);
     assert!(ran.stderr.contains("wasi:sockets/"), "{}", ran.stderr);
     assert!(
@@ -149,8 +151,10 @@ fn what_imports_more_than_a_plugin_may_have_is_refused_with_the_imports_name() {
 
 #[test]
 fn the_role_in_plugin_yaml_has_to_be_the_one_that_was_built() {
-    let project = Project::new("go", Role::Transformer).unwrap();
-    project.exchange("plugin.yaml", "role: transformer", "role: validator");
+    let project = Project::new("go", "transformer").unwrap();
+    project
+        .exchange("plugin.yaml", "role: transformer", "role: validator")
+        .unwrap();
     let ran = build(&project);
     let said = "plugin.yaml says that it is a validator, and what was built is a transformer";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
@@ -160,7 +164,7 @@ fn the_role_in_plugin_yaml_has_to_be_the_one_that_was_built() {
 fn a_plugin_in_rust_or_go_has_the_same_bytes_in_another_folder() {
     for language in ["rust", "go"] {
         let digest = || {
-            let project = Project::new(language, Role::Validator).unwrap();
+            let project = Project::new(language, "validator").unwrap();
             let built = project.weir(["build"]).unwrap().success().unwrap();
             built.trim().rsplit(' ').next().unwrap().to_owned()
         };

@@ -25,6 +25,8 @@ pub mod oci_tools;
 pub mod pack;
 /// Where the workspace, its binary and its plugins are.
 pub mod places;
+/// Projects of `weir plugin new`, with the tools of their languages.
+pub mod plugin_project;
 /// Faults on the way to an API server or a Git server.
 pub mod proxy;
 /// The real OCI registry.

@@ -14,9 +14,13 @@ use std::time::Duration;
 use weir_core::digest::Digest;
 use weir_core::fault::{Blame, Fault, Retry};
 
+<<<<<<< HEAD
 use crate::{INTERFACE, Role};
+=======
+>>>>>>> sign
 use crate::inspect;
 use crate::load::LoadError;
+use crate::{INTERFACE, Role};
 
 /// What making one component may cost.
 #[derive(Debug, Clone, Copy)]

@@ -5,12 +5,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::run::cargo;
-use crate::{control_plane, native, plugins_task};
+use crate::{control_plane, native, plugin_tools, plugins_task};
 
 /// The rows that need the control plane.
 const ON_A_CLUSTER: &str = "kube";
 /// The rows that need Helm and Kustomize themselves.
 const AGAINST_THE_TOOLS: [&str; 2] = ["render", "impact"];
+/// The rows that need what authors of plugins in JavaScript and Python have.
+const AUTHORS: &str = "plugins";
 /// The one flag with a value: a file.
 const JSON: &str = "--json";
 
@@ -28,6 +30,9 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
         .any(|group| asks_for(arguments, group))
     {
         native::build(root)?;
+    }
+    if asks_for(arguments, AUTHORS) {
+        plugin_tools::get(root)?;
     }
     // The same selection in both, so that dependencies are compiled once.
     let selection = ["--package", "weir", "--package", "weir-tests"];

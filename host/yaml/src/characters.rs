@@ -1,5 +1,8 @@
 //! Which characters may stand in a stream, and which end a line for some readers only.
 
+use std::iter::Peekable;
+use std::vec::IntoIter;
+
 use granit_parser::{Event, ScalarStyle, Span};
 
 use super::{Mark, YamlError};
@@ -63,27 +66,46 @@ fn mark_at(bytes: &[u8], at: usize) -> Mark {
     }
 }
 
-/// Byte offsets of the characters that end a line in YAML 1.1 but not in YAML 1.2.
-pub(super) fn odd_breaks(text: &str) -> Vec<usize> {
-    if !text
-        .as_bytes()
-        .iter()
-        .any(|byte| matches!(byte, 0xc2 | 0xe2))
-    {
-        return Vec::new();
-    }
-    text.match_indices(['\u{85}', '\u{2028}', '\u{2029}'])
-        .map(|(at, _)| at)
-        .collect()
+/// The characters that end a line in YAML 1.1 but not in YAML 1.2, by their byte offsets. Scalars come in the order of the
+/// text, so each is looked at once.
+pub(super) struct OddBreaks {
+    left: Peekable<IntoIter<usize>>,
+    refused: Option<usize>,
 }
 
-/// In double quotes both readings keep U+2028 and U+2029.
-pub(super) fn allow_in_double_quotes(odd_breaks: &mut Vec<usize>, event: &Event<'_>, span: &Span) {
-    if let (Event::Scalar(text, ScalarStyle::DoubleQuoted, ..), Some(range)) =
-        (event, span.byte_range())
-        && !text.contains('\u{85}')
-    {
-        odd_breaks.retain(|at| !range.contains(at));
+impl OddBreaks {
+    pub(super) fn of(text: &str) -> OddBreaks {
+        let may_be = |byte: &u8| matches!(byte, 0xc2 | 0xe2);
+        let places: Vec<usize> = if text.as_bytes().iter().any(may_be) {
+            text.match_indices(['\u{85}', '\u{2028}', '\u{2029}'])
+                .map(|(at, _)| at)
+                .collect()
+        } else {
+            Vec::new()
+        };
+        OddBreaks {
+            left: places.into_iter().peekable(),
+            refused: None,
+        }
+    }
+
+    /// In double quotes both readings keep U+2028 and U+2029.
+    pub(super) fn event(&mut self, event: &Event<'_>, span: &Span) {
+        if let (Event::Scalar(text, ScalarStyle::DoubleQuoted, ..), Some(range)) =
+            (event, span.byte_range())
+            && !text.contains('\u{85}')
+        {
+            while let Some(at) = self.left.next_if(|at| *at < range.end) {
+                if at < range.start {
+                    self.refused.get_or_insert(at);
+                }
+            }
+        }
+    }
+
+    /// The first that stands where the readings differ.
+    pub(super) fn refused(mut self) -> Option<usize> {
+        self.refused.or_else(|| self.left.next())
     }
 }
 

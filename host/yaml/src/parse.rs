@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use super::characters::{allow_in_double_quotes, characters, odd_break, odd_breaks};
+use super::characters::{OddBreaks, characters, odd_break};
 use super::mapping::MapBuilder;
 use super::resolve::{self, Scalar};
 use super::strict::Strict;
@@ -25,7 +25,7 @@ pub(super) fn stream(text: &[u8], budget: &Budget) -> Result<Vec<Node>, YamlErro
         });
     }
     let text = characters(text)?;
-    let mut odd_breaks = odd_breaks(text);
+    let mut odd_breaks = OddBreaks::of(text);
     let options = granit_parser::options! {
         emit_comments: false,
         block_scalar_eof_without_line_feed: true,
@@ -38,15 +38,13 @@ pub(super) fn stream(text: &[u8], budget: &Budget) -> Result<Vec<Node>, YamlErro
     let mut strict = Strict::new(text);
     for next in Parser::new_from_str_with_options(text, options) {
         let (event, span) = next.map_err(|error| scan_error(&error, budget))?;
-        if !odd_breaks.is_empty() {
-            allow_in_double_quotes(&mut odd_breaks, &event, &span);
-        }
+        odd_breaks.event(&event, &span);
         strict.event(&event, &span, builder.wants_key())?;
         builder.event(event, &span)?;
     }
     strict.tabs()?;
-    match odd_breaks.first() {
-        Some(at) => Err(odd_break(text, *at)),
+    match odd_breaks.refused() {
+        Some(at) => Err(odd_break(text, at)),
         None => Ok(builder.documents),
     }
 }

@@ -262,6 +262,18 @@ fn many_tabs_are_looked_at_once() {
 }
 
 #[test]
+fn many_odd_breaks_and_many_texts_are_looked_at_once() {
+    let start = std::time::Instant::now();
+    let breaks = "\u{2028}".repeat(300_000);
+    let texts = "\"\",".repeat(100_000);
+    let refusal = refusal(&format!("# {breaks}\n[{texts}]\n"));
+    assert!(refusal.contains("U+2028"), "{refusal}");
+    read(&format!("[{texts} \"{breaks}\"]\n"));
+    let took = start.elapsed().as_secs();
+    assert!(took < 60, "reading two streams took {took} s");
+}
+
+#[test]
 fn documents_that_are_no_maps_are_read() {
     assert_eq!(
         read("12\n---\n[a]\n--- # text\ntext\n"),

@@ -1,5 +1,7 @@
 //! The bundled `images` transformer: sets names, tags and digests of images, wherever a pod is described.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use weir_plugin::{Diagnostic, Diagnostics, Object, Params, log};
@@ -77,7 +79,12 @@ pub fn transform(mut objects: Vec<Object>, params: &Params) -> Result<Vec<Object
     let mut found = vec![false; config.paths.len()];
     for object in &mut objects {
         let id = object.id();
+        // A place that two paths lead to is one image, and is set once.
+        let mut seen = BTreeSet::new();
         let mut set = |at: &str, value: &mut Value| {
+            if !seen.insert(at.to_owned()) {
+                return Ok(());
+            }
             config
                 .set(value, &mut used)
                 .map_err(|why| Diagnostic::error("bad-image", format!("{id}: {at}: {why}")))
@@ -141,7 +148,14 @@ impl Config {
         for (image, used) in self.images.iter().zip(used) {
             if let Some(stars) = image.r#match.matches(reference.name) {
                 *used = true;
-                *text = image.applied(&reference, &stars);
+                let new = image.applied(&reference, &stars)?;
+                if Reference::parse(&new).is_none() {
+                    return Err(format!(
+                        "the entry that matches {} makes {new:?} of {text:?}, which is no image: match less, or give another `name`",
+                        image.r#match
+                    ));
+                }
+                *text = new;
                 break;
             }
         }
@@ -213,9 +227,9 @@ impl Image {
 
     /// The image as this entry has it. A new tag without a digest drops the old digest, which would win over it, and a
     /// new digest without a tag drops the old tag, which it need not belong to.
-    fn applied(&self, old: &Reference<'_>, stars: &[&str]) -> String {
+    fn applied(&self, old: &Reference<'_>, stars: &[&str]) -> Result<String, String> {
         let name = match &self.name {
-            Some(name) => pattern::fill(name, stars).unwrap_or_else(|_| old.name.to_owned()),
+            Some(name) => pattern::fill(name, stars)?,
             None => old.name.to_owned(),
         };
         let is_pinned_anew = self.tag.is_some() || self.digest.is_some();
@@ -225,7 +239,7 @@ impl Image {
         let part = |sign: &str, part: Option<String>| {
             part.map(|part| format!("{sign}{part}")).unwrap_or_default()
         };
-        format!("{name}{}{}", part(":", tag), part("@", digest))
+        Ok(format!("{name}{}{}", part(":", tag), part("@", digest)))
     }
 }
 
@@ -276,6 +290,11 @@ fn descend(
                 found |= descend(item, rest, &format!("{at}/{index}"), set)?;
             }
         }
+        Value::Array(items) => {
+            if let Some(inner) = index(first).and_then(|at| items.get_mut(at)) {
+                found = descend(inner, rest, &format!("{at}/{first}"), set)?;
+            }
+        }
         Value::Object(map) if *first == "*" => {
             for (key, item) in map {
                 found |= descend(item, rest, &format!("{at}/{key}"), set)?;
@@ -294,6 +313,14 @@ fn descend(
 /// A part of a path as a key: RFC 6901.
 fn unescaped(part: &str) -> String {
     part.replace("~1", "/").replace("~0", "~")
+}
+
+/// The place of an item: RFC 6901 has no sign and no leading zero.
+fn index(part: &str) -> Option<usize> {
+    let is_plain = part.bytes().all(|b| b.is_ascii_digit());
+    (is_plain && (part == "0" || !part.starts_with('0')))
+        .then(|| part.parse().ok())
+        .flatten()
 }
 
 /// A tag that was written without quotes is a number, and has lost what made it a version.

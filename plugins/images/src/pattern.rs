@@ -91,19 +91,27 @@ fn tail<'n>(pattern: &[(bool, String)], text: &'n str, stars: &mut Vec<&'n str>)
         let Some(held) = text.strip_suffix(after.as_str()) else {
             return false;
         };
-        stars.push(held);
-        return *deep || !held.contains('/');
-    }
-    for (at, _) in text.match_indices(after.as_str()) {
-        let (held, rest) = text.split_at(at);
         if !*deep && held.contains('/') {
             return false;
         }
         stars.push(held);
-        if tail(others, &rest[after.len()..], stars) {
+        return true;
+    }
+    let held_before = stars.len();
+    // Each place, also those that overlap: of `library/library/` both may be the right one.
+    for (at, _) in text.char_indices() {
+        let (held, rest) = text.split_at(at);
+        let Some(rest) = rest.strip_prefix(after.as_str()) else {
+            continue;
+        };
+        if !*deep && held.contains('/') {
+            return false;
+        }
+        stars.push(held);
+        if tail(others, rest, stars) {
             return true;
         }
-        stars.truncate(stars.len() - 1);
+        stars.truncate(held_before);
     }
     false
 }

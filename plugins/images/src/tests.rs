@@ -100,6 +100,19 @@ fn stars_match_a_part_or_several_and_their_text_can_be_used() {
         ("web", "*", "x/{1}", "x/web"),
         ("a/b", "**", "x/{1}", "x/a/b"),
         ("a/b/c", "**/b/*", "{2}", "c"),
+        // A place that was tried and given up leaves nothing behind, and places may share a slash.
+        (
+            "r.io/prod/shop/prod/web",
+            "**/prod/*",
+            "{1}/stage/{2}",
+            "r.io/prod/shop/stage/web",
+        ),
+        (
+            "m/library/library/web",
+            "**/library/*",
+            "{1}/x/{2}",
+            "m/library/x/web",
+        ),
     ] {
         assert_eq!(
             one(image, json!({"match":pattern,"name":name})),
@@ -372,5 +385,40 @@ fn odd_shapes_are_no_panic() {
             &[object],
         )
         .unwrap();
+    }
+}
+
+#[test]
+fn an_image_is_set_once_however_many_paths_lead_to_it() {
+    let template = json!({"spec":{"containers":[{"image":"web:1"}]}});
+    let deployment = json!({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"a"},"spec":{"template":template}});
+    let rollout = json!({"apiVersion":"argoproj.io/v1alpha1","kind":"Rollout","metadata":{"name":"b"},"spec":{"template":template}});
+    let config = json!({
+        "images":[{"match":"**","name":"mirror.example/{1}"}],
+        "paths":[
+            {"path":"/spec/template/spec/containers/*/image"},
+            {"path":"/spec/template/spec/containers/0/image"}]});
+    for object in run(config, &[deployment, rollout]).unwrap() {
+        let image = &object["spec"]["template"]["spec"]["containers"][0]["image"];
+        assert_eq!(image, "mirror.example/web:1");
+    }
+}
+
+#[test]
+fn what_would_be_no_image_is_refused_with_both_and_the_entry() {
+    for (image, pattern, name, new) in [
+        (
+            "localhost:5000/web:1",
+            "**",
+            "mirror.example/{1}",
+            "mirror.example/localhost:5000/web:1",
+        ),
+        ("shop/web:1", "shop/web*", "shop/{1}", "shop/:1"),
+    ] {
+        let entry = json!({"match":pattern,"name":name});
+        let error = run(json!({"images":[entry]}), &[pod(&[image])]).unwrap_err();
+        for part in ["bad-image", image, pattern, new] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
     }
 }

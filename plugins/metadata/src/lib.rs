@@ -17,23 +17,16 @@ struct Config {
     select: Select,
 }
 
-/// Kinds of Kubernetes' own that live in no namespace and are often in repositories.
-const CLUSTER: [&str; 11] = [
-    "APIService",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "CustomResourceDefinition",
-    "IngressClass",
-    "MutatingWebhookConfiguration",
-    "Namespace",
-    "PersistentVolume",
-    "PriorityClass",
-    "StorageClass",
-    "ValidatingWebhookConfiguration",
+/// Kinds whose names others are bound to: a CRD's is `PLURAL.GROUP`, an API service's `VERSION.GROUP`, and a namespace's
+/// stands in each object that lives in it.
+const NAMED: [(&str, &str); 3] = [
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    ("apiregistration.k8s.io", "APIService"),
+    ("", "Namespace"),
 ];
 
 /// Fields that name another object, with the kind that they name: in the field itself, or in its `name`.
-const REFERENCES: [(&str, &str); 11] = [
+const REFERENCES: [(&str, &str); 12] = [
     ("configMap", "ConfigMap"),
     ("configMapRef", "ConfigMap"),
     ("configMapKeyRef", "ConfigMap"),
@@ -45,6 +38,7 @@ const REFERENCES: [(&str, &str); 11] = [
     ("claimName", "PersistentVolumeClaim"),
     ("serviceAccountName", "ServiceAccount"),
     ("service", "Service"),
+    ("serviceName", "Service"),
 ];
 
 weir_plugin::transformer!(transform);
@@ -67,11 +61,12 @@ pub fn transform(mut objects: Vec<Object>, params: &Params) -> Result<Vec<Object
             object.set_annotation(key, value)?;
         }
         if let Some(namespace) = &config.namespace
-            && !CLUSTER.contains(&object.kind())
+            && weir_kubernetes::kind(object.api_version(), object.kind())
+                .is_none_or(|kind| kind.namespaced)
         {
             object.set_namespace(namespace)?;
         }
-        if !config.name_prefix.is_empty() {
+        if !config.name_prefix.is_empty() && !NAMED.contains(&(object.group(), object.kind())) {
             let name = format!("{}{}", config.name_prefix, object.name());
             renamed.insert(
                 (object.kind().to_owned(), object.name().to_owned()),
@@ -185,6 +180,27 @@ mod tests {
         let text = String::from_utf8(out[1].to_json()).unwrap();
         assert_eq!(text.matches("\"dev-a\"").count(), 2, "{text}");
         assert!(text.contains("\"other\""));
+    }
+
+    #[test]
+    fn a_kind_lives_in_a_namespace_by_its_group_too() {
+        let azure = r#"{"apiVersion":"servicebus.azure.com/v1","kind":"Namespace","metadata":{"name":"a"}}"#;
+        let policy = r#"{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy","metadata":{"name":"p"}}"#;
+        let out = run(r#"{"namespace":"n"}"#, &[azure, policy]).unwrap();
+        assert_eq!(out[0].namespace(), Some("n"));
+        assert_eq!(out[1].namespace(), None);
+    }
+
+    #[test]
+    fn a_name_that_others_are_bound_to_gets_no_prefix() {
+        let crd = r#"{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{"name":"widgets.example.com"}}"#;
+        let space = r#"{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n"}}"#;
+        let service = r#"{"apiVersion":"v1","kind":"Service","metadata":{"name":"db"}}"#;
+        let set = r#"{"apiVersion":"apps/v1","kind":"StatefulSet","metadata":{"name":"db"},"spec":{"serviceName":"db"}}"#;
+        let out = run(r#"{"namePrefix":"dev-"}"#, &[crd, space, service, set]).unwrap();
+        let names: Vec<&str> = out.iter().map(Object::name).collect();
+        assert_eq!(names, ["widgets.example.com", "n", "dev-db", "dev-db"]);
+        assert_eq!(out[3].get("spec").unwrap()["serviceName"], "dev-db");
     }
 
     #[test]

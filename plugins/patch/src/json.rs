@@ -1,7 +1,12 @@
 //! JSON patches: the operations of RFC 6902.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
+
+/// The most operations of one patch, as in Kubernetes' API server.
+pub(crate) const MOST_OPERATIONS: usize = 10_000;
+/// The most that the copies of one patch add to one object, in bytes of JSON, as in Kubernetes' API server.
+pub(crate) const MOST_COPIED: usize = 3 << 20;
 
 /// One operation.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -66,8 +71,8 @@ impl Operation {
         format!("{word} {}", path.text(path.0.len()))
     }
 
-    /// Makes the operation on a whole object.
-    pub(crate) fn make(&self, whole: &mut Value) -> Result<(), String> {
+    /// Makes the operation on a whole object. `copied` counts what its copies added, in bytes of JSON.
+    pub(crate) fn make(&self, whole: &mut Value, copied: &mut usize) -> Result<(), String> {
         match self {
             Operation::Add { path, value } => path.add(whole, value.clone()),
             Operation::Remove { path } => path.remove(whole).map(|_| ()),
@@ -83,7 +88,15 @@ impl Operation {
                 path.add(whole, value)
             }
             Operation::Copy { from, path } => {
-                let value = from.at(whole, from.0.len())?.clone();
+                let value = from.at(whole, from.0.len())?;
+                *copied = copied.saturating_add(value.to_string().len());
+                if *copied > MOST_COPIED {
+                    return Err(format!(
+                        "the copies of this patch add more than {} MiB to one object",
+                        MOST_COPIED >> 20
+                    ));
+                }
+                let value = value.clone();
                 path.add(whole, value)
             }
             Operation::Test { path, value } => {
@@ -198,7 +211,7 @@ fn position(part: &str) -> Option<usize> {
 /// Numbers are equal by their value: RFC 6902, 4.6.
 fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Number(a), Value::Number(b)) => same_number(a, b),
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
@@ -207,6 +220,12 @@ fn same(one: &Value, other: &Value) -> bool {
         }
         _ => one == other,
     }
+}
+
+/// Whole numbers are compared as such: as floats, large ones that differ are equal.
+fn same_number(one: &Number, other: &Number) -> bool {
+    let whole = |number: &Number| number.is_i64() || number.is_u64();
+    one == other || (!(whole(one) && whole(other)) && one.as_f64() == other.as_f64())
 }
 
 /// What is said where a part leads to nothing: what is there instead.

@@ -255,9 +255,18 @@ impl Step {
         };
         match &self.what {
             What::Json(operations) => {
+                if operations.len() > json::MOST_OPERATIONS {
+                    let why = format!(
+                        "{} operations: a patch has at most {}",
+                        operations.len(),
+                        json::MOST_OPERATIONS
+                    );
+                    return Err(self.place.say("bad-patch", &why));
+                }
+                let mut copied = 0;
                 let mut whole = Value::Object(std::mem::take(&mut **object));
                 for (index, operation) in operations.iter().enumerate() {
-                    operation.make(&mut whole).map_err(|refused| {
+                    operation.make(&mut whole, &mut copied).map_err(|refused| {
                         let place = format!("operation {index} ({})", operation.name());
                         failed(&place, &refused)
                     })?;

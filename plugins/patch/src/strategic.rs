@@ -146,12 +146,30 @@ fn field(
     Ok(())
 }
 
+/// Whether a key says how to merge. Only a typed object would drop it later, and what is applied here is none.
+fn is_directive(key: &str) -> bool {
+    key == DIRECTIVE || key == RETAIN || key.starts_with(ORDER) || key.starts_with(DELETE_VALUES)
+}
+
+/// Whether there is a directive anywhere in a value. Its depth is that of JSON that was read.
+fn directs(value: &Value) -> bool {
+    match value {
+        Value::Object(map) => map
+            .iter()
+            .any(|(key, value)| is_directive(key) || directs(value)),
+        Value::Array(items) => items.iter().any(directs),
+        _ => false,
+    }
+}
+
 /// A value of a patch that meets nothing of its kind: without directives, and without fields that are null.
 fn clean(patch: &Value) -> Option<Value> {
     match patch {
         Value::Object(map) if map.contains_key(DIRECTIVE) => None,
         Value::Object(map) => {
-            let fields = map.iter().filter(|(_, value)| !value.is_null());
+            let fields = map
+                .iter()
+                .filter(|(key, value)| !value.is_null() && !is_directive(key));
             let fields = fields.filter_map(|(key, value)| Some((key.clone(), clean(value)?)));
             Some(Value::Object(fields.collect()))
         }
@@ -214,9 +232,9 @@ fn list(
     match merge {
         // Only a list with a key has items that a directive can be about.
         Merge::Plain | Merge::Replace => {
-            if patch.iter().any(|item| item.get(DIRECTIVE).is_some()) {
+            if patch.iter().any(directs) {
                 return at.refuse(
-                    "Kubernetes merges no items of this list: write the whole list, without `$patch`, or use `json`",
+                    "Kubernetes merges no items of this list: write the whole list, without `$patch` and the like, or use `json`",
                 );
             }
             here.clone_from(patch);

@@ -1,9 +1,15 @@
 //! Texts that have a form: times, quantities, base64, and the formats that a CRD may name.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
+
+/// As Go's `base64.StdEncoding` reads: the unused bits of the last letter may be anything.
+const STANDARD: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// Why a text is no base64, as Go reads it: line breaks are passed over.
 pub(crate) fn not_base64(text: &str) -> Option<String> {
@@ -28,9 +34,10 @@ pub(crate) fn not_quantity(text: &str) -> Option<String> {
 /// Why a text is not of a format that a CRD names. Formats that are not listed here are not checked.
 pub(crate) fn not_of(format: &str, text: &str) -> Option<String> {
     let is_sound = match format {
-        "date-time" | "datetime" => is_time(text),
+        "date-time" | "datetime" => is_date_time(text),
         "date" => is_date(text),
-        "ipv4" => text.parse::<Ipv4Addr>().is_ok(),
+        // The server looks for a dot, and takes `::ffff:10.0.0.1` so.
+        "ipv4" => text.parse::<IpAddr>().is_ok() && text.contains('.'),
         "ipv6" => text.parse::<Ipv6Addr>().is_ok(),
         "byte" => not_base64(text).is_none(),
         "uuid" => is_uuid(text),
@@ -64,7 +71,18 @@ fn is_date(text: &str) -> bool {
     (1..=days).contains(&day)
 }
 
+/// What strfmt, which checks a CRD's formats, takes for a time: `t` and `z` in either case, and any offset.
+fn is_date_time(text: &str) -> bool {
+    zoned(&text.to_ascii_uppercase(), (100, 100))
+}
+
+/// What `metav1.Time` takes.
 fn is_time(text: &str) -> bool {
+    zoned(text, (24, 60))
+}
+
+/// A time by RFC 3339, whose offset has hours and minutes below these bounds.
+fn zoned(text: &str, offset: (u32, u32)) -> bool {
     let Some((date, time)) = text.split_once('T') else {
         return false;
     };
@@ -83,9 +101,9 @@ fn is_time(text: &str) -> bool {
     let below = |text: &str, bound: u32| digits(text, 2).is_some_and(|number| number < bound);
     let is_zone = match zone.strip_prefix(['+', '-']) {
         None => zone == "Z",
-        Some(offset) => offset
+        Some(zone) => zone
             .split_once(':')
-            .is_some_and(|(hour, minute)| below(hour, 24) && below(minute, 60)),
+            .is_some_and(|(hour, minute)| below(hour, offset.0) && below(minute, offset.1)),
     };
     let is_fraction =
         fraction.is_none_or(|f| !f.is_empty() && f.bytes().all(|b| b.is_ascii_digit()));

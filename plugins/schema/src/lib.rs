@@ -3,6 +3,8 @@
 //! What Kubernetes' own kinds look like comes with the component ([`weir_kubernetes`]); of a custom kind the CRD is looked
 //! for among the app's objects, and then in the files that the config names. Nothing is read or parsed that no object needs.
 
+use std::collections::BTreeSet;
+
 use serde::Deserialize;
 use weir_plugin::{Diagnostics, Finding, Level, Object, Params, Tree};
 
@@ -76,7 +78,7 @@ impl Checks {
     }
 }
 
-/// More findings than a person reads.
+/// More findings of one level than a person reads.
 const MOST_FINDINGS: usize = 200;
 
 weir_plugin::validator!(validate, tree);
@@ -92,63 +94,124 @@ pub fn validate(
 ) -> Result<Vec<Finding>, Diagnostics> {
     let config: Config = params.config()?;
     let mut crds = Crds::new(objects, &config.crds, params, tree);
-    let mut found: Vec<Finding> = other_version(params).into_iter().collect();
+    let mut found = Findings::default();
+    found.add(other_version(params));
     for (index, object) in objects.iter().enumerate() {
         let mut look = Look::new(&config.checks, index, object);
-        check(&mut look, object, &mut crds)?;
-        found.extend(look.found);
-        if found.len() > MOST_FINDINGS {
-            let more = found.len() - MOST_FINDINGS;
-            found.truncate(MOST_FINDINGS);
-            let message = format!(
-                "and {more} more in this object, and whatever is wrong with those after it"
-            );
-            found.push(Finding::about(
-                index,
-                Level::Error,
-                "many-findings",
-                message,
-            ));
-            break;
+        if check(&mut look, object, &mut crds)? == Known::Custom && !found.is_new_kind(object) {
+            continue;
         }
+        found.add(look.found);
     }
-    Ok(found)
+    Ok(found.finished())
 }
 
-fn check(look: &mut Look<'_>, object: &Object, crds: &mut Crds<'_>) -> Result<(), Diagnostics> {
+/// What is said of all objects: the first ones of each level, and how many more there are.
+#[derive(Default)]
+struct Findings {
+    said: Vec<Finding>,
+    /// How many there are of errors and of all else, those that are not said included.
+    errors: usize,
+    others: usize,
+    /// Custom kinds without a CRD, each of which is said once.
+    kinds: BTreeSet<(String, String)>,
+}
+
+impl Findings {
+    fn add(&mut self, findings: impl IntoIterator<Item = Finding>) {
+        for finding in findings {
+            let count = match finding.level {
+                Level::Error => &mut self.errors,
+                _ => &mut self.others,
+            };
+            *count += 1;
+            if *count <= MOST_FINDINGS {
+                self.said.push(finding);
+            }
+        }
+    }
+
+    fn is_new_kind(&mut self, object: &Object) -> bool {
+        let kind = (object.group().to_owned(), object.kind().to_owned());
+        self.kinds.insert(kind)
+    }
+
+    /// Errors that are not said are still errors; warnings that are not said stop nobody.
+    fn finished(mut self) -> Vec<Finding> {
+        let of = [
+            (self.errors, Level::Error, "errors"),
+            (self.others, Level::Warning, "warnings"),
+        ];
+        for (count, level, what) in of {
+            if let Some(more) = count.checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
+                self.said.push(Finding {
+                    level,
+                    code: "many-findings".into(),
+                    message: format!("and {more} more {what}"),
+                    object: None,
+                    path: None,
+                    line: None,
+                });
+            }
+        }
+        self.said
+    }
+}
+
+/// Whether an object's fields could be checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// They were, or it is said why they need not be.
+    Known,
+    /// Nobody defines its kind here, which is said.
+    Custom,
+}
+
+fn check(look: &mut Look<'_>, object: &Object, crds: &mut Crds<'_>) -> Result<Known, Diagnostics> {
     if object.api_version().is_empty() || object.kind().is_empty() {
         look.say(
             Code::MissingField,
             &At::Top,
             "apiVersion and kind must be text, and not empty",
         );
-        return Ok(());
+        return Ok(Known::Known);
     }
     if let Some(kind) = weir_kubernetes::kind(object.api_version(), object.kind()) {
         builtin::object(look, kind.definition, object, &At::Top);
-        return Ok(());
+        return Ok(Known::Known);
     }
     if !object.group().contains('.') {
         look.say(Code::NoSuchKind, &At::Top, &no_such_kind(object));
-        return Ok(());
+        return Ok(Known::Known);
     }
     match crds.find(object)? {
         Found::Schema(schema) => custom::object(look, &schema, object),
         Found::NoSchema => {}
         Found::NotServed(why) => look.say(Code::NoSuchKind, &At::Top, &why),
+        Found::Nothing if is_own_group(object.group()) => {
+            look.say(Code::NoSuchKind, &At::Top, &no_such_kind(object));
+        }
         Found::Nothing => {
             let message = format!(
-                "its fields are not checked: {} is not one of Kubernetes' own groups, and no CRD of the app or of `crds` defines {} there",
+                "its fields are not checked, nor those of others of its kind: {} is not one of Kubernetes' own groups, and no CRD of the app or of `crds` defines {} there",
                 object.group(),
                 object.kind()
             );
             look.say(Code::UnknownKind, &At::Top, &message);
+            return Ok(Known::Custom);
         }
     }
-    Ok(())
+    Ok(Known::Known)
 }
 
-/// A group without a dot is Kubernetes' own: no CRD can define a kind there.
+/// Whether Kubernetes itself has kinds in a group, `networking.k8s.io` too.
+fn is_own_group(group: &str) -> bool {
+    weir_kubernetes::kinds()
+        .filter_map(|name| name.split_once('/'))
+        .any(|(own, _)| own == group)
+}
+
+/// A group without a dot is Kubernetes' own, and no CRD can define a kind there; of others a CRD was looked for.
 fn no_such_kind(object: &Object) -> String {
     let kind = object.kind();
     let others: Vec<&str> = weir_kubernetes::kinds()

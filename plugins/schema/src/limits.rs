@@ -13,7 +13,7 @@ pub(crate) type Patterns = BTreeMap<String, Option<Regex>>;
 /// Values are equal by what they mean: 1 and 1.0 are.
 pub(crate) fn same(one: &Value, other: &Value) -> bool {
     match (one, other) {
-        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Number(a), Value::Number(b)) => same_number(a, b),
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
@@ -22,6 +22,12 @@ pub(crate) fn same(one: &Value, other: &Value) -> bool {
         }
         _ => one == other,
     }
+}
+
+/// Whole numbers are compared as such: as floats, large ones that differ are equal.
+fn same_number(one: &Number, other: &Number) -> bool {
+    let whole = |number: &Number| number.is_i64() || number.is_u64();
+    one == other || (!(whole(one) && whole(other)) && one.as_f64() == other.as_f64())
 }
 
 pub(crate) fn has_double(items: &[Value]) -> bool {

@@ -119,5 +119,15 @@ fn more_findings_than_anyone_reads_are_cut() {
     object.as_object_mut().unwrap().extend(fields);
     let found = look(&[object], &json!({}), &[]);
     assert_eq!(found.len(), MOST_FINDINGS + 1);
-    assert!(found.last().unwrap().2.starts_with("and 300 more"));
+    assert!(found.last().unwrap().2.starts_with("and 300 more errors"));
+}
+
+#[test]
+fn a_kind_that_nobody_defines_is_said_once_and_stops_no_app_however_many_there_are() {
+    let monitor = |n: usize| json!({"apiVersion":"monitoring.coreos.com/v1","kind":"ServiceMonitor","metadata":{"name":format!("m{n}")}});
+    let mut objects: Vec<Value> = (0..500).map(monitor).collect();
+    objects.push(json!({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"c"},"x":1}));
+    let found = look(&objects, &json!({}), &[]);
+    let codes: Vec<&str> = found.iter().map(|finding| finding.0.as_str()).collect();
+    assert_eq!(codes, ["unknown-kind", "unknown-field"]);
 }

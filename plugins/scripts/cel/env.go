@@ -19,6 +19,7 @@ var env = newEnv()
 
 func newEnv() *cel.Env {
 	made, err := cel.NewEnv(append(kubernetes(),
+		ordered(),
 		cel.EagerlyValidateDeclarations(true),
 		cel.DefaultUTCTimeZone(true),
 		cel.CrossTypeNumericComparisons(true),

@@ -5,6 +5,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 
@@ -99,11 +100,30 @@ func quantities() []cel.EnvOption {
 		rest.Sub(b)
 		return quantity{rest}
 	})
+	withWhole := func(name string, call func(q *resource.Quantity, whole resource.Quantity)) {
+		options = append(options, cel.Function(name, cel.MemberOverload("quantity_"+name+"_int", []*cel.Type{quantityType, cel.IntType}, quantityType,
+			cel.BinaryBinding(func(a, b ref.Val) ref.Val {
+				changed := a.(quantity).DeepCopy()
+				call(&changed, *resource.NewQuantity(int64(b.(types.Int)), resource.DecimalExponent))
+				return quantity{changed}
+			}))))
+	}
+	withWhole("add", (*resource.Quantity).Add)
+	withWhole("sub", (*resource.Quantity).Sub)
 	return options
 }
 
 func texts() []cel.EnvOption {
 	pattern := func(v ref.Val) (*regexp.Regexp, error) { return regexp.Compile(string(v.(types.String))) }
+	all := func(text, wanted ref.Val, limit types.Int) ref.Val {
+		re, err := pattern(wanted)
+		if err != nil {
+			return types.WrapErr(err)
+		}
+		// A limit below 0 is none.
+		most := int(min(max(limit, -1), math.MaxInt32))
+		return types.NewStringList(types.DefaultTypeAdapter, re.FindAllString(string(text.(types.String)), most))
+	}
 	return []cel.EnvOption{
 		cel.Function("find", cel.MemberOverload("string_find_string", []*cel.Type{cel.StringType, cel.StringType}, cel.StringType,
 			cel.BinaryBinding(func(text, wanted ref.Val) ref.Val {
@@ -113,14 +133,11 @@ func texts() []cel.EnvOption {
 				}
 				return types.String(re.FindString(string(text.(types.String))))
 			}))),
-		cel.Function("findAll", cel.MemberOverload("string_find_all_string", []*cel.Type{cel.StringType, cel.StringType}, cel.ListType(cel.StringType),
-			cel.BinaryBinding(func(text, wanted ref.Val) ref.Val {
-				re, err := pattern(wanted)
-				if err != nil {
-					return types.WrapErr(err)
-				}
-				return types.NewStringList(types.DefaultTypeAdapter, re.FindAllString(string(text.(types.String)), -1))
-			}))),
+		cel.Function("findAll",
+			cel.MemberOverload("string_find_all_string", []*cel.Type{cel.StringType, cel.StringType}, cel.ListType(cel.StringType),
+				cel.BinaryBinding(func(text, wanted ref.Val) ref.Val { return all(text, wanted, -1) })),
+			cel.MemberOverload("string_find_all_string_int", []*cel.Type{cel.StringType, cel.StringType, cel.IntType}, cel.ListType(cel.StringType),
+				cel.FunctionBinding(func(of ...ref.Val) ref.Val { return all(of[0], of[1], of[2].(types.Int)) }))),
 	}
 }
 
@@ -132,11 +149,7 @@ func lists() []cel.EnvOption {
 			if items.HasNext() != types.True {
 				return types.NewErr("%s of an empty list", name)
 			}
-			sum := items.Next()
-			for items.HasNext() == types.True && !types.IsError(sum) {
-				sum = call(sum, items.Next())
-			}
-			return sum
+			return folded(items.Next(), items, call)
 		})))
 	}
 	better := func(wanted types.Int) func(a, b ref.Val) ref.Val {
@@ -152,17 +165,37 @@ func lists() []cel.EnvOption {
 			return b
 		}
 	}
-	return []cel.EnvOption{
-		fold("sum", func(a, b ref.Val) ref.Val {
-			adder, is := a.(traits.Adder)
-			if !is {
-				return types.NewErr("a %s has no sum", a.Type().TypeName())
-			}
-			return adder.Add(b)
-		}),
-		fold("min", better(types.IntOne)),
-		fold("max", better(types.IntNegOne)),
+	return []cel.EnvOption{sums(), fold("min", better(types.IntOne)), fold("max", better(types.IntNegOne))}
+}
+
+// sums are of what has a zero, which is the sum of an empty list. Of a list whose type is not known it is that of whole numbers.
+func sums() cel.EnvOption {
+	var overloads []cel.FunctionOpt
+	for _, of := range []struct {
+		item *cel.Type
+		zero ref.Val
+	}{
+		{cel.IntType, types.IntZero}, {cel.UintType, types.Uint(0)}, {cel.DoubleType, types.Double(0)}, {cel.DurationType, types.Duration{}},
+	} {
+		overloads = append(overloads, cel.MemberOverload("list_"+of.item.TypeName()+"_sum", []*cel.Type{cel.ListType(of.item)}, of.item,
+			cel.UnaryBinding(func(v ref.Val) ref.Val {
+				return folded(of.zero, v.(traits.Lister).Iterator(), func(a, b ref.Val) ref.Val {
+					if a.Type() != b.Type() {
+						return types.NewErr("a sum of %s and %s: make them of one type, as by double(..)", a.Type().TypeName(), b.Type().TypeName())
+					}
+					return a.(traits.Adder).Add(b)
+				})
+			})))
 	}
+	return cel.Function("sum", overloads...)
+}
+
+// folded is one value of a list's, each taken to what is there already.
+func folded(start ref.Val, items traits.Iterator, call func(a, b ref.Val) ref.Val) ref.Val {
+	for items.HasNext() == types.True && !types.IsError(start) {
+		start = call(start, items.Next())
+	}
+	return start
 }
 
 // first is an error, or the value that stands where there is none.

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"weir.dev/plugin"
-	"weir.dev/scripts/script"
 )
 
 // policy is what is read of a ValidatingAdmissionPolicy (admissionregistration.k8s.io/v1).
@@ -29,40 +28,21 @@ type policy struct {
 			Reason            string `json:"reason"`
 		} `json:"validations"`
 		// Of a binding.
-		PolicyName        string   `json:"policyName"`
-		ValidationActions []string `json:"validationActions"`
+		PolicyName        string            `json:"policyName"`
+		ValidationActions []string          `json:"validationActions"`
+		MatchResources    *matchConstraints `json:"matchResources"`
 	} `json:"spec"`
 }
 
-// matchConstraints choose objects.
-type matchConstraints struct {
-	ResourceRules        []resourceRule  `json:"resourceRules"`
-	ExcludeResourceRules []resourceRule  `json:"excludeResourceRules"`
-	NamespaceSelector    json.RawMessage `json:"namespaceSelector"`
-	ObjectSelector       *labelSelector  `json:"objectSelector"`
+// binding is what is read of a ValidatingAdmissionPolicyBinding: for which of a policy's objects its findings matter, and how much.
+type binding struct {
+	level plugin.Level
+	match *matchConstraints
 }
 
-type resourceRule struct {
-	APIGroups     []string `json:"apiGroups"`
-	APIVersions   []string `json:"apiVersions"`
-	Operations    []string `json:"operations"`
-	Resources     []string `json:"resources"`
-	ResourceNames []string `json:"resourceNames"`
-}
-
-type labelSelector struct {
-	MatchLabels      map[string]string `json:"matchLabels"`
-	MatchExpressions []struct {
-		Key      string   `json:"key"`
-		Operator string   `json:"operator"`
-		Values   []string `json:"values"`
-	} `json:"matchExpressions"`
-}
-
-// policies are a file's policies and their bindings, of which one says how much a policy's findings matter.
+// policies are a file's policy and its bindings, each of which a cluster enforces.
 func (s *source) policies(documents []json.RawMessage) (Rules, error) {
-	var found []policy
-	level := map[string]string{}
+	var found, bindings []policy
 	for _, document := range documents {
 		var one policy
 		if err := json.Unmarshal(document, &one); err != nil {
@@ -72,7 +52,7 @@ func (s *source) policies(documents []json.RawMessage) (Rules, error) {
 		case "ValidatingAdmissionPolicy":
 			found = append(found, one)
 		case "ValidatingAdmissionPolicyBinding":
-			level[one.Spec.PolicyName] = levelOf(one.Spec.ValidationActions)
+			bindings = append(bindings, one)
 		default:
 			return Rules{}, s.wrong("it has a %s: expected ValidatingAdmissionPolicy and ValidatingAdmissionPolicyBinding", one.Kind)
 		}
@@ -80,30 +60,67 @@ func (s *source) policies(documents []json.RawMessage) (Rules, error) {
 	if len(found) != 1 {
 		return Rules{}, s.wrong("it has %d objects of kind ValidatingAdmissionPolicy: write one in each file", len(found))
 	}
-	return s.rulesOf(found[0], level[found[0].Metadata.Name])
+	of, err := s.bindingsOf(found[0].Metadata.Name, bindings)
+	if err != nil {
+		return Rules{}, err
+	}
+	return s.rulesOf(found[0], of)
+}
+
+// bindingsOf are those of one policy.
+func (s *source) bindingsOf(name string, all []policy) ([]binding, error) {
+	var of []binding
+	for _, one := range all {
+		if one.Spec.PolicyName != name {
+			continue
+		}
+		level, known := levelOf(one.Spec.ValidationActions)
+		if !known {
+			return nil, s.wrong("binding %s: validationActions: expected some of Deny, Warn and Audit, got %q", one.Metadata.Name, one.Spec.ValidationActions)
+		}
+		if err := one.Spec.MatchResources.check("matchResources"); err != nil {
+			return nil, s.wrong("binding %s: %s", one.Metadata.Name, err)
+		}
+		of = append(of, binding{level, one.Spec.MatchResources})
+	}
+	return of, nil
 }
 
 // levelOf is what a binding's actions mean here, where nothing can be audited.
-func levelOf(actions []string) string {
+func levelOf(actions []string) (level plugin.Level, known bool) {
+	unknown := func(action string) bool { return !slices.Contains([]string{"Deny", "Warn", "Audit"}, action) }
+	if len(actions) == 0 || slices.ContainsFunc(actions, unknown) {
+		return plugin.LevelError, false
+	}
 	switch {
 	case slices.Contains(actions, "Deny"):
-		return "error"
+		return plugin.LevelError, true
 	case slices.Contains(actions, "Warn"):
-		return "warning"
+		return plugin.LevelWarning, true
 	default:
-		return "info"
+		return plugin.LevelInfo, true
 	}
 }
 
-func (s *source) rulesOf(p policy, level string) (Rules, error) {
+// strictest is the level of a policy's findings about an object: that of the strictest binding that is about it, since a cluster
+// enforces each. There is none where no binding is.
+func strictest(bindings []binding, object map[string]any) (level plugin.Level, meant bool) {
+	for _, wanted := range []plugin.Level{plugin.LevelError, plugin.LevelWarning, plugin.LevelInfo} {
+		is := func(b binding) bool { return b.level == wanted && b.match.means(object) }
+		if slices.ContainsFunc(bindings, is) {
+			return wanted, true
+		}
+	}
+	return plugin.LevelError, false
+}
+
+func (s *source) rulesOf(p policy, bindings []binding) (Rules, error) {
 	match := p.Spec.MatchConstraints
-	if match != nil {
-		if text := string(match.NamespaceSelector); text != "" && text != "null" && text != "{}" {
-			return Rules{}, s.wrong("matchConstraints.namespaceSelector: a render knows no namespaces' labels; choose objects by resourceRules or matchConditions")
-		}
-		if err := match.ObjectSelector.check(); err != nil {
-			return Rules{}, s.wrong("%s", err)
-		}
+	if err := match.check("matchConstraints"); err != nil {
+		return Rules{}, s.wrong("%s", err)
+	}
+	if match != nil && len(match.ResourceRules) == 0 {
+		return Rules{}, s.wrong("matchConstraints.resourceRules: there are none, and a cluster takes no policy without")
 	}
 	out := Rules{Variables: p.Spec.Variables}
 	var when []string
@@ -115,98 +132,12 @@ func (s *source) rulesOf(p policy, level string) (Rules, error) {
 			Expression:        validation.Expression,
 			Message:           validation.Message,
 			MessageExpression: validation.MessageExpression,
-			Level:             level,
 			Code:              p.Metadata.Name,
 			When:              when,
 			ignore:            p.Spec.FailurePolicy == "Ignore",
 			match:             match,
+			bindings:          bindings,
 		})
 	}
 	return out, nil
-}
-
-func (l *labelSelector) check() error {
-	if l == nil {
-		return nil
-	}
-	for _, expression := range l.MatchExpressions {
-		if !slices.Contains([]string{"In", "NotIn", "Exists", "DoesNotExist"}, expression.Operator) {
-			return plugin.Errorf(script.CodeSyntax, "matchConstraints.objectSelector: the operator `%s` is none of In, NotIn, Exists and DoesNotExist", expression.Operator)
-		}
-	}
-	return nil
-}
-
-// means says whether a policy is about an object.
-func (m *matchConstraints) means(object map[string]any) bool {
-	if m == nil {
-		return true
-	}
-	is := func(rule resourceRule) bool { return rule.means(object) }
-	return slices.ContainsFunc(m.ResourceRules, is) && !slices.ContainsFunc(m.ExcludeResourceRules, is) && m.ObjectSelector.means(object)
-}
-
-// means says whether an object that is created is one of the resources. Its resource is guessed from its kind, as kubectl
-// does without a cluster.
-func (r resourceRule) means(object map[string]any) bool {
-	group, version := groupVersion(object)
-	kind, _ := object["kind"].(string)
-	has := func(list []string, value string) bool {
-		return slices.Contains(list, value) || slices.Contains(list, "*")
-	}
-	named := len(r.ResourceNames) == 0 || slices.Contains(r.ResourceNames, metadata(object, "name"))
-	created := len(r.Operations) == 0 || has(r.Operations, "CREATE") || slices.Contains(r.Operations, "UPDATE")
-	resources := has(r.Resources, resourceOf(kind)) || slices.Contains(r.Resources, "*/*")
-	return has(r.APIGroups, group) && has(r.APIVersions, version) && resources && created && named
-}
-
-func (l *labelSelector) means(object map[string]any) bool {
-	if l == nil {
-		return true
-	}
-	about, _ := object["metadata"].(map[string]any)
-	labels, _ := about["labels"].(map[string]any)
-	for key, wanted := range l.MatchLabels {
-		if value, is := labels[key].(string); !is || value != wanted {
-			return false
-		}
-	}
-	for _, expression := range l.MatchExpressions {
-		value, there := labels[expression.Key].(string)
-		among := there && slices.Contains(expression.Values, value)
-		fits := map[string]bool{"In": among, "NotIn": !among, "Exists": there, "DoesNotExist": !there}
-		if !fits[expression.Operator] {
-			return false
-		}
-	}
-	return true
-}
-
-// resourceOf is the name of a kind's resource by Kubernetes' custom.
-func resourceOf(kind string) string {
-	name := strings.ToLower(kind)
-	switch {
-	case name == "endpoints":
-		return name
-	case strings.HasSuffix(name, "s"):
-		return name + "es"
-	case strings.HasSuffix(name, "y") && !strings.HasSuffix(name, "ay") && !strings.HasSuffix(name, "ey"):
-		return strings.TrimSuffix(name, "y") + "ies"
-	default:
-		return name + "s"
-	}
-}
-
-func groupVersion(object map[string]any) (group, version string) {
-	whole, _ := object["apiVersion"].(string)
-	if group, version, is := strings.Cut(whole, "/"); is {
-		return group, version
-	}
-	return "", whole
-}
-
-func metadata(object map[string]any, field string) string {
-	about, _ := object["metadata"].(map[string]any)
-	value, _ := about[field].(string)
-	return value
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common"
@@ -31,7 +32,11 @@ func (s *source) compile(name, text string) (*expression, error) {
 		return nil, nil
 	}
 	e := &expression{text: text, name: name, from: s}
-	ast, issues := env.Compile(text)
+	ast, issues := env.Parse(text)
+	if issues.Err() == nil {
+		inOrder(ast.NativeRep())
+		ast, issues = env.Check(ast)
+	}
 	if issues.Err() != nil {
 		first := issues.Errors()[0]
 		message := first.Message
@@ -110,18 +115,52 @@ func (e *expression) failure(code, message string, at common.Location) plugin.Di
 }
 
 // find is where a text begins in the file, where it stands there as it is: not across the lines of a folded text. Its lines
-// may be indented.
+// may be indented. Where it stands twice, nobody knows which one is meant, and there is no line; where it is all of a value once, a
+// part of another value is not meant.
 func (s *source) find(text string) script.Place {
 	wanted := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	lines := strings.Split(s.text, "\n")
-	for i := range lines {
-		column := strings.Index(lines[i], wanted[0])
-		if column < 0 || i+len(wanted) > len(lines) || !continues(lines[i+1:], wanted[1:]) {
+	var whole, part places
+	for i, line := range lines {
+		if wanted[0] == "" || i+len(wanted) > len(lines) || !continues(lines[i+1:], wanted[1:]) {
 			continue
 		}
-		return script.Place{File: s.file, Line: i + 1, Column: len([]rune(lines[i][:column])) + 1}
+		for at, from := strings.Index(line, wanted[0]), 0; at >= 0; at = strings.Index(line[from:], wanted[0]) {
+			at, from = from+at, from+at+len(wanted[0])
+			if isValue(line[:at], line[from:]) {
+				whole.add(i, at)
+			} else {
+				part.add(i, at)
+			}
+		}
 	}
-	return script.Place{File: s.file}
+	only := whole
+	if whole.count == 0 {
+		only = part
+	}
+	if only.count != 1 {
+		return script.Place{File: s.file}
+	}
+	return script.Place{File: s.file, Line: only.line + 1, Column: utf8.RuneCountInString(lines[only.line][:only.at]) + 1}
+}
+
+// places are where something stands the last time, and how often it does.
+type places struct{ count, line, at int }
+
+func (f *places) add(line, at int) { *f = places{f.count + 1, line, at} }
+
+// isValue says of a text whether it is all of a value of YAML, by what stands before and after it in its line.
+func isValue(before, after string) bool {
+	for _, quote := range []string{`"`, `'`} {
+		if inside, is := strings.CutSuffix(before, quote); is && strings.HasPrefix(after, quote) {
+			before, after = inside, after[1:]
+			break
+		}
+	}
+	before, after = strings.TrimRight(before, " "), strings.TrimLeft(after, " \r")
+	begins := before == "" || strings.ContainsAny(before[len(before)-1:], ":-[{,")
+	ends := after == "" || strings.ContainsAny(after[:1], ",]}#")
+	return begins && ends
 }
 
 func continues(lines, wanted []string) bool {

@@ -44,7 +44,7 @@ func begin(tree fs.FS, p plugin.Params) (*run, Rules, error) {
 		told = call.Values
 	}
 	if r.params, err = fromJSON(told); err != nil {
-		return nil, said, err
+		return nil, said, plugin.Errorf("bad-config", "config.values: %s", err)
 	}
 	for i, v := range said.Variables {
 		if v.Name == "" || v.Expression == "" {
@@ -152,21 +152,23 @@ func (e *expression) json(value ref.Val) ([]byte, error) {
 	return text, nil
 }
 
-// true says whether conditions hold for an object. One that cannot be evaluated is an error.
+// all says whether conditions hold for an object. One that is false says no, whatever the others are and in whichever order, as
+// in Kubernetes; without one, a condition that cannot be evaluated is an error.
 func all(conditions []*expression, given map[string]any) (bool, error) {
+	var failed error
 	for _, condition := range conditions {
 		value, err := condition.value(given)
-		if err != nil {
-			return false, err
-		}
-		if _, is := value.(types.Bool); !is {
-			return false, condition.useless("it gives %s: expected true or false", value.Type().TypeName())
-		}
-		if value != types.True {
+		if err == nil && value == types.False {
 			return false, nil
 		}
+		if _, is := value.(types.Bool); err == nil && !is {
+			err = condition.useless("it gives %s: expected true or false", value.Type().TypeName())
+		}
+		if failed == nil {
+			failed = err
+		}
 	}
-	return true, nil
+	return failed == nil, failed
 }
 
 func (r *run) conditions(name string, texts []string) ([]*expression, error) {
@@ -218,7 +220,7 @@ func (r *run) change(name string, c change, objects []json.RawMessage) ([]json.R
 	if err != nil {
 		return nil, err
 	}
-	list, err := decodedAll(objects)
+	list, err := r.decodedAll(objects)
 	if err != nil {
 		return nil, err
 	}
@@ -236,7 +238,7 @@ func (r *run) change(name string, c change, objects []json.RawMessage) ([]json.R
 			out = append(out, objects[i])
 			continue
 		}
-		changed, err := changed(whole, patch, of, given)
+		changed, err := changed(whole, patch, objects[i], given)
 		if err != nil {
 			return nil, script.About(objects[i], err)
 		}
@@ -245,8 +247,8 @@ func (r *run) change(name string, c change, objects []json.RawMessage) ([]json.R
 	return out, nil
 }
 
-// changed is what becomes of one object.
-func changed(whole, patch *expression, object map[string]any, given map[string]any) ([]json.RawMessage, error) {
+// changed is what becomes of one object. A patch leaves all as it is written that it does not name.
+func changed(whole, patch *expression, object json.RawMessage, given map[string]any) ([]json.RawMessage, error) {
 	if patch == nil {
 		value, err := whole.value(given)
 		if err != nil {
@@ -273,19 +275,24 @@ func changed(whole, patch *expression, object map[string]any, given map[string]a
 	if _, is := changes.(map[string]any); !is {
 		return nil, patch.useless("it gives %s: a merge patch is a map", value.Type().TypeName())
 	}
-	text, err := json.Marshal(merged(object, changes))
+	old, err := plainJSON(object)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(merged(old, changes))
 	if err != nil {
 		return nil, patch.useless("%s", err)
 	}
 	return []json.RawMessage{text}, nil
 }
 
-func decodedAll(objects []json.RawMessage) ([]any, error) {
+// decodedAll are objects as CEL has them.
+func (r *run) decodedAll(objects []json.RawMessage) ([]any, error) {
 	list := make([]any, len(objects))
 	for i, object := range objects {
 		value, err := fromJSON(object)
 		if err != nil {
-			return nil, err
+			return nil, script.About(object, plugin.Errorf(script.CodeScript, "%s", err).At(r.from.file, 0))
 		}
 		list[i] = value
 	}

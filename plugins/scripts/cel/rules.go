@@ -61,6 +61,8 @@ type rule struct {
 	ignore bool
 	// match chooses objects as a policy of Kubernetes does.
 	match *matchConstraints
+	// bindings say how much findings about an object matter, where a policy has some.
+	bindings []binding
 }
 
 // change is one change of objects.

@@ -38,7 +38,7 @@ func validate(tree fs.FS, objects []json.RawMessage, p plugin.Params) ([]plugin.
 			return nil, err
 		}
 	}
-	list, err := decodedAll(objects)
+	list, err := r.decodedAll(objects)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +53,11 @@ func validate(tree fs.FS, objects []json.RawMessage, p plugin.Params) ([]plugin.
 		of, index := object.(map[string]any), uint32(i)
 		var given map[string]any
 		for _, check := range checks {
-			if check.Scope == "app" || !means(check.Kinds, of) || !check.match.means(of) {
+			level, meant := check.about(of)
+			if check.Scope == "app" || !meant {
 				continue
 			}
+			check.level = level
 			if given == nil {
 				given = r.given(of, list)
 			}
@@ -65,12 +67,26 @@ func validate(tree fs.FS, objects []json.RawMessage, p plugin.Params) ([]plugin.
 	return found, nil
 }
 
+// about says whether a rule is about an object, and how much its findings then matter.
+func (c *check) about(object map[string]any) (plugin.Level, bool) {
+	if !means(c.Kinds, object) || !c.match.means(object) {
+		return c.level, false
+	}
+	if len(c.bindings) == 0 {
+		return c.level, true
+	}
+	return strictest(c.bindings, object)
+}
+
 // check compiles a rule.
 func (r *run) check(name string, said rule) (check, error) {
 	c := check{rule: said}
 	var err error
 	if c.Scope != "" && c.Scope != "object" && c.Scope != "app" {
 		return c, r.from.wrong("%s.scope: it is `object`, once for each object, or `app`, once for all, not `%s`", name, c.Scope)
+	}
+	if c.Scope == "app" && len(c.Kinds) > 0 {
+		return c, r.from.wrong("%s: `kinds` are for the scope `object`: with the scope `app` there is no object, so choose among `objects`, as by `objects.filter(o, o.kind == 'Service')`", name)
 	}
 	if c.Level != "" {
 		if c.level, err = script.Level(c.Level); err != nil {

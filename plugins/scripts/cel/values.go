@@ -8,8 +8,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/cel-go/common/types"
@@ -19,34 +22,48 @@ import (
 
 var errNoFiles = errors.New("files are for renderers: put what a rule needs into `values`")
 
-// fromJSON is JSON as CEL has it: a whole number is an int, as Kubernetes has it, or a uint where it is too large for one.
-func fromJSON(text []byte) (any, error) {
+// plainJSON is JSON with its numbers as they are written.
+func plainJSON(text []byte) (any, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
 	var value any
-	if err := decoder.Decode(&value); err != nil {
+	err := decoder.Decode(&value)
+	return value, err
+}
+
+// fromJSON is JSON as CEL has it: a whole number is an int, as Kubernetes has it, or a uint where it is too large for one. One
+// that is neither would be another number, and is an error.
+func fromJSON(text []byte) (any, error) {
+	value, err := plainJSON(text)
+	if err != nil {
 		return nil, err
 	}
 	return withNumbers(value)
 }
 
+// withNumbers is a value of JSON with numbers of CEL, in the order of keys, so that always the same number is said to be wrong.
 func withNumbers(value any) (any, error) {
-	var err error
 	switch value := value.(type) {
 	case json.Number:
 		return number(value.String())
 	case []any:
-		for i := range value {
-			if value[i], err = withNumbers(value[i]); err != nil {
+		out := make([]any, len(value))
+		for i, item := range value {
+			var err error
+			if out[i], err = withNumbers(item); err != nil {
 				return nil, err
 			}
 		}
+		return out, nil
 	case map[string]any:
-		for key := range value {
-			if value[key], err = withNumbers(value[key]); err != nil {
+		out := make(map[string]any, len(value))
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			var err error
+			if out[key], err = withNumbers(value[key]); err != nil {
 				return nil, err
 			}
 		}
+		return out, nil
 	}
 	return value, nil
 }
@@ -58,7 +75,14 @@ func number(text string) (any, error) {
 	if whole, err := strconv.ParseUint(text, 10, 64); err == nil {
 		return whole, nil
 	}
-	return strconv.ParseFloat(text, 64)
+	if !strings.ContainsAny(text, ".eE") {
+		return nil, fmt.Errorf("it has the number %s, and CEL has whole numbers of 64 bits: use bundled:starlark for it", text)
+	}
+	other, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		return nil, fmt.Errorf("it has the number %s, which is too large for CEL", text)
+	}
+	return other, nil
 }
 
 // toJSON is a value of CEL as encoding/json takes it.

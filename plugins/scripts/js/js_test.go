@@ -109,6 +109,24 @@ export function validate(objects, params) {
 	scripttest.Same(t, scripttest.Found(found), []string{"1 error script: a deployment"})
 }
 
+func TestAnEmptyTextIsNoFinding(t *testing.T) {
+	for script, expected := range map[string][]string{
+		`validateObject = (o) => o.kind === "Deployment" ? "a deployment" : ""`: {"1 error script: a deployment"},
+		`validateObject = () => ""`: nil,
+		`validate = () => ""`:       nil,
+		`validate = (objects) => ["", "of none", "", { message: "m", object: 1 }]`: {"- error script: of none", "1 error script: m"},
+	} {
+		found, err := language.Validate(scripttest.Tree(files("export const "+script+";\n")), scripttest.Objects(note, web), scripttest.Params(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripttest.Same(t, scripttest.Found(found), expected)
+	}
+	script := "export const validate = () => [{ message: \"\" }];\n"
+	_, err := language.Validate(scripttest.Tree(files(script)), scripttest.Objects(web), scripttest.Params(config))
+	scripttest.Says(t, err, "a finding has no `message`")
+}
+
 func TestModulesAreImportedByPathsOfTheRepository(t *testing.T) {
 	script := "import deep from \"../lib/deep.js\";\nimport * as lib from \"/policy/lib.js\";\nexport { label } from \"./lib.js\";\nexport const transformObject = (o) => lib.label(deep(o), \"more\", \"x\");\n"
 	out, err := language.Transform(scripttest.Tree(files(script)), scripttest.Objects(note), scripttest.Params(config))
@@ -227,5 +245,28 @@ func TestANumberThatJavaScriptWouldChangeIsRefused(t *testing.T) {
 		case !good:
 			scripttest.Says(t, err, number, "JavaScript cannot hold", "(about A n)")
 		}
+	}
+}
+
+func TestANumberThatJavaScriptWouldChangeIsRefusedInValuesAndInYAML(t *testing.T) {
+	script := "export const render = (params, files) => [{ kind: \"A\", x: yaml.parse(\"a: NUMBER\"), y: yaml.parseAll(\"a: NUMBER\") }];\n"
+	caught := "export const render = (params, files) => { try { yaml.parse(\"a: NUMBER\"); } catch (e) { return [{ kind: e.name }]; } };\n"
+	for number, good := range map[string]bool{"9007199254740992": true, "9007199254740993": false, "-90071992547409930": false} {
+		with := func(text string) map[string]string { return files(strings.ReplaceAll(text, "NUMBER", number)) }
+		_, parsing := language.Render(scripttest.Tree(with(script)), scripttest.Params(config))
+		_, told := language.Render(scripttest.Tree(files("export const render = () => [];\n")), scripttest.Params(`{"script": "/policy/x.js", "values": {"a": [`+number+`]}}`))
+		if good {
+			if parsing != nil || told != nil {
+				t.Errorf("%s: %v %v", number, parsing, told)
+			}
+			continue
+		}
+		scripttest.Says(t, parsing, "policy/x.js:1: script: ", "it has the number "+number+", which JavaScript cannot hold")
+		scripttest.Says(t, told, "bad-config: config.values: it has the number "+number+", which JavaScript cannot hold")
+		documents, err := language.Render(scripttest.Tree(with(caught)), scripttest.Params(config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripttest.Same(t, scripttest.Bodies(t, documents), []string{`{"kind":"TypeError"}`})
 	}
 }

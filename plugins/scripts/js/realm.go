@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"time"
 
@@ -73,6 +74,14 @@ func (r *realm) parse(text []byte) (sobek.Value, error) {
 	return r.fromJSON(sobek.Undefined(), r.ToValue(string(text)))
 }
 
+// exact is the same, and an error where JavaScript would change a number.
+func (r *realm) exact(text []byte) (sobek.Value, error) {
+	if number := inexact(text); number != "" {
+		return nil, fmt.Errorf("it has the number %s, which JavaScript cannot hold: use bundled:starlark for it", number)
+	}
+	return r.parse(text)
+}
+
 // stringify is a value as JSON; what JSON has not is null.
 func (r *realm) stringify(value sobek.Value) ([]byte, error) {
 	text, err := r.toJSON(sobek.Undefined(), value)
@@ -112,7 +121,7 @@ func (r *realm) yamlParse(read func(string) ([]byte, error)) func(sobek.Function
 		if err != nil {
 			r.fail(err)
 		}
-		value, err := r.parse(text)
+		value, err := r.exact(text)
 		if err != nil {
 			r.fail(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/grafana/sobek"
 	"github.com/grafana/sobek/parser"
+	"weir.dev/plugin"
 	"weir.dev/scripts/script"
 )
 
@@ -39,8 +40,8 @@ func begin(call *script.Call) (script.Engine, error) {
 		files:   map[sobek.ModuleRecord]string{},
 	}
 	var err error
-	if r.params, err = r.realm.parse(call.Told()); err != nil {
-		return nil, err
+	if r.params, err = r.realm.exact(call.Told()); err != nil {
+		return nil, plugin.Errorf("bad-config", "config.values: %s", err)
 	}
 	if err := r.read(call.Main); err != nil {
 		return nil, err
@@ -181,12 +182,7 @@ func (r *run) settled(promise *sobek.Promise, file string) (sobek.Value, error) 
 }
 
 // Object is a plain object. A number that JavaScript would change is refused.
-func (r *run) Object(object json.RawMessage) (any, error) {
-	if number := inexact(object); number != "" {
-		return nil, fmt.Errorf("it has the number %s, which JavaScript cannot hold: use bundled:starlark for it", number)
-	}
-	return r.realm.parse(object)
-}
+func (r *run) Object(object json.RawMessage) (any, error) { return r.realm.exact(object) }
 
 // List is an array.
 func (r *run) List(values []any) any { return r.realm.NewArray(values...) }

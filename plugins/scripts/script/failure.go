@@ -46,7 +46,7 @@ const (
 
 // Diagnostic is the failure as a plugin says it. The host puts file and line before the message.
 func (f Failure) Diagnostic() plugin.Diagnostic {
-	message := f.Message
+	message := strings.ToValidUTF8(f.Message, "\ufffd")
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "") + "..."
 	}

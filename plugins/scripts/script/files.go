@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -75,7 +76,7 @@ func (f *Files) List(name string) ([]string, error) {
 }
 
 // Glob are the files that a pattern matches, in order, as paths that Read takes. `*`, `?` and `[..]` match within a name,
-// `**` any directories.
+// `**` any directories below the place where it stands, also none.
 func (f *Files) Glob(pattern string) ([]string, error) {
 	rooted := strings.HasPrefix(pattern, "/")
 	parts := strings.Split(strings.Trim(pattern, "/"), "/")
@@ -83,6 +84,9 @@ func (f *Files) Glob(pattern string) ([]string, error) {
 		if _, err := path.Match(part, ""); err != nil || part == "" || part == "." || part == ".." {
 			return nil, fmt.Errorf("`%s` is no pattern: it is a path whose parts may have `*`, `?`, `[..]` or be `**`", pattern)
 		}
+	}
+	if first := slices.Index(parts, "**"); first >= 0 && slices.Contains(parts[first+1:], "**") {
+		return nil, fmt.Errorf("`%s`: `**` may stand only once in a pattern", pattern)
 	}
 	start := f.dir
 	if rooted || start == "" {
@@ -109,66 +113,78 @@ type glob struct {
 	found []string
 }
 
-func (g *glob) in(dir string, parts []string) error {
+// entries are the names in a directory; none where there is no such directory.
+func (g *glob) entries(dir string) ([]fs.DirEntry, error) {
 	entries, err := fs.ReadDir(g.files.tree, dir)
 	if err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			return nil, nil
 		}
-		return fmt.Errorf("%s: %s", dir, rootCause(err))
+		return nil, fmt.Errorf("%s: %s", dir, rootCause(err))
 	}
 	if g.seen += len(entries); g.seen > MaxEntries {
-		return fmt.Errorf("%s: there are more than %d names to look at: narrow the pattern", dir, MaxEntries)
+		return nil, fmt.Errorf("%s: there are more than %d names to look at: narrow the pattern", dir, MaxEntries)
+	}
+	return entries, nil
+}
+
+// in finds what matches a pattern's parts in a directory.
+func (g *glob) in(dir string, parts []string) error {
+	if parts[0] == "**" {
+		return g.below(dir, nil, parts[1:])
+	}
+	entries, err := g.entries(dir)
+	if err != nil {
+		return err
+	}
+	rest := parts[1:]
+	for _, entry := range entries {
+		if matches, err := path.Match(parts[0], entry.Name()); err != nil || !matches {
+			continue
+		}
+		name := path.Join(dir, entry.Name())
+		switch {
+		case len(rest) == 0 && !entry.IsDir():
+			g.found = append(g.found, name)
+		case len(rest) > 0 && entry.IsDir():
+			if err := g.in(name, rest); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// below finds what matches after `**`, which stands at a directory: names are those of the directories down from there.
+func (g *glob) below(start string, names, parts []string) error {
+	dir := path.Join(start, path.Join(names...))
+	entries, err := g.entries(dir)
+	if err != nil {
+		return err
 	}
 	for _, entry := range entries {
-		if err := g.entry(path.Join(dir, entry.Name()), entry, parts); err != nil {
-			return err
+		whole := append(slices.Clip(names), entry.Name())
+		switch {
+		case entry.IsDir():
+			if err := g.below(start, whole, parts); err != nil {
+				return err
+			}
+		case endsIn(whole, parts):
+			g.found = append(g.found, path.Join(dir, entry.Name()))
 		}
 	}
 	return nil
 }
 
-func (g *glob) entry(name string, entry fs.DirEntry, parts []string) error {
-	rest := parts[1:]
-	if parts[0] == "**" {
-		if entry.IsDir() {
-			return g.in(name, parts)
-		}
-		// Any directories, also none: what comes after it has to match the file's name.
-		parts, rest = rest, nil
-		if len(parts) == 0 {
-			g.found = append(g.found, name)
-			return nil
-		}
-		return g.below(name, parts)
+// endsIn says whether the last of some names match a pattern's parts.
+func endsIn(names, parts []string) bool {
+	if len(names) < len(parts) {
+		return false
 	}
-	matches, err := path.Match(parts[0], path.Base(name))
-	switch {
-	case err != nil || !matches:
-		return nil
-	case len(rest) == 0 && !entry.IsDir():
-		g.found = append(g.found, name)
-	case len(rest) > 0 && entry.IsDir():
-		return g.in(name, rest)
-	}
-	return nil
-}
-
-// below matches the last parts of a file's path, for what comes after `**`.
-func (g *glob) below(name string, parts []string) error {
-	have := strings.Split(name, "/")
-	if len(have) < len(parts) {
-		return nil
-	}
-	have = have[len(have)-len(parts):]
-	for i, part := range parts {
-		if part == "**" {
-			return errors.New("`**` may stand only once in a pattern")
-		}
-		if matches, err := path.Match(part, have[i]); err != nil || !matches {
-			return nil
+	for i, name := range names[len(names)-len(parts):] {
+		if matches, err := path.Match(parts[i], name); err != nil || !matches {
+			return false
 		}
 	}
-	g.found = append(g.found, name)
-	return nil
+	return true
 }

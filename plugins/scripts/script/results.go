@@ -67,7 +67,7 @@ type finding struct {
 const DefaultCode = "script"
 
 // Findings are those that a script gave: nothing, one, or a list; each is a text or {message, level, code, object, path, line}.
-// What names no object is about the given one, where there is one.
+// An empty text is none: whoever gives one has nothing to say. What names no object is about the given one, where there is one.
 func Findings(given []byte, about *uint32, objects int) ([]plugin.Finding, error) {
 	text := bytes.TrimSpace(given)
 	if string(text) == "null" {
@@ -82,6 +82,9 @@ func Findings(given []byte, about *uint32, objects int) ([]plugin.Finding, error
 	}
 	out := make([]plugin.Finding, 0, len(list))
 	for _, item := range list {
+		if string(item) == `""` {
+			continue
+		}
 		found, err := oneFinding(item, about, objects)
 		if err != nil {
 			return nil, err

@@ -170,6 +170,7 @@ var wrongTransformers = []wrong{
 	{"yaml", "def transform(objects, params):\n    return [yaml.decode(\"a: [\")]\n", []string{"yaml.decode", "policy/x.star:2"}},
 	{"yaml twice", "def transform(objects, params):\n    return [yaml.decode(\"a: 1\\na: 2\")]\n", []string{"already set"}},
 	{"yaml many", "def transform(objects, params):\n    return [yaml.decode(\"a: 1\\n---\\nb: 2\")]\n", []string{"2 documents"}},
+	{"half a letter", "def transform(objects, params):\n    fail(\"because of \" + \"é\"[:1])\n", []string{"policy/x.star:2", "because of \ufffd"}},
 	{"huge", "def transform(objects, params):\n    return [\"x\" * 5000000000]\n", []string{"repeat count 5000000000 too large", "policy/x.star:2"}},
 }
 

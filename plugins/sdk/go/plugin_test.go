@@ -3,6 +3,8 @@
 package plugin
 
 import (
+	"io"
+	"os"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -79,5 +81,25 @@ func TestAnExternalLiesWhereItsTextSays(t *testing.T) {
 	expected := "not-locked: `oci://registry.example/other?version=` is not in weir.lock: run `weir lock` and commit the file"
 	if err == nil || err.Error() != expected {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestTheLogGetsTextAlsoWhereWordsAreNone(t *testing.T) {
+	read, wrote, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := os.Stderr
+	os.Stderr = wrote
+	Debug("%s", "a\xffb")
+	Info("%s", "äöü")
+	Warn("\xff")
+	os.Stderr = before
+	if err := wrote.Close(); err != nil {
+		t.Fatal(err)
+	}
+	said, err := io.ReadAll(read)
+	if err != nil || string(said) != "debug: a\ufffdb\ninfo: äöü\nwarn: \ufffd\n" {
+		t.Errorf("%q %v", said, err)
 	}
 }

@@ -18,9 +18,9 @@ mod kube;
 mod ledger;
 mod measure;
 mod meters;
+mod plugins;
 mod render;
 mod sandbox;
-mod scripts;
 mod serving;
 mod table;
 mod work;
@@ -44,6 +44,8 @@ pub(crate) struct Size {
     /// Apps of the repositories with many, and of the one that they are held against.
     pub(crate) apps: [usize; 2],
     pub(crate) few_apps: usize,
+    /// Whether plugins are built with their authors' own tools, which takes minutes.
+    pub(crate) authors: bool,
     /// Pairs of runs inside this process.
     pub(crate) rounds: usize,
     /// Pairs of runs of processes.
@@ -59,6 +61,7 @@ impl Size {
         charts: 400,
         apps: [1000, 10_000],
         few_apps: 100,
+        authors: true,
         rounds: 21,
         processes: 11,
     };
@@ -70,6 +73,7 @@ impl Size {
         charts: 3,
         apps: [20, 40],
         few_apps: 10,
+        authors: false,
         rounds: 1,
         processes: 1,
     };
@@ -85,7 +89,7 @@ const GROUPS: &[Group] = &[
     ("isolation", isolation::rows),
     ("meters", meters::rows),
     ("render", render::rows),
-    ("scripts", scripts::rows),
+    ("plugins", plugins::rows),
     ("impact", impact::rows),
     ("dir", dir::rows),
     ("apps", apps::rows),

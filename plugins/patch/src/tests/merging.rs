@@ -173,6 +173,11 @@ fn a_patch_that_cannot_be_merged_says_where_and_why() {
             "write the whole list",
         ),
         (
+            json!({"containers":[{"name":"app","args":[{"sub":{"$patch":"delete"}}]}]}),
+            "/spec/template/spec/containers[\"app\"]/args: ",
+            "write the whole list",
+        ),
+        (
             json!({"$retainKeys":["a"],"b":1}),
             "/spec/template/spec: ",
             "the patch sets `b`",
@@ -205,4 +210,16 @@ fn a_patch_that_cannot_be_merged_says_where_and_why() {
             "{spec}: {error}"
         );
     }
+}
+
+#[test]
+fn no_directive_is_left_where_a_patch_meets_nothing() {
+    let out = patched(
+        json!({"merge":{"kind":"Deployment","metadata":{"name":"web"},"spec":{
+        "strategy":{"$retainKeys":["type"],"type":"Recreate"},
+        "template":{"spec":{"containers":[
+            {"name":"new","$setElementOrder/env":[{"name":"A"}],"env":[{"name":"A","value":"1"}]}]}}}}}),
+    );
+    assert_eq!(out["spec"]["strategy"], json!({"type":"Recreate"}));
+    assert!(!out.to_string().contains('$'), "{out}");
 }

@@ -160,3 +160,27 @@ fn values_are_the_same_by_what_they_mean() {
         "{error}"
     );
 }
+
+#[test]
+fn large_whole_numbers_that_differ_are_not_the_same() {
+    let message = fails(json!([
+        {"op":"add","path":"/spec/id","value":9_007_199_254_740_992_u64},
+        {"op":"test","path":"/spec/id","value":9_007_199_254_740_993_u64}
+    ]));
+    assert!(message.contains("operation 1"), "{message}");
+    operate(json!([
+        {"op":"add","path":"/spec/id","value":5},
+        {"op":"test","path":"/spec/id","value":5.0}
+    ]));
+}
+
+#[test]
+fn copies_that_double_an_object_again_and_again_end_at_a_limit() {
+    let twice = |n: usize| json!({"op":"copy","from":"/spec","path":format!("/spec/x{n}")});
+    let operations: Vec<Value> = (0..40).map(twice).collect();
+    let message = fails(json!(operations));
+    assert!(message.contains("more than 3 MiB"), "{message}");
+    let many = vec![json!({"op":"test","path":"/spec/replicas","value":1}); 10_001];
+    let message = fails(json!(many));
+    assert!(message.contains("10001 operations"), "{message}");
+}

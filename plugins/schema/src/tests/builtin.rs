@@ -257,6 +257,12 @@ fn a_kind_that_kubernetes_does_not_have_is_named_with_where_it_is() {
         ("apps/v1", "Deploymnet", "did you mean Deployment?"),
         ("v2", "Pod", "it is in v1"),
         ("apps/v1", "Zebra", "has no Zebra in apps/v1"),
+        (
+            "networking.k8s.io/v1beta1",
+            "Ingress",
+            "it is in networking.k8s.io/v1",
+        ),
+        ("networking.k8s.io/v1", "Ingres", "did you mean Ingress?"),
     ] {
         let (code, at, message) =
             only(json!({"apiVersion":version,"kind":kind,"metadata":{"name":"x"}}));

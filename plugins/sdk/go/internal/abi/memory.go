@@ -8,6 +8,7 @@ package abi
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 	"unsafe"
 )
 
@@ -131,8 +132,10 @@ func (w Writer) Bytes(at int, b []byte) {
 	w.U32(at+4, uint32(len(b)))
 }
 
-// Text writes a string.
+// Text writes a string. What is no UTF-8 in it becomes U+FFFD: the host ends a call that gives it other text, and then nobody
+// would see what was to be said.
 func (w Writer) Text(at int, s string) {
+	s = strings.ToValidUTF8(s, "\ufffd")
 	w.Bytes(at, unsafe.Slice(unsafe.StringData(s), len(s)))
 }
 

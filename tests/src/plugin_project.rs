@@ -4,22 +4,26 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use weir_sandbox::Role;
-use weir_tests::weir::{Ran, text};
-use weir_tests::{Weir, places};
+use anyhow::{Context as _, Result, ensure};
+
+use crate::weir::{Ran, text};
+use crate::{Weir, places};
 
 /// Longer than any build takes on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(900);
 
 /// A project and the machine that it lies on.
-pub(crate) struct Project {
+#[derive(Debug)]
+pub struct Project {
     weir: Weir,
     dir: PathBuf,
 }
 
 /// A machine with this one's compilers, their downloads and what they compiled before.
-pub(crate) fn machine() -> Result<Weir> {
+///
+/// # Errors
+/// There is no home folder.
+pub fn machine() -> Result<Weir> {
     let mut weir = Weir::new()?;
     let home = std::env::home_dir().context("HOME is not set")?;
     let cache = places::dev_cache()?;
@@ -43,8 +47,12 @@ pub(crate) fn machine() -> Result<Weir> {
 }
 
 impl Project {
-    /// A new project called team-labels, with the tools of its language beside it.
-    pub(crate) fn new(language: &str, role: Role) -> Result<Project> {
+    /// A new project called team-labels, with the tools of its language beside it. `role` and `language` are as they are
+    /// typed.
+    ///
+    /// # Errors
+    /// It cannot be made, or the tools are not there; the text says how to get them.
+    pub fn new(language: &str, role: &str) -> Result<Project> {
         let mut weir = machine()?;
         let dir = weir.path("team-labels");
         let made = weir.run([
@@ -52,7 +60,7 @@ impl Project {
             "new",
             "team-labels",
             "--role",
-            role.as_str(),
+            role,
             "--lang",
             language,
             "--dir",
@@ -85,15 +93,18 @@ impl Project {
     }
 
     /// Runs `weir plugin` in the project's folder, for as long as a build may take.
-    pub(crate) fn weir<A: AsRef<OsStr>>(
-        &self,
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Result<Ran> {
+    ///
+    /// # Errors
+    /// It does not start or does not end.
+    pub fn weir<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Result<Ran> {
         run(&self.weir, arguments)
     }
 
     /// The same, and what it prints as JSON.
-    pub(crate) fn json<A: AsRef<OsStr>>(
+    ///
+    /// # Errors
+    /// It fails, or prints something else.
+    pub fn json<A: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = A>,
     ) -> Result<serde_json::Value> {
@@ -101,43 +112,57 @@ impl Project {
     }
 
     /// From now on no compiler is in the path.
-    pub(crate) fn leave_tools_behind(&mut self) {
+    pub fn leave_tools_behind(&mut self) {
         self.path("/nonexistent");
     }
 
     /// The path from now on.
-    pub(crate) fn path(&mut self, path: impl AsRef<OsStr>) {
+    pub fn path(&mut self, path: impl AsRef<OsStr>) {
         self.weir.variable("PATH", path);
     }
 
     /// The project's folder.
-    pub(crate) fn dir(&self) -> &Path {
+    #[must_use]
+    pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    pub(crate) fn read(&self, file: &str) -> String {
-        std::fs::read_to_string(self.dir.join(file)).expect(file)
+    /// A file of the project, as text.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn read(&self, file: &str) -> Result<String> {
+        let path = self.dir.join(file);
+        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
     }
 
-    pub(crate) fn write(&self, file: &str, text: &str) {
+    /// Writes a file of the project.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn write(&self, file: &str, text: &str) -> Result<()> {
         let file = self.dir.join(file);
-        std::fs::create_dir_all(file.parent().expect("a file lies in a folder")).expect("a folder");
-        std::fs::write(&file, text).expect("the file can be written");
+        let folder = file.parent().context("a file lies in a folder")?;
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(&file, text).with_context(|| file.display().to_string())
     }
 
-    /// Exchanges a piece of a file, which must be there.
-    pub(crate) fn exchange(&self, file: &str, from: &str, to: &str) {
-        let text = self.read(file);
-        assert!(text.contains(from), "{file}: {from:?} is not in {text}");
-        self.write(file, &text.replace(from, to));
+    /// Exchanges a piece of a file.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn exchange(&self, file: &str, from: &str, to: &str) -> Result<()> {
+        let text = self.read(file)?;
+        ensure!(text.contains(from), "{file}: {from:?} is not in {text}");
+        self.write(file, &text.replace(from, to))
     }
 }
 
 /// Runs `weir plugin` to its end, for as long as a build may take.
-pub(crate) fn run<A: AsRef<OsStr>>(
-    weir: &Weir,
-    arguments: impl IntoIterator<Item = A>,
-) -> Result<Ran> {
+///
+/// # Errors
+/// It does not start or does not end.
+pub fn run<A: AsRef<OsStr>>(weir: &Weir, arguments: impl IntoIterator<Item = A>) -> Result<Ran> {
     let all: Vec<_> = ["plugin".into()]
         .into_iter()
         .chain(arguments.into_iter().map(|a| a.as_ref().to_owned()))
