@@ -14,10 +14,6 @@ use std::time::Duration;
 use weir_core::digest::Digest;
 use weir_core::fault::{Blame, Fault, Retry};
 
-<<<<<<< HEAD
-use crate::{INTERFACE, Role};
-=======
->>>>>>> sign
 use crate::inspect;
 use crate::load::LoadError;
 use crate::{INTERFACE, Role};
