@@ -24,9 +24,16 @@ fn what_is_no_plugin_is_not_pushed() {
     fs::copy(no_world, scene.weir.path("toml.wasm")).unwrap();
     scene.fails(&["push", "toml.wasm", &to]);
     // A component without any of a plugin's functions.
-    fs::write(scene.weir.path("empty.wasm"), wat::parse_str("(component)").unwrap()).unwrap();
+    fs::write(
+        scene.weir.path("empty.wasm"),
+        wat::parse_str("(component)").unwrap(),
+    )
+    .unwrap();
     let said = scene.fails(&["push", "empty.wasm", &to]);
-    assert!(said.contains("`render`, `transform` and `validate`"), "{said}");
+    assert!(
+        said.contains("`render`, `transform` and `validate`"),
+        "{said}"
+    );
     let said = scene.fails(&["pull", &to]);
     assert!(said.contains(&to), "nothing was pushed: {said}");
 }
@@ -35,12 +42,22 @@ fn what_is_no_plugin_is_not_pushed() {
 fn a_reference_that_says_no_tag_is_refused_before_anything_is_sent() {
     let scene = Scene::new();
     let file = scene.file("1.0.0");
-    let digest = format!("oci://{}/{PATH}@sha256:{}", scene.registry.host(), "0".repeat(64));
+    let digest = format!(
+        "oci://{}/{PATH}@sha256:{}",
+        scene.registry.host(),
+        "0".repeat(64)
+    );
     for (to, words) in [
-        (format!("oci://{}/{PATH}", scene.registry.host()), "neither a tag nor a digest"),
+        (
+            format!("oci://{}/{PATH}", scene.registry.host()),
+            "neither a tag nor a digest",
+        ),
         (digest, "pushed under a tag"),
         ("https://r.example/a:1".to_owned(), "oci://"),
-        ("oci://r.example/Upper:1".to_owned(), "no name in a registry"),
+        (
+            "oci://r.example/Upper:1".to_owned(),
+            "no name in a registry",
+        ),
     ] {
         let said = scene.fails(&["push", file, &to]);
         assert!(said.contains(words), "{to}: {said}");
@@ -60,8 +77,16 @@ fn an_artifact_of_another_form_is_an_error_of_its_own() {
         };
         scene.registry.push(&pushed).unwrap();
     };
-    push("image", "application/vnd.oci.image.config.v1+json", &[(WASM, &bytes)]);
-    push("tar", CONFIG, &[("application/vnd.oci.image.layer.v1.tar+gzip", &bytes)]);
+    push(
+        "image",
+        "application/vnd.oci.image.config.v1+json",
+        &[(WASM, &bytes)],
+    );
+    push(
+        "tar",
+        CONFIG,
+        &[("application/vnd.oci.image.layer.v1.tar+gzip", &bytes)],
+    );
     push("two", CONFIG, &[(WASM, &bytes), (WASM, b"more")]);
     push("none", CONFIG, &[]);
     push("text", CONFIG, &[(WASM, b"no component")]);
@@ -233,7 +258,10 @@ fn each_command_says_what_it_takes() {
         ("push", &["[PLUGIN] <REFERENCE>", "--force"][..]),
         ("pull", &["<REFERENCE>", "--output <FILE>"]),
         ("sign", &["--key <FILE>", "COSIGN_PASSWORD"]),
-        ("verify", &["--key <FILE>", "one of those given has to have signed"]),
+        (
+            "verify",
+            &["--key <FILE>", "one of those given has to have signed"],
+        ),
         ("inspect", &["<FILE|REFERENCE>", "--key <FILE>"]),
     ] {
         let help = scene.says(&[command, "--help"]);
