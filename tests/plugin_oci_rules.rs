@@ -11,7 +11,6 @@ use weir_tests::told::{stop, wait_app};
 
 /// A registry that lies.
 #[path = "plugin_oci/liar.rs"]
-#[expect(dead_code, reason = "shared with the suite that needs more of it")]
 mod liar;
 /// A repository and machines.
 #[path = "plugin_oci/scene.rs"]

@@ -1,6 +1,7 @@
 //! The host's file: what each key becomes, and the exact words of each refusal.
 
 use super::*;
+use crate::repository::Auth;
 
 fn read(text: &str) -> Result<HostFile, String> {
     parse(text.as_bytes(), "host.yaml", Path::new("/etc/weir")).map_err(|e| e.to_string())
