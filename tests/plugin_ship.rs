@@ -2,6 +2,8 @@
 //! writes the others read, and what is not as it should be is refused by its name.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+#[path = "plugin_ship/hanging.rs"]
+mod hanging;
 #[path = "plugin_ship/interop.rs"]
 mod interop;
 #[path = "plugin_ship/refused.rs"]

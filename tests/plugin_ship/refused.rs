@@ -3,10 +3,12 @@
 
 use std::fs;
 
+use serde_json::json;
 use weir_tests::charts::{Answer, FileServer};
 use weir_tests::places;
-use weir_tests::registry::Pushed;
+use weir_tests::registry::{MANIFEST, Pushed, descriptor};
 
+use super::hanging::Hanging;
 use super::scene::{PATH, Scene, component, plain};
 
 const CONFIG: &str = "application/vnd.wasm.config.v0+json";
@@ -166,6 +168,19 @@ fn too_many_or_too_large_signatures_are_refused_by_the_limits_name() {
     push(&vec![(SIMPLE, &b"{}"[..]); 51]);
     let said = scene.fails(&["verify", &reference, "--key", public]);
     assert!(said.contains("the limit signatures"), "{said}");
+    let (long, config) = (vec![b' '; 70_000], b"{}");
+    let mut layer = descriptor(SIMPLE, &long);
+    layer["annotations"] = json!({ "dev.cosignproject.cosign/signature": "AAAA" });
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "layers": [layer],
+        "config": descriptor("application/vnd.oci.image.config.v1+json", config),
+    });
+    let put = scene
+        .registry
+        .put((PATH, &tag), &manifest, &[&long, config]);
+    put.unwrap();
+    let said = scene.fails(&["verify", &reference, "--key", public]);
+    assert!(said.contains("the limit signature_bytes"), "{said}");
     // Layers without a signature in their annotations are none.
     push(&[(SIMPLE, b"{}")]);
     let said = scene.fails(&["verify", &reference, "--key", public]);
@@ -232,6 +247,14 @@ fn an_upload_that_is_cut_off_or_refused_says_so_and_leaves_no_tag() {
         let puts = requests.iter().filter(|r| r.path.contains("/manifests/"));
         assert!(puts.clone().all(|r| r.method == "GET"), "{words}");
     }
+    let server = Hanging::start().unwrap();
+    let said = scene.fails(&[
+        "push",
+        scene.file("1.0.0"),
+        &format!("oci://{}/a:1", server.host()),
+    ]);
+    assert!(said.contains("/upload cannot be reached"), "{said}");
+    assert_eq!(server.methods().iter().filter(|m| *m == "PUT").count(), 1);
     let gone = {
         let server = FileServer::start().unwrap();
         server.host()

@@ -1,6 +1,7 @@
 //! Signatures both ways: what Weir signs the real cosign verifies, what that signs Weir verifies, and neither takes anything else.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use weir_tests::oci_tools::KeyPair;
 
