@@ -14,6 +14,8 @@ mod folder;
 mod guide;
 #[path = "plugin_kit/mistakes.rs"]
 mod mistakes;
+#[path = "plugin_kit/shipped.rs"]
+mod shipped;
 #[path = "plugin_kit/toolchains.rs"]
 mod toolchains;
 
@@ -53,6 +55,7 @@ fn life(language: &str) {
     is_tested(&project);
     is_run(&project);
     is_measured(&project);
+    shipped::is_shipped(&project);
 }
 
 /// Its cases hold, one that is otherwise is shown, and an update brings back what it gives.

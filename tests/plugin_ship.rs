@@ -2,6 +2,8 @@
 //! writes the others read, and what is not as it should be is refused by its name.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 
+#[path = "plugin_ship/hanging.rs"]
+mod hanging;
 #[path = "plugin_ship/interop.rs"]
 mod interop;
 #[path = "plugin_ship/refused.rs"]
@@ -42,7 +44,13 @@ fn the_same_component_has_the_same_digest_wherever_and_whenever_it_is_pushed() {
     let digest = |reference: &str| reference.split_once('@').unwrap().1.to_owned();
     let first = digest(&one.push("1.0.0"));
     assert_eq!(first, digest(&two.push("1.0.0")));
-    let again = one.json(&["push", one.file("1.0.0"), &one.reference("1.0.0"), "-o", "json"]);
+    let again = one.json(&[
+        "push",
+        one.file("1.0.0"),
+        &one.reference("1.0.0"),
+        "-o",
+        "json",
+    ]);
     assert_eq!(again["manifest"], first.as_str());
     assert_eq!(again["wasThere"], true);
     assert_ne!(first, digest(&one.push("1.0.1")));
@@ -110,7 +118,10 @@ fn inspect_shows_what_lies_in_a_registry_and_who_signed_it() {
     let scene = Scene::new();
     let reference = scene.push("1.0.0");
     let tagged = scene.reference("1.0.0");
-    let (key, other) = (scene.tools.key("team").unwrap(), scene.tools.key("other").unwrap());
+    let (key, other) = (
+        scene.tools.key("team").unwrap(),
+        scene.tools.key("other").unwrap(),
+    );
     let said = scene.says(&["inspect", &tagged]);
     for words in [
         "roles    transformer",
@@ -125,7 +136,10 @@ fn inspect_shows_what_lies_in_a_registry_and_who_signed_it() {
     assert!(said.contains("1 signature, unverified"), "{said}");
     let (mine, strange) = (key.public.to_str().unwrap(), other.public.to_str().unwrap());
     let said = scene.says(&["inspect", &tagged, "--key", strange, "--key", mine]);
-    assert!(said.contains(&format!("signer   signed by {mine}")), "{said}");
+    assert!(
+        said.contains(&format!("signer   signed by {mine}")),
+        "{said}"
+    );
     let shown = scene.json(&["inspect", &tagged, "--key", strange, "-o", "json"]);
     assert_eq!(shown["registry"]["signatures"], 1);
     assert_eq!(shown["registry"]["signer"], serde_json::Value::Null);

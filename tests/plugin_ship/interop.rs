@@ -34,7 +34,12 @@ fn oras_pulls_what_weir_pushed_and_sees_the_layout_of_the_cncf() {
         let key = format!("org.opencontainers.image.{key}");
         assert_eq!(manifest["annotations"][&key], value, "{key}");
     }
-    let config = ["manifest", "fetch-config", "--plain-http", plain(&reference)];
+    let config = [
+        "manifest",
+        "fetch-config",
+        "--plain-http",
+        plain(&reference),
+    ];
     let config: Value = serde_json::from_str(&scene.tools.oras(config).unwrap()).unwrap();
     assert_eq!(config["architecture"], "wasm");
     assert_eq!(config["os"], "wasip2");

@@ -3,10 +3,12 @@
 
 use std::fs;
 
+use serde_json::json;
 use weir_tests::charts::{Answer, FileServer};
 use weir_tests::places;
-use weir_tests::registry::Pushed;
+use weir_tests::registry::{MANIFEST, Pushed, descriptor};
 
+use super::hanging::Hanging;
 use super::scene::{PATH, Scene, component, plain};
 
 const CONFIG: &str = "application/vnd.wasm.config.v0+json";
@@ -24,9 +26,16 @@ fn what_is_no_plugin_is_not_pushed() {
     fs::copy(no_world, scene.weir.path("toml.wasm")).unwrap();
     scene.fails(&["push", "toml.wasm", &to]);
     // A component without any of a plugin's functions.
-    fs::write(scene.weir.path("empty.wasm"), wat::parse_str("(component)").unwrap()).unwrap();
+    fs::write(
+        scene.weir.path("empty.wasm"),
+        wat::parse_str("(component)").unwrap(),
+    )
+    .unwrap();
     let said = scene.fails(&["push", "empty.wasm", &to]);
-    assert!(said.contains("`render`, `transform` and `validate`"), "{said}");
+    assert!(
+        said.contains("`render`, `transform` and `validate`"),
+        "{said}"
+    );
     let said = scene.fails(&["pull", &to]);
     assert!(said.contains(&to), "nothing was pushed: {said}");
 }
@@ -35,12 +44,22 @@ fn what_is_no_plugin_is_not_pushed() {
 fn a_reference_that_says_no_tag_is_refused_before_anything_is_sent() {
     let scene = Scene::new();
     let file = scene.file("1.0.0");
-    let digest = format!("oci://{}/{PATH}@sha256:{}", scene.registry.host(), "0".repeat(64));
+    let digest = format!(
+        "oci://{}/{PATH}@sha256:{}",
+        scene.registry.host(),
+        "0".repeat(64)
+    );
     for (to, words) in [
-        (format!("oci://{}/{PATH}", scene.registry.host()), "neither a tag nor a digest"),
+        (
+            format!("oci://{}/{PATH}", scene.registry.host()),
+            "neither a tag nor a digest",
+        ),
         (digest, "pushed under a tag"),
         ("https://r.example/a:1".to_owned(), "oci://"),
-        ("oci://r.example/Upper:1".to_owned(), "no name in a registry"),
+        (
+            "oci://r.example/Upper:1".to_owned(),
+            "no name in a registry",
+        ),
     ] {
         let said = scene.fails(&["push", file, &to]);
         assert!(said.contains(words), "{to}: {said}");
@@ -60,8 +79,16 @@ fn an_artifact_of_another_form_is_an_error_of_its_own() {
         };
         scene.registry.push(&pushed).unwrap();
     };
-    push("image", "application/vnd.oci.image.config.v1+json", &[(WASM, &bytes)]);
-    push("tar", CONFIG, &[("application/vnd.oci.image.layer.v1.tar+gzip", &bytes)]);
+    push(
+        "image",
+        "application/vnd.oci.image.config.v1+json",
+        &[(WASM, &bytes)],
+    );
+    push(
+        "tar",
+        CONFIG,
+        &[("application/vnd.oci.image.layer.v1.tar+gzip", &bytes)],
+    );
     push("two", CONFIG, &[(WASM, &bytes), (WASM, b"more")]);
     push("none", CONFIG, &[]);
     push("text", CONFIG, &[(WASM, b"no component")]);
@@ -141,6 +168,19 @@ fn too_many_or_too_large_signatures_are_refused_by_the_limits_name() {
     push(&vec![(SIMPLE, &b"{}"[..]); 51]);
     let said = scene.fails(&["verify", &reference, "--key", public]);
     assert!(said.contains("the limit signatures"), "{said}");
+    let (long, config) = (vec![b' '; 70_000], b"{}");
+    let mut layer = descriptor(SIMPLE, &long);
+    layer["annotations"] = json!({ "dev.cosignproject.cosign/signature": "AAAA" });
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "layers": [layer],
+        "config": descriptor("application/vnd.oci.image.config.v1+json", config),
+    });
+    let put = scene
+        .registry
+        .put((PATH, &tag), &manifest, &[&long, config]);
+    put.unwrap();
+    let said = scene.fails(&["verify", &reference, "--key", public]);
+    assert!(said.contains("the limit signature_bytes"), "{said}");
     // Layers without a signature in their annotations are none.
     push(&[(SIMPLE, b"{}")]);
     let said = scene.fails(&["verify", &reference, "--key", public]);
@@ -207,6 +247,14 @@ fn an_upload_that_is_cut_off_or_refused_says_so_and_leaves_no_tag() {
         let puts = requests.iter().filter(|r| r.path.contains("/manifests/"));
         assert!(puts.clone().all(|r| r.method == "GET"), "{words}");
     }
+    let server = Hanging::start().unwrap();
+    let said = scene.fails(&[
+        "push",
+        scene.file("1.0.0"),
+        &format!("oci://{}/a:1", server.host()),
+    ]);
+    assert!(said.contains("/upload cannot be reached"), "{said}");
+    assert_eq!(server.methods().iter().filter(|m| *m == "PUT").count(), 1);
     let gone = {
         let server = FileServer::start().unwrap();
         server.host()
@@ -233,7 +281,10 @@ fn each_command_says_what_it_takes() {
         ("push", &["[PLUGIN] <REFERENCE>", "--force"][..]),
         ("pull", &["<REFERENCE>", "--output <FILE>"]),
         ("sign", &["--key <FILE>", "COSIGN_PASSWORD"]),
-        ("verify", &["--key <FILE>", "one of those given has to have signed"]),
+        (
+            "verify",
+            &["--key <FILE>", "one of those given has to have signed"],
+        ),
         ("inspect", &["<FILE|REFERENCE>", "--key <FILE>"]),
     ] {
         let help = scene.says(&[command, "--help"]);

@@ -1,6 +1,7 @@
 //! Signatures both ways: what Weir signs the real cosign verifies, what that signs Weir verifies, and neither takes anything else.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use weir_tests::oci_tools::KeyPair;
 
@@ -24,7 +25,10 @@ fn cosign_verifies_what_weir_signed_with_cosigns_own_key() {
     );
     let reference = scene.push("1.0.0");
     let said = scene.sign(&key, &reference);
-    assert!(said.starts_with(&format!("{reference}: signed by")), "{said}");
+    assert!(
+        said.starts_with(&format!("{reference}: signed by")),
+        "{said}"
+    );
     let found = scene.tools.verify(&key.public, plain(&reference)).unwrap();
     let image = &found[0]["critical"]["image"]["docker-manifest-digest"];
     assert_eq!(image, reference.split_once('@').unwrap().1, "{found}");
@@ -51,11 +55,17 @@ fn weir_verifies_what_cosign_signed_in_either_of_its_forms() {
         let reference = scene.push("1.0.0");
         let none = scene.fails(&verify(&reference, &[&key]));
         assert!(none.contains("has no signature"), "{none}");
-        scene.tools.sign(&key, plain(&reference), as_bundle).unwrap();
+        scene
+            .tools
+            .sign(&key, plain(&reference), as_bundle)
+            .unwrap();
         let said = scene.says(&verify(&reference, &[&key]));
         assert!(said.contains("signed by"), "{as_bundle}: {said}");
         let said = scene.fails(&verify(&reference, &[&other]));
-        assert!(said.contains("by none of the 1 keys"), "{as_bundle}: {said}");
+        assert!(
+            said.contains("by none of the 1 keys"),
+            "{as_bundle}: {said}"
+        );
     }
 }
 
@@ -89,10 +99,20 @@ fn keys_of_openssl_sign_too() {
     let sec1 = scene.tools.openssl(sec1).unwrap();
     fs::write(scene.tools.path("sec1.pem"), &sec1).unwrap();
     let pkcs8 = ["pkcs8", "-topk8", "-nocrypt", "-in", "sec1.pem"];
-    fs::write(scene.tools.path("pkcs8.pem"), scene.tools.openssl(pkcs8).unwrap()).unwrap();
-    let public = scene.tools.openssl(["ec", "-in", "sec1.pem", "-pubout"]).unwrap();
+    fs::write(
+        scene.tools.path("pkcs8.pem"),
+        scene.tools.openssl(pkcs8).unwrap(),
+    )
+    .unwrap();
+    let public = scene
+        .tools
+        .openssl(["ec", "-in", "sec1.pem", "-pubout"])
+        .unwrap();
     fs::write(scene.tools.path("sec1.pub"), public).unwrap();
-    for (file, said) in [("sec1.pem", ": signed by"), ("pkcs8.pem", "was signed already")] {
+    for (file, said) in [
+        ("sec1.pem", ": signed by"),
+        ("pkcs8.pem", "was signed already"),
+    ] {
         let key = scene.tools.path(file);
         let sign = ["sign", &reference, "--key", key.to_str().unwrap()];
         let shown = scene.says(&sign);
@@ -124,6 +144,8 @@ fn a_key_that_cannot_be_opened_says_why_and_shows_nothing_of_itself() {
     assert!(said.contains("cosign public-key"), "{said}");
     let said = scene.fails(&["sign", &reference, "--key", "nowhere.key"]);
     assert!(said.contains("there is no such file"), "{said}");
-    scene.weir.variable("COSIGN_PASSWORD", weir_tests::oci_tools::KEY_PASSWORD);
+    scene
+        .weir
+        .variable("COSIGN_PASSWORD", weir_tests::oci_tools::KEY_PASSWORD);
     scene.says(&sign);
 }

@@ -183,6 +183,25 @@ impl Registry {
         Ok(sha256(manifest.as_bytes()))
     }
 
+    /// Puts a manifest just as it is, and its blobs before it.
+    ///
+    /// # Errors
+    /// The registry refuses it.
+    pub fn put(
+        &self,
+        (name, tag): (&str, &str),
+        manifest: &serde_json::Value,
+        blobs: &[&[u8]],
+    ) -> Result<()> {
+        for blob in blobs {
+            self.blob(name, blob)?;
+        }
+        let path = format!("/v2/{name}/manifests/{tag}");
+        self.ask("PUT", &path, MANIFEST, manifest.to_string().as_bytes())?
+            .expect(201)
+            .map(drop)
+    }
+
     /// Overwrites the bytes of a blob where the registry keeps it: what a broken or hostile one would serve.
     ///
     /// # Errors

@@ -4,7 +4,10 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
+use weir_core::name::AppName;
+use weir_core::routing::Routes;
+use weir_core::tree::View;
 use weir_tests::weir::text;
 use weir_tests::{Repo, Weir};
 
@@ -12,6 +15,7 @@ use super::Size;
 use super::measure::{self, Pairs};
 use super::serving::{LOOK, Serve};
 use super::table::{Row, Unit};
+use super::work;
 
 /// The stage from a commit that is known to its renders.
 const PREPARE: &str = "prepare";
@@ -30,6 +34,7 @@ pub(crate) fn rows(size: Size) -> Result<Vec<Row>> {
         rows.extend(touched(&many, &few, size)?);
         rows.push(restarted(&many, &few, size)?);
         rows.push(memory(&many, &few, size)?);
+        rows.push(index(count, size)?);
     }
     Ok(rows)
 }
@@ -198,4 +203,52 @@ fn memory(many: &Place, few: &Place, size: Size) -> Result<Row> {
                 .to_owned(),
         ],
     })
+}
+
+/// What a host keeps to know which apps a change concerns: what each app read, and who read what.
+fn index(apps: usize, size: Size) -> Result<Row> {
+    let pairs = Pairs::take(1, || indexed(apps), || indexed(size.few_apps))?;
+    Ok(Row {
+        what: format!("memory of the index of {apps} apps alone"),
+        against: format!("the same with {} apps", size.few_apps),
+        unit: Unit::Bytes,
+        pairs,
+        notes: vec![
+            "what this process's VmRSS grows by when the read sets and the index by path are made; the tree is there before"
+                .to_owned(),
+        ],
+    })
+}
+
+/// Bytes of the index of so many apps.
+fn indexed(apps: usize) -> Result<f64> {
+    let files: Vec<(String, String)> = (0..apps)
+        .flat_map(|app| (0..FILES).map(move |file| (path(app, file), map(file, 0))))
+        .collect();
+    let snapshot = work::snapshot(&files)?;
+    drop(files);
+    let own = i32::try_from(std::process::id())?;
+    let before = measure::memory(own)?.0;
+    let (mut routes, mut kept) = (Routes::default(), Vec::new());
+    for app in 0..apps {
+        let dir = format!("apps/app-{app:05}");
+        let mut view = View::new(snapshot.clone(), vec![dir.parse()?]);
+        view.entries(&dir)?;
+        for file in 0..FILES {
+            view.read(&path(app, file))?;
+        }
+        let asked = View::new(snapshot.clone(), vec![dir.parse()?]);
+        let reads = view.into_read_set();
+        let watches = asked.watches(&reads).context("all was answered")?;
+        let name: AppName = format!("app-{app:05}").parse()?;
+        routes.put(Some(name), watches);
+        kept.push(reads);
+    }
+    let grown = measure::memory(own)?.0 - before;
+    ensure!(
+        routes.touched(&[]).is_empty() && kept.len() == apps,
+        "nothing changed"
+    );
+    // The allocator may have had room for a small one.
+    Ok(grown.max(1.0))
 }

@@ -379,7 +379,9 @@ mod tests {
     fn the_file_that_a_layer_is_for_others_is_named_by_a_plain_title_alone() {
         let file = |title: &str| {
             let mut artifact = artifact();
-            artifact.annotations.insert(TITLE.to_owned(), title.to_owned());
+            artifact
+                .annotations
+                .insert(TITLE.to_owned(), title.to_owned());
             let json: serde_json::Value = serde_json::from_slice(&artifact.manifest()).unwrap();
             let file = json.pointer("/layers/0/annotations/org.opencontainers.image.title");
             file.and_then(|f| f.as_str()).map(str::to_owned)

@@ -46,21 +46,19 @@ pub(super) async fn inspect(global: &GlobalArgs, args: &InspectArgs) -> Result<D
         (build::read(Path::new(&args.plugin))?, None)
     } else {
         return Err(Error::Usage(
-            "--key: signatures lie in registries; give oci://HOST/PATH:TAG in place of a file".to_owned(),
+            "--key: signatures lie in registries; give oci://HOST/PATH:TAG in place of a file"
+                .to_owned(),
         ));
     };
-    let inspected = weir_sandbox::inspect(&component)
-        .map_err(|e| failed(format!("{}: {e}", args.plugin)))?;
+    let inspected =
+        weir_sandbox::inspect(&component).map_err(|e| failed(format!("{}: {e}", args.plugin)))?;
     match args.output {
         Format::Text => output::print(&text(&inspected, there.as_ref())),
         format => output::print_value(format, &shown(&inspected, there.as_ref())),
     }
 }
 
-async fn in_registry(
-    global: &GlobalArgs,
-    args: &InspectArgs,
-) -> Result<(Vec<u8>, There), Error> {
+async fn in_registry(global: &GlobalArgs, args: &InspectArgs) -> Result<(Vec<u8>, There), Error> {
     let keys = keys(&args.key)?;
     let wrong = |e: weir_core::plugin::PluginReferenceError| Error::Usage(e.to_string());
     let reference: PluginReference = args.plugin.parse().map_err(wrong)?;
@@ -75,7 +73,8 @@ async fn in_registry(
     let signer = (!keys.is_empty()).then(|| {
         let by = signed_by(&keys, &reference, manifest, &found);
         let file = by.map(|by| args.key.get(by).map(|file| file.display().to_string()));
-        file.map(Option::unwrap_or_default).map_err(|e| e.to_string())
+        file.map(Option::unwrap_or_default)
+            .map_err(|e| e.to_string())
     });
     let there = There {
         reference: pinned(&reference, manifest),

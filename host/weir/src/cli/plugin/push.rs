@@ -9,12 +9,11 @@ use weir_core::plugin::PluginReference;
 use weir_sandbox::{Claim, Inspected};
 use weir_source::{PluginToPush, PushedPlugin};
 
-use super::registry::{asking, pinned, plugin, unanswered};
+use super::registry::{asking, pinned, plugin, unanswered, watched};
 use super::{Done, build, bytes, output};
 use crate::cli::output::Format;
 use crate::config::GlobalArgs;
 use crate::error::Error;
-use crate::externals::watched;
 
 /// What every component says that it was made at: a time of its own would be another digest each time.
 const CREATED: &str = "1970-01-01T00:00:00Z";

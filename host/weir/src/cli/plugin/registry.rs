@@ -9,14 +9,17 @@ use weir_core::fault::Blame as _;
 use weir_core::plugin::PluginReference;
 use weir_sandbox::Inspected;
 use weir_source::cosign::{PublicKey, Signed, signer};
-use weir_source::{Externals, ExternalError, Fetching, GotPlugin, PluginError};
+use weir_source::{
+    ExternalError, Externals, FetchProgress, Fetching, GotPlugin, PluginError, Watch,
+};
 
 use super::failed;
 use crate::config::GlobalArgs;
 use crate::error::Error;
-use crate::externals::{ExternalsHere, watched};
+use crate::externals::ExternalsHere;
 use crate::open::blocking;
 use crate::plugins::read_capped;
+use crate::progress::{Line, external};
 
 /// The largest file of a key that is read, in bytes.
 pub(super) const MAX_KEY: u64 = 16 << 10;
@@ -32,6 +35,21 @@ pub(super) async fn asking<T: Send + 'static>(
         work(&here.open(), &Arc::new(AtomicBool::new(false)))
     })
     .await
+}
+
+/// Does one thing at a registry, with a line for it on a person's terminal: whoever types a command knows what it asks, and
+/// wants no log of it.
+pub(super) fn watched<T, E>(
+    reference: &str,
+    stop: &Arc<AtomicBool>,
+    work: impl FnOnce(Watch<'_>) -> Result<T, E>,
+) -> Result<T, E> {
+    let line = Line::begin(reference);
+    let progress = |how: FetchProgress| line.say(external(reference, &how));
+    work(Watch {
+        stop,
+        progress: &progress,
+    })
 }
 
 /// A plugin as its registry has it, with its component.
@@ -136,8 +154,7 @@ pub(super) fn signed_by(
 
 /// What a component is, where it is a plugin.
 pub(super) fn plugin(from: &str, component: &[u8]) -> Result<Inspected, Error> {
-    let inspected =
-        weir_sandbox::inspect(component).map_err(|e| failed(format!("{from}: {e}")))?;
+    let inspected = weir_sandbox::inspect(component).map_err(|e| failed(format!("{from}: {e}")))?;
     if !inspected.roles.is_empty() {
         return Ok(inspected);
     }

@@ -9,13 +9,12 @@ use weir_source::cosign::{self, KeyError, KeyPassword, SigningKey};
 use zeroize::Zeroizing;
 
 use super::registry::{
-    asking, key_file, keys, manifest, pinned, signatures, signed_by, unanswered,
+    asking, key_file, keys, manifest, pinned, signatures, signed_by, unanswered, watched,
 };
 use super::{Done, output};
 use crate::cli::output::Format;
 use crate::config::GlobalArgs;
 use crate::error::Error;
-use crate::externals::watched;
 
 /// The variable that cosign, too, takes the password of a key from.
 const PASSWORD: &str = "COSIGN_PASSWORD";
