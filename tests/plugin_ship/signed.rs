@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use weir_tests::oci_tools::KeyPair;
 
-use super::scene::{Scene, plain};
+use super::scene::{PATH, Scene, plain};
 
 /// The arguments of `weir plugin verify` with these keys.
 fn verify<'a>(reference: &'a str, keys: &[&'a KeyPair]) -> Vec<&'a str> {
@@ -143,7 +143,7 @@ fn a_key_that_cannot_be_opened_says_why_and_shows_nothing_of_itself() {
     let said = scene.fails(&["verify", &reference, "--key", &private]);
     assert!(said.contains("cosign public-key"), "{said}");
     let said = scene.fails(&["sign", &reference, "--key", "nowhere.key"]);
-    assert!(said.contains("there is no such file"), "{said}");
+    assert!(said.contains("No such file"), "{said}");
     scene
         .weir
         .variable("COSIGN_PASSWORD", weir_tests::oci_tools::KEY_PASSWORD);
