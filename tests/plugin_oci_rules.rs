@@ -35,20 +35,16 @@ fn locked() -> (Liar, Scene, Vec<u8>) {
 fn a_source_that_the_host_does_not_take_is_not_asked_and_no_digest_that_is_here_is_an_excuse() {
     let (liar, mut scene, component) = locked();
     scene.repo.commit("all").unwrap();
-    let asked = liar.server.requests().len();
     for known in [false, true] {
+        scene.another_machine();
         if known {
             says(&scene.web(), &["team: red"]);
         }
-        let asked = if known {
-            liar.server.requests().len()
-        } else {
-            asked
-        };
+        let asked = liar.server.requests().len();
         let rules = "plugins: { sources: [bundled, 'oci://registry.example/'] }\n";
         let host = scene.host(&liar.server.host(), rules);
         let mut serving = scene.weir.start(["serve", "--config", &host]).unwrap();
-        let (failed, synced) = (Cell::new(false), Cell::new(known));
+        let (failed, synced) = (Cell::new(false), Cell::new(false));
         let both = |line: &str| {
             failed.set(failed.get() || line.contains("does not take plugins"));
             synced.set(synced.get() || line.contains("\"plain\"") && line.contains("synced to"));
@@ -131,18 +127,20 @@ fn a_repository_narrows_what_the_host_allows_and_never_widens_it() {
     stop(serving, SOON).unwrap();
 }
 
-/// Somebody who signs, and a file with the public key.
+/// Somebody who signs, and the public key.
 struct Signer {
+    name: &'static str,
     key: SigningKey,
-    file: String,
+    public: String,
 }
 
 impl Signer {
-    fn new(scene: &Scene, name: &str) -> Signer {
+    fn new(name: &'static str) -> Signer {
         let pair = KeyPair::generate().unwrap();
         Signer {
+            name,
             key: SigningKey::from_pem(pair.serialize_pem().as_bytes(), None).unwrap(),
-            file: scene.file(name, &pair.public_key_pem()),
+            public: pair.public_key_pem(),
         }
     }
 
@@ -154,7 +152,10 @@ impl Signer {
 /// A host whose file asks for a signature on what comes from the plugin's registry, by one of these.
 fn start(liar: &Liar, scene: &Scene, signers: &[&Signer]) -> Serving {
     let registry = liar.server.host();
-    let files: Vec<&str> = signers.iter().map(|signer| signer.file.as_str()).collect();
+    let files: Vec<String> = signers
+        .iter()
+        .map(|signer| scene.file(signer.name, &signer.public))
+        .collect();
     let files = files.join(", ");
     let rules = format!("plugins: {{ signers: {{ 'oci://{registry}/team/': [{files}] }} }}\n");
     let host = scene.host(&registry, &rules);
@@ -171,10 +172,7 @@ fn manifest_of(component: &[u8]) -> String {
 fn what_nobody_signed_is_not_fetched_and_is_taken_when_it_is_signed() {
     let (liar, mut scene, component) = locked();
     scene.repo.commit("all").unwrap();
-    let (ann, bob) = (
-        Signer::new(&scene, "ann.pem"),
-        Signer::new(&scene, "bob.pem"),
-    );
+    let (ann, bob) = (Signer::new("ann.pem"), Signer::new("bob.pem"));
     let manifest = manifest_of(&component);
     let blob = liar.blob_at(&component);
     let fetched = || {
@@ -212,10 +210,7 @@ fn what_nobody_signed_is_not_fetched_and_is_taken_when_it_is_signed() {
 fn a_stranger_and_a_signature_of_something_else_do_not_count() {
     let (liar, mut scene, component) = locked();
     scene.repo.commit("all").unwrap();
-    let (ann, eve) = (
-        Signer::new(&scene, "ann.pem"),
-        Signer::new(&scene, "eve.pem"),
-    );
+    let (ann, eve) = (Signer::new("ann.pem"), Signer::new("eve.pem"));
     let manifest = manifest_of(&component);
     let other = manifest_of(&versions()[0]);
     let mut changed = ann.signs(&liar, &manifest);
@@ -229,6 +224,8 @@ fn a_stranger_and_a_signature_of_something_else_do_not_count() {
         ),
     ] {
         liar.has_signatures(&manifest, &[signed]);
+        // What is said there already is no news.
+        scene.another_machine();
         let mut serving = start(&liar, &scene, &[&ann]);
         let said = wait_app(&mut serving, "web", words, SOON).unwrap();
         says(&said, &["plugin `team`", &liar.source(), &manifest]);
@@ -248,10 +245,7 @@ fn a_stranger_and_a_signature_of_something_else_do_not_count() {
 fn with_the_registry_gone_what_was_signed_goes_on_and_other_keys_are_not_satisfied_by_it() {
     let (liar, mut scene, component) = locked();
     scene.repo.commit("all").unwrap();
-    let (ann, bob) = (
-        Signer::new(&scene, "ann.pem"),
-        Signer::new(&scene, "bob.pem"),
-    );
+    let (ann, bob) = (Signer::new("ann.pem"), Signer::new("bob.pem"));
     let manifest = manifest_of(&component);
     liar.has_signatures(&manifest, &[ann.signs(&liar, &manifest)]);
     let mut serving = start(&liar, &scene, &[&ann]);
@@ -281,8 +275,11 @@ fn with_the_registry_gone_what_was_signed_goes_on_and_other_keys_are_not_satisfi
     says(&said, &["plugin `team`", &manifest]);
     // A key that cannot be read is no key that signed, and no reason to ask nobody.
     stop(serving, SOON).unwrap();
-    std::fs::write(&bob.file, "no key").unwrap();
-    let mut serving = start(&liar, &scene, &[&ann, &bob]);
+    let broken = Signer {
+        public: "no key".to_owned(),
+        ..bob
+    };
+    let mut serving = start(&liar, &scene, &[&ann, &broken]);
     let said = wait_app(&mut serving, "web", "the public key", SOON).unwrap();
     says(&said, &["bob.pem", "nothing from"]);
     stop(serving, SOON).unwrap();

@@ -249,7 +249,9 @@ impl Lock {
         let place = Place::root(&node).key("plugins");
         for (name, locked) in &lock.plugins {
             if let Some(why) = locked.fault() {
-                let message = format!("plugin {name}: {why}: run `weir lock`");
+                let message = format!(
+                    "plugin {name}: {why}: take the entry out of the file and run `weir lock`"
+                );
                 errors.push(place.key(name.as_str()).mark(), message);
             }
         }

@@ -287,9 +287,20 @@ fn one_text(text: &str, parsed: &impl fmt::Display) -> Result<(), String> {
 
 fn error(text: &str, why: String, expected: &'static str) -> PluginReferenceError {
     PluginReferenceError {
-        text: text.chars().take(200).collect(),
+        text: without_user(text).chars().take(200).collect(),
         why,
         expected,
+    }
+}
+
+/// A text as an error shows it: what stands where a user and a password would is left out.
+fn without_user(text: &str) -> String {
+    let at = text.find("://").map_or(0, |at| at + 3);
+    let (scheme, rest) = text.split_at(at);
+    let authority = rest.find('/').map_or(rest, |end| &rest[..end]);
+    match authority.rfind('@') {
+        Some(end) => format!("{scheme}...{}", &rest[end..]),
+        None => text.to_owned(),
     }
 }
 

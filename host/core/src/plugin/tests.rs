@@ -78,6 +78,22 @@ fn what_is_no_reference_is_refused_with_what_is_wrong() {
 }
 
 #[test]
+fn a_password_in_a_reference_is_not_repeated() {
+    for text in [
+        "oci://ann:hunter2@r.example/a:1",
+        "oci://hunter2@r.example",
+        "hunter2@x/a:1",
+    ] {
+        for error in [
+            text.parse::<PluginReference>().unwrap_err().to_string(),
+            text.parse::<SourcePattern>().unwrap_err().to_string(),
+        ] {
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}
+
+#[test]
 fn a_pattern_is_of_one_repository_or_of_all_below_and_never_of_the_start_of_a_name() {
     for (pattern, reference, matches) in [
         ("oci://r.example/team/", "oci://r.example/team/a:1", true),
