@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// So much of an upload is read before it hangs up.
-const READ: usize = 1000;
+/// So many bytes of an upload are read before it hangs up: fewer than the smallest one has.
+const READ: usize = 100;
 
 pub(crate) struct Hanging {
     address: SocketAddr,

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use weir_tests::oci_tools::KeyPair;
 
-use super::scene::{Scene, plain};
+use super::scene::{PATH, Scene, plain};
 
 /// The arguments of `weir plugin verify` with these keys.
 fn verify<'a>(reference: &'a str, keys: &[&'a KeyPair]) -> Vec<&'a str> {
@@ -143,9 +143,78 @@ fn a_key_that_cannot_be_opened_says_why_and_shows_nothing_of_itself() {
     let said = scene.fails(&["verify", &reference, "--key", &private]);
     assert!(said.contains("cosign public-key"), "{said}");
     let said = scene.fails(&["sign", &reference, "--key", "nowhere.key"]);
-    assert!(said.contains("there is no such file"), "{said}");
+    assert!(said.contains("No such file"), "{said}");
     scene
         .weir
         .variable("COSIGN_PASSWORD", weir_tests::oci_tools::KEY_PASSWORD);
-    scene.says(&sign);
+    // cosign writes it for its owner alone.
+    let ran = scene.run(&sign);
+    assert!(!ran.stderr.contains("warning"), "{}", ran.stderr);
+    ran.success().unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o644)).unwrap();
+    let ran = scene.run(&sign);
+    for words in [&private[..], "other users may read it", "chmod 600"] {
+        assert!(ran.stderr.contains(words), "{words}: {}", ran.stderr);
+    }
+    assert!(ran.success().unwrap().contains("was signed already"));
+}
+
+#[test]
+fn a_bundle_of_one_signer_leaves_the_classic_signature_of_another_good() {
+    let scene = Scene::new();
+    let (ours, theirs) = (
+        scene.tools.key("ours").unwrap(),
+        scene.tools.key("theirs").unwrap(),
+    );
+    let reference = scene.push("1.0.0");
+    scene.sign(&ours, &reference);
+    scene.tools.sign(&theirs, plain(&reference), true).unwrap();
+    for key in [&ours, &theirs] {
+        scene.says(&verify(&reference, &[key]));
+    }
+    let tools = &scene.tools;
+    tools.verify(&theirs.public, plain(&reference)).unwrap();
+    // cosign looks at bundles alone where there is one, unless it is told otherwise.
+    let alone = tools.verify(&ours.public, plain(&reference));
+    assert!(alone.is_err(), "{alone:?}");
+    let classic = tools.verify_classic(&ours.public, plain(&reference));
+    classic.unwrap();
+}
+
+#[test]
+fn what_others_keep_beside_a_plugin_takes_nothing_from_a_good_signature() {
+    let scene = Scene::new();
+    let key = scene.tools.key("team").unwrap();
+    let (first, second) = (scene.push("1.0.0"), scene.push("1.0.1"));
+    let hex = |reference: &str| reference.rsplit(':').next().unwrap().to_owned();
+    scene.tools.sign(&key, plain(&first), true).unwrap();
+    // Its list of bundles, under the name of another plugin's.
+    let repository = format!("{}/{PATH}", scene.registry.host());
+    let from = format!("{repository}:sha256-{}", hex(&first));
+    let fetch = ["manifest", "fetch", "--plain-http", &from];
+    let index = scene.tools.oras(fetch).unwrap();
+    fs::write(scene.tools.path("index.json"), index).unwrap();
+    let to = format!("{repository}:sha256-{}", hex(&second));
+    let push = ["manifest", "push", "--plain-http", &to, "index.json"];
+    scene.tools.oras(push).unwrap();
+    let said = scene.fails(&verify(&second, &[&key]));
+    assert!(said.contains("where it does not belong"), "{said}");
+    // A bundle that is none.
+    fs::write(scene.tools.path("none.json"), "no JSON").unwrap();
+    let bundle = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let attach = [
+        "attach",
+        "--plain-http",
+        "--distribution-spec",
+        "v1.1-referrers-tag",
+        "--artifact-type",
+        bundle,
+        plain(&second),
+        &format!("none.json:{bundle}"),
+    ];
+    scene.tools.oras(attach).unwrap();
+    scene.sign(&key, &second);
+    scene.says(&verify(&second, &[&key]));
+    let said = scene.says(&["inspect", &second]);
+    assert!(said.contains("3 signatures, unverified"), "{said}");
 }

@@ -82,14 +82,22 @@ impl OciTools {
     /// # Errors
     /// cosign is not built (the text says how to), or refuses.
     pub fn verify(&self, public: &Path, reference: &str) -> Result<Value> {
+        self.verify_with(public, reference, &[])
+    }
+
+    /// The same of the classic form alone, whatever bundles are there.
+    ///
+    /// # Errors
+    /// As [`OciTools::verify`].
+    pub fn verify_classic(&self, public: &Path, reference: &str) -> Result<Value> {
+        self.verify_with(public, reference, &["--new-bundle-format=false"])
+    }
+
+    fn verify_with(&self, public: &Path, reference: &str, more: &[&str]) -> Result<Value> {
         let key = public.to_string_lossy();
-        let said = self.cosign([
-            "verify",
-            "--key",
-            &key,
-            "--insecure-ignore-tlog=true",
-            reference,
-        ])?;
+        let start = ["verify", "--key", &key, "--insecure-ignore-tlog=true"];
+        let all = start.iter().chain(more).chain([&reference]);
+        let said = self.cosign(all.copied())?;
         let json = said.trim().lines().last().unwrap_or_default();
         serde_json::from_str(json).with_context(|| format!("cosign said {said}"))
     }

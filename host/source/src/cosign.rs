@@ -1,8 +1,8 @@
 //! Signatures of plugins, as cosign makes and reads them with keys: over a manifest's digest, kept beside it in the registry.
 //!
 //! Two forms are read: cosign's classic one (a text that names the digest, `Simple`), and the one of cosign 3, a Sigstore bundle
-//! with an in-toto statement (`Statement`). The first one is written, which all versions of cosign and all policy controllers
-//! read. No certificate and no transparency log counts: a signature is worth what its key is.
+//! with an in-toto statement (`Statement`). The first one is written, which all versions of cosign read; cosign 3 looks at it where
+//! there is no bundle, or where it is told `--new-bundle-format=false`. No certificate and no transparency log counts: a signature is worth what its key is.
 
 use p256::ecdsa::Signature;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,8 @@ pub enum SignedForm {
     Simple,
     /// An in-toto statement, and the signature is over it and its type (DSSE).
     Statement,
+    /// It cannot be read; the payload says why. So that one that is broken does not stand in the way of a good one.
+    Unreadable,
 }
 
 /// A signature beside a manifest. Nothing is known of it until [`Signed::verify`].
@@ -152,6 +154,9 @@ impl Signed {
     /// It is not by any of them, or over something else.
     pub fn verify(&self, keys: &[PublicKey], manifest: Digest) -> Result<usize, SignatureError> {
         let unreadable = |why: String| SignatureError::Unreadable { manifest, why };
+        if self.form == SignedForm::Unreadable {
+            return Err(unreadable(self.payload.clone()));
+        }
         if keys.is_empty() {
             return Err(SignatureError::NoKey { manifest });
         }
@@ -161,8 +166,8 @@ impl Signed {
         }
         let signature = parsed(&self.signature).map_err(|why| unreadable(why.to_owned()))?;
         let signed = match self.form {
-            SignedForm::Simple => self.payload.as_bytes().to_vec(),
             SignedForm::Statement => claim::pae(self.payload.as_bytes()),
+            SignedForm::Simple | SignedForm::Unreadable => self.payload.as_bytes().to_vec(),
         };
         // Nothing of what is signed is read before it is known who signed it.
         let by = keys.iter().position(|key| key.made(&signed, &signature));
@@ -192,9 +197,15 @@ pub fn signer(
         }
     }
     let count = refused.len();
-    // By a key that is trusted and yet not good: that says more than a stranger's signature beside it.
-    let is_near = |e: &SignatureError| !matches!(e, SignatureError::WrongKey { .. });
-    let nearest = refused.iter().position(is_near).unwrap_or(0);
+    // By a key that is trusted and yet not good: that says more than a stranger's signature, and that more than what is none.
+    let distance = |e: &SignatureError| match e {
+        SignatureError::AnotherManifest { .. } | SignatureError::AnotherType { .. } => 0,
+        SignatureError::WrongKey { .. } => 1,
+        _ => 2,
+    };
+    let nearest = refused.iter().enumerate();
+    let nearest = nearest.min_by_key(|(_, e)| distance(e));
+    let nearest = nearest.map_or(0, |(at, _)| at);
     match (count, refused.into_iter().nth(nearest)) {
         (_, None) => Err(SignatureError::None { manifest }),
         (1, Some(only)) => Err(only),

@@ -386,9 +386,16 @@ fn write_with(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let temporary = dir.join(format!(".{name}.{process}.{write}.tmp"));
     let mut options = std::fs::OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(mode);
-    let mut file = options.open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
+    let write = || {
+        let mut file = options.open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    if let Err(e) = write() {
+        // What was written so far is nobody's; the error says what happened.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(e);
+    }
     std::fs::File::open(dir)?.sync_all()
 }

@@ -15,7 +15,7 @@ pub(super) const STATEMENT: &str = "application/vnd.in-toto+json";
 /// What a statement says that it is.
 const INTOTO: &str = "https://in-toto.io/Statement/v1";
 /// What a statement says of its subject: that it was signed, and no more.
-const SIGNED: &str = "https://sigstore.dev/cosign/sign/v1";
+pub(super) const SIGNED: &str = "https://sigstore.dev/cosign/sign/v1";
 
 #[derive(Serialize, Deserialize)]
 struct Simple {
@@ -92,6 +92,13 @@ pub(super) fn pae(statement: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Whether a statement says something else of its subject than that it was signed, such as how it was built. Nothing of it is
+/// believed.
+pub(super) fn is_other_statement(statement: &str) -> bool {
+    let text: Result<Statement, _> = serde_json::from_str(statement);
+    text.is_ok_and(|text| text.predicate_type != SIGNED)
+}
+
 /// Whether what was signed says that this manifest was.
 pub(super) fn check(
     form: SignedForm,
@@ -116,6 +123,7 @@ pub(super) fn check(
             is(&text.critical.kind, SIMPLE)?;
             vec![text.critical.image.digest]
         }
+        SignedForm::Unreadable => Vec::new(),
         SignedForm::Statement => {
             let text: Statement = serde_json::from_str(payload).map_err(unreadable)?;
             is(&text.kind, INTOTO)?;

@@ -7,7 +7,7 @@ use p256::ecdsa::{DerSignature, Signature, VerifyingKey};
 use p256::pkcs8::{DecodePrivateKey as _, DecodePublicKey as _, EncodePublicKey as _};
 use weir_core::digest::Digest;
 use weir_core::fault::{Blame, Fault, Retry};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::encrypted;
 
@@ -16,6 +16,8 @@ const MAX_FILE: usize = 16 << 10;
 const PUBLIC: &str = "PUBLIC KEY";
 const PKCS8: &str = "PRIVATE KEY";
 const SEC1: &str = "EC PRIVATE KEY";
+/// What openssl writes before a key of that form; the key says the same.
+const PARAMETERS: &str = "-----END EC PARAMETERS-----";
 /// What cosign writes, and what its first versions wrote.
 const COSIGN: [&str; 2] = [
     "ENCRYPTED SIGSTORE PRIVATE KEY",
@@ -33,7 +35,7 @@ pub struct PublicKey {
 pub struct SigningKey(p256::ecdsa::SigningKey);
 
 /// What an encrypted key is opened with. It is overwritten when it goes, and has no text form.
-pub struct KeyPassword(Zeroizing<Vec<u8>>);
+pub struct KeyPassword(Vec<Zeroizing<Vec<u8>>>);
 
 /// Why a text is no key. No text of these holds anything of a key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -62,7 +64,7 @@ pub enum KeyError {
     },
     /// It is a key of another kind.
     #[error(
-        "it is no ECDSA key of P-256: expected one as `cosign generate-key-pair` or `openssl ecparam -name prime256v1` makes them"
+        "it is no ECDSA key of P-256: expected one as `cosign generate-key-pair` or `openssl ecparam -name prime256v1 -genkey -noout` makes them"
     )]
     NotP256,
     /// An encrypted key that is not of the form that cosign writes.
@@ -158,8 +160,7 @@ impl SigningKey {
             PKCS8 => p256::SecretKey::from_pkcs8_der(&der),
             SEC1 => return SigningKey::of(p256::SecretKey::from_sec1_der(&der)),
             label if COSIGN.contains(&label) => {
-                let password = password.ok_or(KeyError::NoPassword)?;
-                let plain = encrypted::open(&der, &password.0)?;
+                let plain = opened(&der, password.ok_or(KeyError::NoPassword)?)?;
                 p256::SecretKey::from_pkcs8_der(&plain)
             }
             _ => {
@@ -199,12 +200,17 @@ impl fmt::Debug for SigningKey {
 }
 
 impl KeyPassword {
-    /// Keeps the text, without the line end that a file brings along.
-    pub fn new(mut text: Vec<u8>) -> KeyPassword {
-        let end = text.iter().rposition(|b| !b"\r\n".contains(b));
-        let kept = Zeroizing::new(text[..end.map_or(0, |at| at + 1)].to_vec());
-        text.zeroize();
-        KeyPassword(kept)
+    /// Just this text.
+    pub fn new(text: Zeroizing<Vec<u8>>) -> KeyPassword {
+        KeyPassword(vec![text])
+    }
+
+    /// What a file holds: that, or without the line end that an editor brings along.
+    pub fn of_file(text: Zeroizing<Vec<u8>>) -> KeyPassword {
+        let line = text.strip_suffix(b"\n");
+        let line = line.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        let line = line.map(|line| Zeroizing::new(line.to_vec()));
+        KeyPassword(line.into_iter().chain([text]).collect())
     }
 }
 
@@ -214,11 +220,26 @@ impl fmt::Debug for KeyPassword {
     }
 }
 
+/// An encrypted key in its plain form, where one of the passwords opens it.
+fn opened(sealed: &[u8], password: &KeyPassword) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let mut result = Err(KeyError::NoPassword);
+    for password in &password.0 {
+        result = encrypted::open(sealed, password);
+        if !matches!(result, Err(KeyError::WrongPassword)) {
+            break;
+        }
+    }
+    result
+}
+
 /// The label and the bytes of the one PEM text.
 fn pem(text: &[u8], expected: &'static str) -> Result<(String, Vec<u8>), KeyError> {
     if text.len() > MAX_FILE {
         return Err(KeyError::TooLarge { limit: MAX_FILE });
     }
+    let end = PARAMETERS.as_bytes();
+    let after = text.windows(end.len()).position(|part| part == end);
+    let text = after.map_or(text, |at| &text[at + end.len()..]);
     // What a person's editor leaves around it is not part of it.
     let (label, bytes) =
         pem_rfc7468::decode_vec(text.trim_ascii()).map_err(|_| KeyError::NotPem { expected })?;

@@ -1,11 +1,13 @@
 //! Signatures beside a manifest in its registry: read in both of cosign's places, written in the classic one.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 use weir_core::digest::Digest;
 use weir_core::plugin::PluginReference;
 
-use super::claim::STATEMENT;
+use super::claim::{SIGNED, STATEMENT, is_other_statement};
 use super::{MAX_PAYLOAD, MAX_SIGNATURES, PublicKey, Signed, SignedForm, decode};
 use crate::error::printable;
 use crate::external::{
@@ -18,6 +20,8 @@ const SIMPLE_LAYER: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// The start of the media types of Sigstore bundles of any version.
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle";
+/// The annotation of a bundle that says what its statement says.
+const PREDICATE: &str = "dev.sigstore.bundle.predicateType";
 /// What a referrer is of that does not say what it is.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
@@ -52,6 +56,7 @@ struct Referrer {
     digest: String,
     #[serde(default)]
     artifact_type: String,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -63,10 +68,11 @@ struct Layers {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Layer {
+    #[serde(default)]
     media_type: String,
     digest: String,
     size: u64,
-    annotations: Option<std::collections::BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -237,10 +243,13 @@ fn classic(
         let (SIMPLE_LAYER, Some(signature)) = (layer.media_type.as_str(), signature) else {
             continue;
         };
-        signed.push(Signed {
-            form: SignedForm::Simple,
-            payload: text(registry, layer, MAX_PAYLOAD)?,
-            signature: signature.clone(),
+        signed.push(match text(registry, layer, MAX_PAYLOAD) {
+            Ok(payload) => Signed {
+                form: SignedForm::Simple,
+                payload,
+                signature: signature.clone(),
+            },
+            Err(error) => unreadable(error)?,
         });
     }
     let raw: Value = read(about, &what, &bytes)?;
@@ -255,37 +264,15 @@ fn bundles(
     found: &mut Vec<Signed>,
 ) -> Result<(), ExternalError> {
     let about = registry.web().about;
-    let Some(bytes) = referrers(registry, manifest)? else {
-        return Ok(());
-    };
-    let index: Index = read(about, "the list of what refers to it", &bytes)?;
-    let may_be_one = |r: &&Referrer| {
-        r.artifact_type.starts_with(BUNDLE) || matches!(r.artifact_type.as_str(), "" | EMPTY)
-    };
-    let listed: Vec<&Referrer> = index.manifests.iter().filter(may_be_one).collect();
-    if listed.len() > MAX_REFERRERS {
-        let most = MAX_REFERRERS;
-        let count = listed.len();
-        let why = format!("{count} things refer to it, at most {most} are looked at");
-        return Err(about.limit(COUNT, why));
-    }
-    for referrer in listed {
+    for referrer in referrers(registry, manifest)? {
         // Another kind of digest than Weir reads is nothing that cosign made.
         let Ok(digest) = referrer.digest.parse::<Digest>() else {
             continue;
         };
-        let Some(bytes) = registry.manifest_bytes(&digest.to_string())? else {
-            continue;
-        };
-        let all: Layers = read(about, &digest.to_string(), &bytes)?;
-        let [layer] = all.layers.as_slice() else {
-            continue;
-        };
-        if !layer.media_type.starts_with(BUNDLE) {
-            continue;
+        match bundle(registry, digest) {
+            Ok(signed) => found.extend(signed),
+            Err(error) => found.push(unreadable(error)?),
         }
-        let bundle = text(registry, layer, MAX_BUNDLE)?;
-        found.extend(signed_in(about, &bundle)?);
         if found.len() > MAX_SIGNATURES {
             return Err(too_many(about, found.len()));
         }
@@ -293,23 +280,92 @@ fn bundles(
     Ok(())
 }
 
-/// The list of what refers to a manifest: by the registry's own answer, or where it has none by the tag that clients keep in its
-/// place.
+/// What cannot be read of a signature, in its place among the others. What is the network's stays an error of all: a signature that
+/// could not be asked for is not one that is none.
+fn unreadable(error: ExternalError) -> Result<Signed, ExternalError> {
+    match error {
+        ExternalError::NotFound { why, .. }
+        | ExternalError::Changed { why, .. }
+        | ExternalError::Refused { why, .. }
+        | ExternalError::Limit { why, .. } => Ok(Signed {
+            form: SignedForm::Unreadable,
+            payload: why,
+            signature: String::new(),
+        }),
+        error => Err(error),
+    }
+}
+
+/// The signatures in the bundle of a manifest that refers to another.
+fn bundle(registry: &Registry<'_, '_>, digest: Digest) -> Result<Vec<Signed>, ExternalError> {
+    let about = registry.web().about;
+    let named = digest.to_string();
+    let bytes = registry.manifest_bytes(&named)?;
+    let bytes = bytes.ok_or_else(|| about.not_found(format!("{named} is not there")))?;
+    let all: Layers = read(about, &named, &bytes)?;
+    match all.layers.as_slice() {
+        [layer] if layer.media_type.starts_with(BUNDLE) => {
+            signed_in(about, &text(registry, layer, MAX_BUNDLE)?)
+        }
+        // What others keep there.
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// What refers to a manifest and may be a signature of it: by the registry's own answer, or where it has none by the tag that
+/// clients keep in its place.
 fn referrers(
     registry: &Registry<'_, '_>,
     manifest: Digest,
-) -> Result<Option<Vec<u8>>, ExternalError> {
-    let url = registry.url(&format!("referrers/{manifest}"));
+) -> Result<Vec<Referrer>, ExternalError> {
+    let about = registry.web().about;
+    let what = "the list of what refers to it";
     let most = registry.web().limits.manifest_bytes;
-    let answer = registry.get(&url, INDEX, most, "manifest_bytes")?;
-    if answer.status == 200 {
-        return Ok(Some(answer.body));
+    let mut url = registry.url(&format!("referrers/{manifest}"));
+    let mut found = Vec::new();
+    for page in 0..registry.web().limits.tag_pages {
+        let answer = registry.get(&url, INDEX, most, "manifest_bytes")?;
+        let kind = answer.headers.get("content-type");
+        let kind = kind.and_then(|v| v.to_str().ok()?.split(';').next());
+        if answer.status != 200 || kind.is_none_or(|kind| kind.trim() != INDEX) {
+            // Registries that do not know the question answer this or that.
+            if page > 0 || !matches!(answer.status, 200 | 400 | 404 | 405 | 406 | 501) {
+                registry.web().accept(&answer)?;
+            }
+            let tag = format!("sha256-{}", manifest.hex());
+            let Some(bytes) = registry.manifest_bytes(&tag)? else {
+                return Ok(Vec::new());
+            };
+            add_referrers(about, read(about, what, &bytes)?, &mut found)?;
+            return Ok(found);
+        }
+        add_referrers(about, read(about, what, &answer.body)?, &mut found)?;
+        match registry.next(&url, &answer)? {
+            Some(next) => url = next,
+            None => return Ok(found),
+        }
     }
-    // Registries that do not know the question answer this or that.
-    if !matches!(answer.status, 400 | 404 | 405) {
-        registry.web().accept(&answer)?;
+    Err(about.limit(COUNT, format!("{what} has too many pages")))
+}
+
+fn add_referrers(
+    about: About<'_>,
+    page: Index,
+    found: &mut Vec<Referrer>,
+) -> Result<(), ExternalError> {
+    let may_be_one = |r: &Referrer| {
+        let predicate = r.annotations.as_ref().and_then(|a| a.get(PREDICATE));
+        let kind = r.artifact_type.as_str();
+        (kind.starts_with(BUNDLE) || matches!(kind, "" | EMPTY))
+            && predicate.is_none_or(|predicate| predicate == SIGNED)
+    };
+    found.extend(page.manifests.into_iter().filter(may_be_one));
+    let (count, most) = (found.len(), MAX_REFERRERS);
+    if count <= most {
+        return Ok(());
     }
-    registry.manifest_bytes(&format!("sha256-{}", manifest.hex()))
+    let why = format!("{count} things refer to it, at most {most} are looked at");
+    Err(about.limit(COUNT, why))
 }
 
 /// The signatures in a bundle; none where it is a bundle of something else than a statement.
@@ -322,6 +378,10 @@ fn signed_in(about: About<'_>, bundle: &str) -> Result<Vec<Signed>, ExternalErro
     let payload = payload.ok_or_else(|| {
         about.refused("a bundle beside it holds no statement in base64: have it signed again")
     })?;
+    // Of how it was built, or of what: another matter than who signed it.
+    if is_other_statement(&payload) {
+        return Ok(Vec::new());
+    }
     let all = envelope.signatures.into_iter().take(MAX_SIGNATURES + 1);
     Ok(all
         .map(|one| Signed {
@@ -354,6 +414,8 @@ mod tests {
         for text in [
             r#"{"messageSignature":{}}"#,
             r#"{"dsseEnvelope":{"payload":"e30=","payloadType":"text/plain","signatures":[{"sig":"AAAA"}]}}"#,
+            // A statement of provenance: {"_type":"x","predicateType":"y"}.
+            r#"{"dsseEnvelope":{"payload":"eyJfdHlwZSI6IngiLCJwcmVkaWNhdGVUeXBlIjoieSJ9","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"AAAA"}]}}"#,
         ] {
             assert_eq!(signed_in(ABOUT, text).unwrap(), [], "{text}");
         }

@@ -2,6 +2,8 @@
 
 use p256::pkcs8::{EncodePrivateKey as _, EncodePublicKey as _, LineEnding};
 
+use zeroize::Zeroizing;
+
 use super::*;
 
 const REPOSITORY: &str = "r.example/team/labels";
@@ -27,7 +29,7 @@ fn manifest() -> Digest {
 /// Signed in a form, with this text.
 fn over(form: SignedForm, seed: u8, payload: &str) -> Signed {
     let bytes = match form {
-        SignedForm::Simple => payload.as_bytes().to_vec(),
+        SignedForm::Simple | SignedForm::Unreadable => payload.as_bytes().to_vec(),
         SignedForm::Statement => claim::pae(payload.as_bytes()),
     };
     Signed {
@@ -163,6 +165,18 @@ fn one_signature_that_counts_is_enough_among_strangers() {
     let misplaced = sign(&key(1), REPOSITORY, Digest::of(b"another"));
     let error = signer(&[public(1)], manifest(), &[stranger, misplaced]).unwrap_err();
     assert_eq!(error.kind(), "another-manifest");
+    let broken = Signed {
+        form: SignedForm::Unreadable,
+        payload: "it has too many bytes".to_owned(),
+        signature: String::new(),
+    };
+    let all = [broken.clone(), sign(&key(9), REPOSITORY, manifest())];
+    let stranger = signer(&[public(1)], manifest(), &all).unwrap_err();
+    assert_eq!(stranger.kind(), "wrong-signer");
+    let alone = signer(&[public(1)], manifest(), &[broken.clone()]).unwrap_err();
+    assert!(alone.to_string().contains("too many bytes"), "{alone}");
+    let good = sign(&key(1), REPOSITORY, manifest());
+    assert_eq!(signer(&[public(1)], manifest(), &[broken, good]), Ok(0));
     assert!(
         error.to_string().contains("none of the 2 signatures"),
         "{error}"
@@ -206,9 +220,13 @@ fn no_byte_of_what_is_signed_and_of_its_signature_can_be_changed() {
 fn a_key_is_read_from_each_form_that_openssl_writes() {
     let pkcs8 = secret(1).to_pkcs8_pem(LineEnding::CRLF).unwrap();
     let sec1 = secret(1).to_sec1_pem(LineEnding::LF).unwrap();
+    let parameters =
+        "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    let with_parameters = format!("{parameters}{}", sec1.as_str());
     for text in [
         pkcs8.as_bytes(),
         sec1.as_bytes(),
+        with_parameters.as_bytes(),
         &[b"\n", pkcs8.as_bytes(), b"\n\n"].concat(),
     ] {
         let key = SigningKey::from_pem(text, None).unwrap();
@@ -255,7 +273,7 @@ fn what_is_no_key_says_what_is_expected() {
 
 #[test]
 fn no_text_form_of_a_key_or_a_password_shows_it() {
-    let password = KeyPassword::new(b"hunter2\r\n".to_vec());
+    let password = KeyPassword::of_file(Zeroizing::new(b"hunter2\r\n".to_vec()));
     let shown = format!("{:?} {:?} {password:?} {password:#?}", key(1), public(1));
     assert!(
         !shown.contains("hunter2") && !shown.contains(&hex(&[1; 8])),
@@ -280,7 +298,7 @@ fn sealed(n: &str, ciphertext: &str, name: &str) -> Vec<u8> {
 
 #[test]
 fn an_encrypted_key_that_asks_for_too_much_work_is_refused_before_any_is_done() {
-    let password = KeyPassword::new(b"x".to_vec());
+    let password = KeyPassword::new(Zeroizing::new(b"x".to_vec()));
     let open = |text: &[u8]| SigningKey::from_pem(text, Some(&password)).unwrap_err();
     for n in ["1073741824", "9223372036854775808", "18446744073709551615"] {
         let error = open(&sealed(n, "AAAA", "scrypt"));

@@ -15,6 +15,7 @@ use crate::secret::{Credentials, Secret};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// One repository of a registry. What it holds is for the caller to say: charts, plugins.
@@ -144,7 +145,8 @@ impl<'w, 'a> Registry<'w, 'a> {
     /// against it.
     pub(crate) fn manifest_bytes(&self, tag: &str) -> Result<Option<Vec<u8>>, ExternalError> {
         let about = self.web.about;
-        let accept = format!("{MANIFEST}, {DOCKER_MANIFEST}, {INDEX}");
+        // Whatever is there is an answer: who would be told of no other kind could take its name.
+        let accept = format!("{MANIFEST}, {DOCKER_MANIFEST}, {INDEX}, {DOCKER_LIST}, */*");
         let url = self.url(&format!("manifests/{tag}"));
         let answer = self.get(
             &url,
@@ -290,7 +292,7 @@ impl<'w, 'a> Registry<'w, 'a> {
     }
 
     /// The next page, where the answer names one on the same host.
-    fn next(&self, url: &str, answer: &Answer) -> Result<Option<String>, ExternalError> {
+    pub(crate) fn next(&self, url: &str, answer: &Answer) -> Result<Option<String>, ExternalError> {
         let link = answer.headers.get("link").and_then(|v| v.to_str().ok());
         let link = link.filter(|l| l.contains("rel=\"next\"") || l.contains("rel=next"));
         let target = link.and_then(|l| l.split_once('<')?.1.split_once('>'));
@@ -302,7 +304,7 @@ impl<'w, 'a> Registry<'w, 'a> {
         let (_, origin) = self.web.parsed(&next)?;
         if !origin.same(&self.origin) {
             return Err(self.web.about.refused(format!(
-                "the tags of {} go on at another host, {origin}, which is not followed",
+                "what {} lists goes on at another host, {origin}, which is not followed",
                 self.shown()
             )));
         }
@@ -351,14 +353,16 @@ impl<'w, 'a> Registry<'w, 'a> {
         let header = self.header.borrow().clone();
         let answer = ask(header.as_deref().map_or(Show::Nothing, Show::Header))?;
         // Whoever a redirect leads to asks for credentials of its own, which are nobody's to show here.
-        if answer.status != 401 || header.is_some() || answer.away.is_some() {
+        if answer.status != 401 || answer.away.is_some() {
             return Ok(answer);
         }
-        let Some(header) = self.authenticated(&answer)? else {
+        // A token may have come to its end since it was given; what is refused as it is stays refused.
+        let again = self.authenticated(&answer)?;
+        let Some(again) = again.filter(|again| Some(again) != header.as_ref()) else {
             return Ok(answer);
         };
-        *self.header.borrow_mut() = Some(header.clone());
-        ask(Show::Header(&header))
+        *self.header.borrow_mut() = Some(again.clone());
+        ask(Show::Header(&again))
     }
 
     /// The header that satisfies a challenge; `None` where the host has nothing to show.

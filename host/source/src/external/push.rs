@@ -98,7 +98,8 @@ impl Registry<'_, '_> {
         let answer = self.told(&Method::HEAD, &url, BYTES, &[])?;
         match answer.status {
             200 => Ok(true),
-            404 => Ok(false),
+            // One that would be sent elsewhere for it may have it; to upload it once more is never wrong.
+            301 | 302 | 303 | 307 | 308 | 404 => Ok(false),
             _ => Err(self.refused(&answer)),
         }
     }

@@ -171,7 +171,8 @@ impl<'a> Web<'a> {
             header,
         )?;
         let status = response.status().as_u16();
-        if matches!(status, 301 | 302 | 303 | 307 | 308) {
+        // A question whether something is there uploads nothing, and goes nowhere.
+        if tell.method != Method::HEAD && matches!(status, 301 | 302 | 303 | 307 | 308) {
             let (_, next) = self.redirected(&uri, &origin, &response)?;
             let why = format!(
                 "{} redirects ({status}) to {next}, which is not followed for what is uploaded: name the registry's own host",

@@ -32,7 +32,8 @@ struct There {
     /// Its reference, with the digest.
     reference: String,
     manifest: Digest,
-    signatures: usize,
+    /// How many there are, or why that is not known.
+    signatures: Result<usize, String>,
     /// The file of the key that signed, or why none of them did; nothing where no key was given.
     signer: Option<Result<String, String>>,
 }
@@ -66,12 +67,15 @@ async fn in_registry(global: &GlobalArgs, args: &InspectArgs) -> Result<(Vec<u8>
     let (manifest, component, found) = asking(global, move |externals, stop| {
         let (got, component) = fetched(externals, &of, stop)?;
         let manifest = got.pin.manifest;
-        let found = signatures(externals, &of, manifest, stop)?;
+        let found = signatures(externals, &of, manifest, stop);
         Ok((manifest, component, found))
     })
     .await?;
     let signer = (!keys.is_empty()).then(|| {
-        let by = signed_by(&keys, &reference, manifest, &found);
+        let by = match &found {
+            Ok(found) => signed_by(&keys, &reference, manifest, found),
+            Err(e) => Err(e.clone()),
+        };
         let file = by.map(|by| args.key.get(by).map(|file| file.display().to_string()));
         file.map(Option::unwrap_or_default)
             .map_err(|e| e.to_string())
@@ -79,7 +83,7 @@ async fn in_registry(global: &GlobalArgs, args: &InspectArgs) -> Result<(Vec<u8>
     let there = There {
         reference: pinned(&reference, manifest),
         manifest,
-        signatures: found.len(),
+        signatures: found.map(|found| found.len()).map_err(|e| e.to_string()),
         signer,
     };
     Ok((component, there))
@@ -119,7 +123,8 @@ fn shown(inspected: &Inspected, there: Option<&There>) -> Value {
         shown["registry"] = json!({
             "reference": there.reference,
             "manifest": there.manifest,
-            "signatures": there.signatures,
+            "signatures": there.signatures.as_ref().ok(),
+            "unknownSignatures": there.signatures.as_ref().err(),
             "signer": signer.and_then(|s| s.as_ref().ok()),
             "notSigned": signer.and_then(|s| s.as_ref().err()),
         });
@@ -155,12 +160,13 @@ fn of_component(inspected: &Inspected) -> Value {
 
 /// What is known because of where it lies, in words.
 fn whereabouts(there: &There) -> Vec<(&'static str, String)> {
-    let signed = match (&there.signer, there.signatures) {
+    let signed = match (&there.signer, &there.signatures) {
         (Some(Ok(key)), _) => format!("signed by {key}"),
         (Some(Err(why)), _) => format!("NOT signed by a key that was given: {why}"),
-        (None, 0) => "not signed".to_owned(),
-        (None, 1) => "1 signature, unverified: give the signer's --key".to_owned(),
-        (None, n) => format!("{n} signatures, unverified: give a signer's --key"),
+        (None, Err(why)) => format!("unknown: signatures could not be read: {why}"),
+        (None, Ok(0)) => "not signed".to_owned(),
+        (None, Ok(1)) => "1 signature, unverified: give the signer's --key".to_owned(),
+        (None, Ok(n)) => format!("{n} signatures, unverified: give a signer's --key"),
     };
     vec![("from", there.reference.clone()), ("signer", signed)]
 }

@@ -1,5 +1,7 @@
 //! What the commands that speak with a registry share: this host's access to it, references as they are typed, keys in files.
 
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,8 +14,9 @@ use weir_source::cosign::{PublicKey, Signed, signer};
 use weir_source::{
     ExternalError, Externals, FetchProgress, Fetching, GotPlugin, PluginError, Watch,
 };
+use zeroize::Zeroizing;
 
-use super::failed;
+use super::{failed, output};
 use crate::config::GlobalArgs;
 use crate::error::Error;
 use crate::externals::ExternalsHere;
@@ -22,7 +25,7 @@ use crate::plugins::read_capped;
 use crate::progress::{Line, external};
 
 /// The largest file of a key that is read, in bytes.
-pub(super) const MAX_KEY: u64 = 16 << 10;
+const MAX_KEY: u64 = 16 << 10;
 
 /// Does what asks a registry, off the runtime's threads, with this host's hosts, credentials and authorities.
 pub(super) async fn asking<T: Send + 'static>(
@@ -127,14 +130,41 @@ pub(super) fn keys(files: &[PathBuf]) -> Result<Vec<PublicKey>, Error> {
         .collect()
 }
 
-/// A file of a key, or of what opens one.
-pub(super) fn key_file(file: &Path) -> Result<Vec<u8>, Error> {
+/// A file of a public key.
+fn key_file(file: &Path) -> Result<Vec<u8>, Error> {
     read_capped(file, MAX_KEY)?.ok_or_else(|| {
         Error::Usage(format!(
             "{}: there is no such file; give one with a key in PEM",
             file.display()
         ))
     })
+}
+
+/// A file that only its owner and group should read, overwritten when it goes. Its mode is that of what was opened, whatever lies at
+/// the path by then; one that others may read is a warning.
+pub(super) fn secret_file(what: &str, file: &Path) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let failed = |e: std::io::Error| Error::Usage(format!("the {what} {}: {e}", file.display()));
+    let opened = std::fs::File::open(file).map_err(failed)?;
+    let mode = opened.metadata().map_err(failed)?.permissions().mode() & 0o777;
+    // A pod's volume with an fsGroup is the group's to read.
+    if mode & 0o027 != 0 {
+        output::note(&format!(
+            "warning: the {what} {}: other users may read it (mode {mode:o}): chmod 600 it\n",
+            file.display()
+        ));
+    }
+    // Never moved while it grows, so that nothing of it stays behind.
+    let room = usize::try_from(MAX_KEY).unwrap_or_default() + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    opened
+        .take(MAX_KEY + 1)
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    if bytes.len() as u64 > MAX_KEY {
+        let why = format!("it has more than {MAX_KEY} bytes");
+        return Err(failed(std::io::Error::other(why)));
+    }
+    Ok(bytes)
 }
 
 /// Which of the keys signed a manifest.

@@ -1,7 +1,7 @@
 //! `weir plugin sign` and `weir plugin verify`: a signature over a plugin's manifest, as cosign makes and reads it.
 
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
 
 use serde_json::json;
 use weir_core::plugin::PluginReference;
@@ -9,7 +9,7 @@ use weir_source::cosign::{self, KeyError, KeyPassword, SigningKey};
 use zeroize::Zeroizing;
 
 use super::registry::{
-    asking, key_file, keys, manifest, pinned, signatures, signed_by, unanswered, watched,
+    asking, keys, manifest, pinned, secret_file, signatures, signed_by, unanswered, watched,
 };
 use super::{Done, output};
 use crate::cli::output::Format;
@@ -108,26 +108,13 @@ pub(super) async fn verify(global: &GlobalArgs, args: &VerifyArgs) -> Result<Don
 }
 
 fn signing_key(args: &SignArgs) -> Result<SigningKey, Error> {
-    let text = Zeroizing::new(key_file(&args.key)?);
-    if let Some(mode) = open_to_others(&args.key) {
-        output::note(&format!(
-            "warning: {}: other users may read this key (mode {mode:o}): chmod 600 it\n",
-            args.key.display()
-        ));
-    }
+    let text = secret_file("key", &args.key)?;
     let password = match (&args.password_file, std::env::var_os(PASSWORD)) {
-        (Some(file), _) => Some(key_file(file)?),
-        (None, Some(value)) => Some(std::os::unix::ffi::OsStringExt::into_vec(value)),
+        (Some(file), _) => Some(KeyPassword::of_file(secret_file("password", file)?)),
+        // As it is: cosign takes nothing away from it either.
+        (None, Some(value)) => Some(KeyPassword::new(Zeroizing::new(value.into_vec()))),
         (None, None) => None,
     };
-    let password = password.map(KeyPassword::new);
     SigningKey::from_pem(&text, password.as_ref())
         .map_err(|e| Error::Usage(format!("{}: {e}", args.key.display())))
-}
-
-/// The mode of a file that others than its owner and group may read.
-fn open_to_others(file: &Path) -> Option<u32> {
-    let mode = std::fs::metadata(file).ok()?.permissions().mode() & 0o777;
-    // A pod's volume with an fsGroup is the group's to read.
-    (mode & 0o027 != 0).then_some(mode)
 }
