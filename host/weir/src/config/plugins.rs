@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn mistakes_have_their_place() {
-        refused("plugins:\n", "x.yaml:5:9: ");
+        refused("plugins:\n", "x.yaml:5:8: expected a map, found nothing");
         refused(
             "plugins: {}\n",
             "x.yaml:5:10: expected sources, signers or both",
