@@ -7,6 +7,7 @@ use weir_core::external::Reference;
 use weir_core::lock::Lock;
 use weir_core::manifest::{MAX_ERRORS, Manifest};
 use weir_core::name::RepoPath;
+use weir_core::plugin::{PluginReference, SourcePattern};
 use weir_core::tree::{Entry, Tree};
 use weir_core::yaml::{self, Budget};
 use weir_source::{RefName, RepoUrl};
@@ -123,6 +124,13 @@ pub(crate) fn names(data: &[u8]) {
         );
         assert_eq!(Reference::unescaped(&folder).as_ref(), Ok(&reference));
         assert!(!reference.dir().is_root(), "{folder}");
+    }
+    if let Ok(reference) = text.parse::<PluginReference>() {
+        assert_eq!(reference.to_string(), text, "it has one text");
+        assert!(!reference.path().contains(".."), "{text}");
+    }
+    if let Ok(pattern) = text.parse::<SourcePattern>() {
+        assert_eq!(pattern.to_string(), text, "it has one text");
     }
     if let Ok(url) = text.parse::<RepoUrl>() {
         let shown = url.to_string();

@@ -10,6 +10,7 @@ mod files;
 mod git;
 mod output;
 mod proof;
+mod shipped;
 mod trust;
 
 /// One thing that is done with outside input.
@@ -34,6 +35,8 @@ pub const TARGETS: &[Target] = &[
     target("known_hosts", trust::known_hosts),
     target("signatures", trust::signatures),
     target("sops", trust::sops),
+    target("plugin_manifest", shipped::plugin_manifest),
+    target("cosign", shipped::cosign),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8])) -> Target {

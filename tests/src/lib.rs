@@ -19,6 +19,8 @@ pub mod duo;
 pub mod invariants;
 /// Helm and Kustomize themselves, outside any sandbox.
 pub mod native;
+/// The real `cosign` and `oras`.
+pub mod oci_tools;
 /// Packs as no git writes them.
 pub mod pack;
 /// Where the workspace, its binary and its plugins are.

@@ -136,6 +136,22 @@ pub fn age_keygen() -> Result<PathBuf> {
     existing("WEIR_AGE_KEYGEN", "target/age-keygen", "cargo xtask sops")
 }
 
+/// cosign: `WEIR_COSIGN`, or `target/cosign`.
+///
+/// # Errors
+/// It is not there; the text says how to build it.
+pub fn cosign() -> Result<PathBuf> {
+    existing("WEIR_COSIGN", "target/cosign", "cargo xtask oci-tools")
+}
+
+/// oras: `WEIR_ORAS`, or `target/oras`.
+///
+/// # Errors
+/// It is not there; the text says how to build it.
+pub fn oras() -> Result<PathBuf> {
+    existing("WEIR_ORAS", "target/oras", "cargo xtask oci-tools")
+}
+
 /// The folder with componentize-js and componentize-py: `WEIR_PLUGIN_TOOLS`, or `target/plugin-tools`.
 ///
 /// # Errors

@@ -18,7 +18,19 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LISTENING: &str = "listening on 127.0.0.1:";
 const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
 const HELM_LAYER: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// The media type of the config of a plugin's manifest.
+pub const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+/// The media type of the one layer of a plugin's manifest.
+pub const WASM_LAYER: &str = "application/wasm";
+/// The media type of a manifest.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Who may push to [`Registry::with_password`].
+pub const USER: &str = "pusher";
+/// The password of [`USER`].
+pub const PASSWORD: &str = "let me in";
+/// The same as htpasswd keeps it (bcrypt).
+const HASH: &str = "$2a$04$WLdhiA5N2E5kGh6CCUXOfeOr77ebcHjkwvln81ezcX6MbbPLymHm.";
 
 /// The registry. Dropping it ends the process and removes what it held.
 #[derive(Debug)]
@@ -59,6 +71,19 @@ impl Registry {
     pub fn with_tokens(realm: &str) -> Result<Registry> {
         let auth = format!("auth:\n  silly:\n    realm: {realm}\n    service: rig\n");
         Registry::with(&auth, Some("Bearer rig".to_owned()))
+    }
+
+    /// One that takes and gives what whoever shows [`USER`] and [`PASSWORD`] sends and asks for, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub fn with_password(file: &std::path::Path) -> Result<Registry> {
+        std::fs::write(file, format!("{USER}:{HASH}\n"))?;
+        let auth = format!(
+            "auth:\n  htpasswd: {{ realm: rig, path: {} }}\n",
+            file.display()
+        );
+        Registry::with(&auth, None)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the rig runs the real registry")]
@@ -123,11 +148,24 @@ impl Registry {
         Ok(sha256(archive))
     }
 
-    /// Pushes a manifest with its blobs.
+    /// Pushes a component as a plugin: the digest of its manifest, in hex.
     ///
     /// # Errors
     /// The registry refuses it.
-    pub fn push(&self, pushed: &Pushed<'_>) -> Result<()> {
+    pub fn push_plugin(&self, name: &str, tag: &str, component: &[u8]) -> Result<String> {
+        self.push(&Pushed {
+            name,
+            tag,
+            config: WASM_CONFIG,
+            layers: &[(WASM_LAYER, component)],
+        })
+    }
+
+    /// Pushes a manifest with its blobs: the manifest's digest, in hex.
+    ///
+    /// # Errors
+    /// The registry refuses it.
+    pub fn push(&self, pushed: &Pushed<'_>) -> Result<String> {
         let config = b"{}";
         self.blob(pushed.name, config)?;
         let mut layers = Vec::new();
@@ -137,8 +175,28 @@ impl Registry {
         }
         let manifest = json!({
             "schemaVersion": 2, "mediaType": MANIFEST, "config": descriptor(pushed.config, config), "layers": layers,
-        });
+        })
+        .to_string();
         let path = format!("/v2/{}/manifests/{}", pushed.name, pushed.tag);
+        self.ask("PUT", &path, MANIFEST, manifest.as_bytes())?
+            .expect(201)?;
+        Ok(sha256(manifest.as_bytes()))
+    }
+
+    /// Puts a manifest just as it is, and its blobs before it.
+    ///
+    /// # Errors
+    /// The registry refuses it.
+    pub fn put(
+        &self,
+        (name, tag): (&str, &str),
+        manifest: &serde_json::Value,
+        blobs: &[&[u8]],
+    ) -> Result<()> {
+        for blob in blobs {
+            self.blob(name, blob)?;
+        }
+        let path = format!("/v2/{name}/manifests/{tag}");
         self.ask("PUT", &path, MANIFEST, manifest.to_string().as_bytes())?
             .expect(201)
             .map(drop)
@@ -226,6 +284,8 @@ impl Answered {
     }
 }
 
-fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
+/// What a manifest says of a blob.
+#[must_use]
+pub fn descriptor(media_type: &str, bytes: &[u8]) -> serde_json::Value {
     json!({ "mediaType": media_type, "digest": format!("sha256:{}", sha256(bytes)), "size": bytes.len() })
 }

@@ -14,6 +14,7 @@ mod parse;
 mod tests;
 
 pub use parse::is_loopback;
+pub(crate) use parse::{registry_host, registry_name};
 
 /// Where renders see externals: each one in a folder below, called by its escaped reference. Nothing of the
 /// repository may lie there.

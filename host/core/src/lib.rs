@@ -36,6 +36,7 @@ pub mod owner;
 pub mod pin;
 pub mod placed;
 pub mod plan;
+pub mod plugin;
 pub mod policy;
 pub mod random;
 pub mod receipt;

@@ -15,6 +15,7 @@ use crate::manifest::{
     document, schema_of,
 };
 use crate::name::{PluginName, TargetName};
+use crate::plugin::{PluginReference, RegistryPin};
 use crate::yaml::{Mark, decode, emit};
 
 /// The lock's file, beside the manifest.
@@ -55,6 +56,13 @@ pub struct LockedPlugin {
     /// The digest of the component's bytes.
     #[schemars(with = "String")]
     pub digest: Digest,
+    /// The digest of its manifest's bytes, of a component in a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub manifest: Option<Digest>,
+    /// How many bytes it has, of a component in a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 /// All that a render may know of its target.
@@ -150,6 +158,62 @@ impl Blame for LockError {
     }
 }
 
+impl LockedPlugin {
+    /// A component that comes with Weir or lies in the repository.
+    pub fn here(source: &PluginSource, digest: Digest) -> LockedPlugin {
+        LockedPlugin {
+            source: source.to_string(),
+            digest,
+            manifest: None,
+            size: None,
+        }
+    }
+
+    /// A component in a registry.
+    pub fn in_registry(reference: &PluginReference, pin: RegistryPin) -> LockedPlugin {
+        LockedPlugin {
+            source: reference.to_string(),
+            digest: pin.component,
+            manifest: Some(pin.manifest),
+            size: Some(pin.size),
+        }
+    }
+
+    /// What it takes to fetch it from a registry, where that is pinned.
+    pub fn registry_pin(&self) -> Option<RegistryPin> {
+        Some(RegistryPin {
+            manifest: self.manifest?,
+            component: self.digest,
+            size: self.size?,
+        })
+    }
+
+    /// Whether all is pinned that a component of its source needs.
+    pub fn is_whole(&self) -> bool {
+        !self.source.starts_with("oci://") || self.registry_pin().is_some()
+    }
+
+    /// What does not go together in it.
+    fn fault(&self) -> Option<&'static str> {
+        let in_registry = self.source.starts_with("oci://");
+        let named = match self.source.parse() {
+            Ok(PluginSource::Oci(reference)) => reference.digest(),
+            _ => None,
+        };
+        match (self.manifest, self.size) {
+            (None, None) => None,
+            (Some(_), Some(_)) if !in_registry => {
+                Some("only a component of oci:// has a manifest and a size")
+            }
+            (Some(manifest), Some(_)) if named.is_some_and(|named| named != manifest) => {
+                Some("its source names another manifest than it pins")
+            }
+            (Some(_), Some(_)) => None,
+            _ => Some("manifest and size go together"),
+        }
+    }
+}
+
 impl TargetFacts {
     /// The Kubernetes version that renders see where nothing pins one.
     pub const FIXED_KUBERNETES: &str = "1.37.0";
@@ -182,6 +246,15 @@ impl Lock {
             message: e.message,
         })?;
         let mut errors = Errors::new(file);
+        let place = Place::root(&node).key("plugins");
+        for (name, locked) in &lock.plugins {
+            if let Some(why) = locked.fault() {
+                let message = format!(
+                    "plugin {name}: {why}: take the entry out of the file and run `weir lock`"
+                );
+                errors.push(place.key(name.as_str()).mark(), message);
+            }
+        }
         let place = Place::root(&node).key("externals");
         if lock.externals.len() > MAX_EXTERNALS {
             let message = format!(
@@ -211,12 +284,7 @@ impl Lock {
         let plugins: Map<String, Value> = self
             .plugins
             .iter()
-            .map(|(name, p)| {
-                (
-                    name.to_string(),
-                    json!({ "source": p.source, "digest": p.digest.to_string() }),
-                )
-            })
+            .map(|(name, p)| (name.to_string(), json!(p)))
             .collect();
         let targets: Map<String, Value> = self
             .targets
@@ -246,15 +314,15 @@ impl Lock {
     }
 
     /// What `weir lock` writes: an existing instant and existing digests stay unless `update`; what the
-    /// manifest does not name any more goes. `digests` are those that the host resolved, `now` is cut to
+    /// manifest does not name any more goes. `found` is what the host resolved, `now` is cut to
     /// whole seconds. A target's Kubernetes version and APIs are a person's to change, so they stay. Externals are
     /// not the manifest's alone to say: there are none yet.
     ///
     /// # Errors
-    /// When a plugin has to be pinned and `digests` does not have it.
+    /// When a plugin has to be pinned and `found` does not have it.
     pub fn update(
         manifest: &Manifest,
-        digests: &BTreeMap<PluginName, Digest>,
+        found: &BTreeMap<PluginName, LockedPlugin>,
         old: Option<&Lock>,
         now: Timestamp,
         update: bool,
@@ -266,21 +334,14 @@ impl Lock {
             let source = spec.source.to_string();
             let kept = old
                 .and_then(|old| old.plugins.get(name))
-                .filter(|p| !update && p.source == source);
-            let digest = match kept
-                .map(|p| p.digest)
-                .or_else(|| digests.get(name).copied())
-            {
-                Some(digest) => digest,
-                None => {
-                    return Err(LockError::Unresolved {
-                        plugin: name.clone(),
-                        source_text: source,
-                    });
-                }
+                .filter(|p| !update && p.source == source && p.is_whole());
+            let Some(locked) = kept.or_else(|| found.get(name)) else {
+                return Err(LockError::Unresolved {
+                    plugin: name.clone(),
+                    source_text: source,
+                });
             };
-            lock.plugins
-                .insert(name.clone(), LockedPlugin { source, digest });
+            lock.plugins.insert(name.clone(), locked.clone());
         }
         for name in &manifest.targets {
             let kept = old.and_then(|old| old.targets.get(name)).cloned();

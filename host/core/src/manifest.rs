@@ -18,6 +18,7 @@ use crate::external::Reference;
 use crate::fault::{Blame, Fault, Retry};
 use crate::grant::{Grants, LimitsPatch, Millis};
 use crate::name::{AppName, Namespace, PluginName, RepoPath, TargetName};
+use crate::plugin::PluginReference;
 use crate::policy::Policy;
 use crate::tree::Tree;
 use crate::yaml::Mark;
@@ -82,7 +83,7 @@ pub struct PluginSpec {
     pub mark: Mark,
 }
 
-/// Where a plugin comes from. As text `bundled:yaml`, `file:policy/check.wasm`, `oci://registry/name:tag`.
+/// Where a plugin comes from. As text `bundled:yaml`, `file:policy/check.wasm`, `oci://registry.example/name:tag`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum PluginSource {
@@ -90,8 +91,8 @@ pub enum PluginSource {
     Bundled(String),
     /// A component in the repository itself.
     File(RepoPath),
-    /// A reference in a registry. Understood, but this version cannot fetch it yet.
-    Oci(String),
+    /// A component in a registry.
+    Oci(PluginReference),
 }
 
 /// The unit of sync: a path in the tree, a pipeline, a target.
@@ -275,7 +276,7 @@ impl Manifest {
 impl PluginSource {
     /// What may follow `source:`, for error texts.
     pub const EXPECTED: &str =
-        "bundled:NAME, file:PATH (a component in this repository) or oci://REFERENCE";
+        "bundled:NAME, file:PATH (a component in this repository) or oci://HOST/PATH:TAG";
 }
 
 impl FromStr for PluginSource {
@@ -302,13 +303,11 @@ impl FromStr for PluginSource {
             } else {
                 Ok(PluginSource::File(path))
             }
-        } else if let Some(reference) = s.strip_prefix("oci://") {
-            let legal = !reference.is_empty() && reference.bytes().all(|b| b.is_ascii_graphic());
-            if legal {
-                Ok(PluginSource::Oci(reference.to_owned()))
-            } else {
-                Err(wrong("expected oci://REGISTRY/NAME:TAG"))
-            }
+        } else if s.starts_with("oci://") {
+            let reference: Result<PluginReference, _> = s.parse();
+            reference
+                .map(PluginSource::Oci)
+                .map_err(|e| format!("plugin source {e}"))
         } else {
             Err(wrong(&format!("expected {}", PluginSource::EXPECTED)))
         }
@@ -333,7 +332,7 @@ impl fmt::Display for PluginSource {
         match self {
             PluginSource::Bundled(name) => write!(f, "bundled:{name}"),
             PluginSource::File(path) => write!(f, "file:{}", path.as_str()),
-            PluginSource::Oci(reference) => write!(f, "oci://{reference}"),
+            PluginSource::Oci(reference) => reference.fmt(f),
         }
     }
 }

@@ -78,6 +78,8 @@ pub enum Event {
     Fetched(Result<CommitId, Retry>),
     /// A commit was read and rendered: its apps, or when to try again.
     Prepared(CommitId, Result<Vec<Node>, Retry>),
+    /// Some app of what was prepared could not be rendered for now: what it needs from elsewhere was away.
+    Unready,
     /// Somebody changed objects of an app at its target.
     Drifted(AppName, BTreeSet<ResourceId>),
     /// A person decided something about an app.
@@ -133,6 +135,8 @@ pub struct Schedule {
     head: Option<CommitId>,
     prepare: Work,
     prepared: Option<CommitId>,
+    /// How often the prepared commit was tried again for apps that could not be rendered for now.
+    unready: u32,
     /// The head was refused: polls that find it again change nothing before this.
     recheck_at: Option<Now>,
     apps: BTreeMap<AppName, AppWork>,
@@ -201,6 +205,7 @@ impl Schedule {
             head: None,
             prepare: Work::default(),
             prepared: None,
+            unready: 0,
             recheck_at: None,
             apps: BTreeMap::new(),
             waits: Waits::default(),
@@ -243,9 +248,14 @@ impl Schedule {
                 // Whoever asks may have mended what the commit was refused for.
                 self.recheck_at = None;
                 self.fetch.want(now);
+                // The same goes for apps of it that could not be rendered.
+                if self.unready > 0 && self.prepare.wanted {
+                    self.prepare.not_before = now;
+                }
             }
             Event::Fetched(result) => self.fetched(now, result),
             Event::Prepared(commit, result) => self.prepared(now, commit, result),
+            Event::Unready => self.unready(now),
             Event::Drifted(app, objects) => self.drifted(now, &app, objects),
             Event::Decided(app) => self.decided(now, &app),
             Event::Synced(app, commit, result) => self.synced(now, &app, commit, result),
@@ -272,6 +282,7 @@ impl Schedule {
             self.head = Some(commit);
             self.recheck_at = None;
             self.prepare.failures = 0;
+            self.unready = 0;
             self.prepare.want(now);
         } else if self.prepared == Some(commit) {
             // The same commit again: look whether the target still is as Git says.
@@ -312,6 +323,16 @@ impl Schedule {
         };
         self.prepare.failures = 0;
         self.list(now, commit, nodes);
+    }
+
+    /// Prepares the commit once more after a while, ever later: what stood well is found as it was.
+    fn unready(&mut self, now: Now) {
+        if self.prepare.wanted || self.prepare.running || self.prepared != self.head {
+            return;
+        }
+        self.unready = self.unready.saturating_add(1);
+        let wait = self.backoff(self.unready);
+        self.prepare.want(now + wait);
     }
 
     /// Looks at the app again: at once, but where each of these objects is changed back all the time.

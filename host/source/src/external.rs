@@ -17,12 +17,15 @@ use crate::http::HttpOptions;
 use crate::process::Fetching;
 use crate::source::FetchProgress;
 
+mod artifact;
 mod chart;
 mod error;
 mod git;
 mod limits;
 mod oci;
+mod plugin;
 mod policy;
+mod push;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -30,12 +33,18 @@ mod unpack;
 mod version;
 mod web;
 
+pub use artifact::{
+    Artifact, ArtifactBlob, ArtifactError, CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, parse_manifest,
+};
 pub use error::ExternalError;
 pub use limits::ExternalLimits;
+pub(crate) use oci::Registry;
+pub use plugin::{GotPlugin, PluginError};
 pub use policy::{AccessHost, ExternalAccess, ExternalPolicy, HostPattern};
 
 use chart::{Meant, Shelf};
 pub(crate) use error::About;
+pub use push::{PluginToPush, PushedPlugin};
 use store::Store;
 #[cfg(feature = "fuzzing")]
 pub(crate) use unpack::chart as unpacked_chart;
@@ -221,7 +230,7 @@ impl Externals {
         git::Base::open(self, about, url, revision)?.show(commit, watch)
     }
 
-    fn web<'a>(&'a self, about: About<'a>, watch: Watch<'a>) -> Web<'a> {
+    pub(crate) fn web<'a>(&'a self, about: About<'a>, watch: Watch<'a>) -> Web<'a> {
         Web::new(
             about,
             &self.limits,

@@ -11,6 +11,7 @@
 mod cache;
 mod carried;
 mod commit;
+pub mod cosign;
 mod error;
 mod exchange;
 mod external;
@@ -39,8 +40,9 @@ pub use cache::CacheLimits;
 pub use commit::{CommitInfo, Person};
 pub use error::SourceError;
 pub use external::{
-    AccessHost, ExternalAccess, ExternalError, ExternalLimits, ExternalPolicy, Externals,
-    HostPattern, Watch,
+    AccessHost, Artifact, ArtifactBlob, ArtifactError, CONFIG_TYPE, ExternalAccess, ExternalError,
+    ExternalLimits, ExternalPolicy, Externals, GotPlugin, HostPattern, LAYER_TYPE, MANIFEST_TYPE,
+    PluginError, PluginToPush, PushedPlugin, Watch, parse_manifest,
 };
 pub use history::HistoryLimits;
 pub use http::pack::PackLimits;

@@ -12,9 +12,11 @@ use weir_source::{RefName, RepoUrl, Secret, Source};
 
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
+use crate::plugins::rules::Rules;
 use crate::random::Whose;
 use crate::repository::{Auth, ManifestAt, Reach};
 
+mod auth;
 mod commits;
 mod decrypt;
 mod externals;
@@ -22,6 +24,7 @@ pub(crate) mod file;
 mod isolation;
 mod ledger;
 mod place;
+mod plugins;
 mod random;
 mod tenancy;
 
@@ -300,6 +303,7 @@ impl RepoArgs {
         Ok(Whose {
             repository: self.repository(&self.url()?)?,
             may: true,
+            rules: Rules::default(),
         })
     }
 

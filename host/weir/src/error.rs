@@ -56,6 +56,24 @@ impl Error {
         }
     }
 
+    /// The same error of a plugin that could not be resolved, for whoever locks it.
+    pub(crate) fn for_plugin(self, plugin: &PluginName) -> Error {
+        match self {
+            Error::Stage {
+                stage,
+                fault,
+                retry,
+                message,
+            } => Error::Stage {
+                stage,
+                fault,
+                retry,
+                message: format!("plugin `{plugin}`: {message}"),
+            },
+            other => other,
+        }
+    }
+
     /// This host's fault: its disk, its set-up.
     pub(crate) fn host(stage: &'static str, message: impl Into<String>) -> Error {
         Error::Stage {

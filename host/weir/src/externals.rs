@@ -165,7 +165,7 @@ pub(crate) fn show(
     locked: &LockedExternal,
     stop: &Arc<AtomicBool>,
 ) -> Result<Snapshot, ExternalError> {
-    watched(reference, stop, |watch| {
+    watched(reference.as_str(), stop, |watch| {
         externals.show(reference, locked, watch)
     })
 }
@@ -177,7 +177,7 @@ pub(crate) fn carry(
     locked: &LockedExternal,
     stop: &Arc<AtomicBool>,
 ) -> Result<Carried, ExternalError> {
-    watched(reference, stop, |watch| {
+    watched(reference.as_str(), stop, |watch| {
         externals.carry(reference, locked, watch)
     })
 }
@@ -188,15 +188,17 @@ pub(crate) fn resolve(
     reference: &Reference,
     stop: &Arc<AtomicBool>,
 ) -> Result<(LockedExternal, Snapshot), ExternalError> {
-    watched(reference, stop, |watch| externals.resolve(reference, watch))
+    watched(reference.as_str(), stop, |watch| {
+        externals.resolve(reference, watch)
+    })
 }
 
 /// Does what may fetch, with a line for it on a person's terminal and one in the log once it does.
-fn watched<T>(
-    reference: &Reference,
+pub(crate) fn watched<T, E>(
+    reference: &str,
     stop: &Arc<AtomicBool>,
-    work: impl FnOnce(Watch<'_>) -> Result<T, ExternalError>,
-) -> Result<T, ExternalError> {
+    work: impl FnOnce(Watch<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let line = std::cell::OnceCell::new();
     let progress = |how: FetchProgress| {
         let line = line.get_or_init(|| {

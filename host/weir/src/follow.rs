@@ -240,8 +240,11 @@ impl Loop<'_> {
 
     /// One event through the schedule; false when nothing will happen any more.
     async fn on(&mut self, event: Event) -> bool {
-        let mut next = Some(event);
         let mut known = Vec::new();
+        if matches!(event, Event::Prepared(_, Ok(_))) && self.is_unready() {
+            known.push(Event::Unready);
+        }
+        let mut next = Some(event);
         while let Some(event) = next {
             for command in self.schedule.on(self.now(), event) {
                 match command {
@@ -261,6 +264,16 @@ impl Loop<'_> {
             next = known.pop();
         }
         true
+    }
+
+    /// Whether some app could not be rendered, and may be later without another commit.
+    fn is_unready(&self) -> bool {
+        let Some(prepared) = &self.prepared else {
+            return false;
+        };
+        let apps = prepared.unrendered.iter();
+        let mut failures = apps.filter_map(|name| prepared.apps.get(name)?.rendered.as_ref().err());
+        failures.any(|e| e.retry() == Retry::Backoff)
     }
 
     fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {

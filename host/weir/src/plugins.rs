@@ -1,9 +1,10 @@
 //! Components by digest: found beside the binary, in the cache, in the state or in the tree; compiled once.
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use weir_core::digest::Digest;
@@ -18,6 +19,9 @@ use crate::config::Places;
 use crate::error::Error;
 use crate::progress::{Line, compiling};
 
+pub(crate) mod registry;
+pub(crate) mod rules;
+
 /// The largest component that is read, in bytes.
 const MAX_COMPONENT: u64 = 256 << 20;
 /// The largest index of bundled plugins, in bytes.
@@ -31,6 +35,8 @@ pub(crate) struct Store {
     /// Where components are kept; `None` where nothing is.
     keep: Option<PathBuf>,
     bundled: BTreeMap<String, Digest>,
+    /// Components that were read whole by this process, and were what their names say.
+    sound: Mutex<BTreeSet<Digest>>,
 }
 
 /// `index.json` in a plugin folder.
@@ -65,6 +71,7 @@ impl Store {
             dirs: places.plugins.clone(),
             keep: Some(places.state.join("plugins")),
             bundled,
+            sound: Mutex::default(),
         })
     }
 
@@ -80,6 +87,7 @@ impl Store {
             dirs: places.plugins.clone(),
             keep: None,
             bundled,
+            sound: Mutex::default(),
         }
     }
 
@@ -93,6 +101,7 @@ impl Store {
             dirs: Vec::new(),
             keep: None,
             bundled,
+            sound: Mutex::default(),
         }
     }
 
@@ -111,12 +120,43 @@ impl Store {
             match read_capped(&path, MAX_COMPONENT)? {
                 Some(bytes) if Digest::of(&bytes) == digest => return Ok(Some(bytes)),
                 Some(_) => {
+                    self.sound().remove(&digest);
                     tracing::warn!(path = %path.display(), "is not the component that its name says; looking elsewhere");
                 }
                 None => {}
             }
         }
         Ok(None)
+    }
+
+    /// Whether a component is here. It is read whole once in this process, and again where it was found to be another.
+    pub(crate) fn has(&self, digest: Digest) -> Result<bool, Error> {
+        let name = format!("{}.wasm", digest.hex());
+        let lies_here = || self.dirs.iter().any(|dir| dir.join(&name).exists());
+        if self.sound().contains(&digest) && lies_here() {
+            return Ok(true);
+        }
+        let is_here = self.bytes(digest)?.is_some();
+        if is_here {
+            self.sound().insert(digest);
+        }
+        Ok(is_here)
+    }
+
+    fn sound(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
+        self.sound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a component that was fetched, whatever lies there under its name.
+    fn keep_anew(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        let path = self.kept_at(digest).ok_or_else(|| {
+            Error::host(
+                "plugins",
+                "nothing is kept here, so that nothing is fetched",
+            )
+        })?;
+        write_atomic(&path, bytes)
+            .map_err(|e| Error::host("plugins", format!("{}: {e}", path.display())))
     }
 
     /// Keeps a component that a lock names, so that upgrading this host changes no render.
@@ -203,7 +243,7 @@ pub(crate) fn bytes_in_tree(
     Ok(Some(bytes.to_vec()))
 }
 
-/// A plugin's bytes by digest: from the tree, or from this host's folders. A bundled one is kept.
+/// A plugin's bytes by digest: from the tree, or from this host's folders. One that does not lie in the tree is kept.
 pub(crate) fn bytes(
     store: &Store,
     snapshot: &Snapshot,
@@ -213,7 +253,7 @@ pub(crate) fn bytes(
 ) -> Result<Vec<u8>, Error> {
     let source = manifest.plugins.get(name).map(|spec| &spec.source);
     let bytes = bytes_of(store, snapshot, source, digest)?;
-    if source.is_some_and(|s| matches!(s, PluginSource::Bundled(_))) {
+    if source.is_some_and(|s| !matches!(s, PluginSource::File(_))) {
         store.keep(digest, &bytes)?;
     }
     Ok(bytes)
@@ -259,8 +299,8 @@ pub(crate) fn is_here(
     digest: Digest,
 ) -> bool {
     let source = manifest.plugins.get(name).map(|spec| &spec.source);
-    // A bundled one that is kept already was checked when it was.
-    let is_kept = matches!(source, Some(PluginSource::Bundled(_)))
+    // One that is kept already was checked when it was.
+    let is_kept = source.is_some_and(|s| !matches!(s, PluginSource::File(_)))
         && store.kept_at(digest).is_some_and(|path| path.exists());
     is_kept || bytes(store, snapshot, manifest, name, digest).is_ok()
 }
@@ -346,9 +386,16 @@ fn write_with(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let temporary = dir.join(format!(".{name}.{process}.{write}.tmp"));
     let mut options = std::fs::OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(mode);
-    let mut file = options.open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    std::fs::rename(&temporary, path)?;
+    let write = || {
+        let mut file = options.open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    if let Err(e) = write() {
+        // What was written so far is nobody's; the error says what happened.
+        let _ = std::fs::remove_file(&temporary);
+        return Err(e);
+    }
     std::fs::File::open(dir)?.sync_all()
 }

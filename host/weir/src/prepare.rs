@@ -27,7 +27,7 @@ use crate::crash::Spoiled;
 use crate::error::Error;
 use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
-use crate::plugins::{self, Pinned, Store};
+use crate::plugins::{self, Pinned, Store, registry};
 use crate::progress::{Line, rendering};
 use crate::random::{Random, SecretFrom, Whose};
 use crate::renders::{Pack, Renders};
@@ -270,8 +270,8 @@ pub(crate) async fn prepare(
         .collect();
     let lock = lock.as_deref();
     let snapshot = externals::shown(host, snapshot, lock).await?;
-    let pinned = Arc::new(plugins::pin(&manifest, lock, &host.store));
     let called = called(&apps);
+    let pinned = registry::ready(host, &manifest, lock, &called, &whose.rules).await?;
     let random = Random::of(&host.secret, whose, &manifest, &called).await;
     let here = here(host, &snapshot, &manifest, &pinned, called).await?;
     let told = |app| told(host, &manifest, &here, lock, &random, app);
@@ -306,12 +306,14 @@ pub(crate) async fn ask(
     apps: &[App],
 ) -> Result<Vec<Result<(), Error>>, Error> {
     let manifest = Arc::new(manifest.clone());
+    let called = called(apps);
     // Nothing of it is kept, and nothing but what was asked for counts.
-    let random = Random::of(&SecretFrom::Nobodys, whose, &manifest, &called(apps)).await;
+    let random = Random::of(&SecretFrom::Nobodys, whose, &manifest, &called).await;
+    let pinned = registry::ready(host, &manifest, Some(lock), &called, &whose.rules).await?;
     let given = Given {
         manifest: &manifest,
         lock: Some(lock),
-        pinned: &Arc::new(plugins::pin(&manifest, Some(lock), &host.store)),
+        pinned: &pinned,
         pack: None,
         before: None,
         domain: &alone(),

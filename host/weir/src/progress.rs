@@ -10,7 +10,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use weir_core::external::Reference;
 use weir_source::FetchProgress;
 
 /// Work that is faster shows nothing.
@@ -114,7 +113,7 @@ pub(crate) fn fetching(progress: &FetchProgress) -> String {
 }
 
 /// Which external is fetched, and how far that is, in words.
-pub(crate) fn external(reference: &Reference, progress: &FetchProgress) -> String {
+pub(crate) fn external(reference: &str, progress: &FetchProgress) -> String {
     format!("{reference}: {}", fetching(progress))
 }
 

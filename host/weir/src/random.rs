@@ -12,6 +12,7 @@ use weir_receipt::{RandomSecret, SecretAt};
 
 use crate::error::Error;
 use crate::open::blocking;
+use crate::plugins::rules::Rules;
 
 /// Whose renders are made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) struct Whose {
     pub(crate) repository: RepositoryName,
     /// Whether the host lets its plugins have what the manifest grants.
     pub(crate) may: bool,
+    /// Which plugins the host takes for it.
+    pub(crate) rules: Rules,
 }
 
 /// Where the secret of renders comes from.

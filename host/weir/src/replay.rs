@@ -20,6 +20,7 @@ use crate::config::Places;
 use crate::error::Error;
 use crate::externals::{self, ExternalsHere};
 use crate::open::blocking;
+use crate::plugins::rules::Rules;
 use crate::plugins::{self, Store};
 use crate::prepare::{Described, Host, ManifestFrom, describe, prepare};
 use crate::random::{SecretFrom, Whose};
@@ -124,6 +125,8 @@ impl Replay {
         let whose = Whose {
             repository: self.receipt.repository.name.clone(),
             may: true,
+            // Of what is made again nothing is applied.
+            rules: Rules::default(),
         };
         let prepared = prepare(&host, snapshot, from, &whose, std::slice::from_ref(&name)).await?;
         let app = prepared.apps.get(&name);

@@ -18,6 +18,7 @@ use crate::commits::Commits;
 use crate::config::{Bound, Places};
 use crate::error::Error;
 use crate::keyring::Decrypt;
+use crate::plugins::rules::Rules;
 use crate::prepare::ManifestFrom;
 use crate::random::Whose;
 use crate::sync::SyncLimits;
@@ -44,6 +45,8 @@ pub(crate) struct RepositorySettings {
     pub(crate) commits: Option<Commits>,
     /// Where the keys are that its Secrets are opened with.
     pub(crate) decrypt: Decrypt,
+    /// Which plugins are taken for it.
+    pub(crate) plugins: Rules,
 }
 
 /// What the host does by itself with a repository and its targets.
@@ -192,6 +195,7 @@ impl RepositorySettings {
         Whose {
             repository: self.reach.name.clone(),
             may: self.policy.may_random,
+            rules: self.plugins.clone(),
         }
     }
 }

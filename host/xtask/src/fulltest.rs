@@ -113,6 +113,10 @@ fn made(
         let sops = services::SOPS.build(root)?;
         Ok((sops, services::AGE_KEYGEN.build(root)?))
     })?;
+    let (cosign, oras) = steps.step("cosign and oras", "see Go's message", || {
+        let cosign = services::COSIGN.build(root)?;
+        Ok((cosign, services::ORAS.build(root)?))
+    })?;
     let plugin_tools = steps.step(
         "componentize-js and -py",
         "see npm's or pip's message",
@@ -130,6 +134,8 @@ fn made(
         (sshd::VARIABLE, sshd),
         (services::SOPS.variable, sops),
         (services::AGE_KEYGEN.variable, age_keygen),
+        (services::COSIGN.variable, cosign),
+        (services::ORAS.variable, oras),
         (plugin_tools::VARIABLE, plugin_tools),
         ("WEIR_NATIVE", native),
     ])

@@ -123,6 +123,16 @@ const TASKS: &[Task] = &[
         },
     },
     Task {
+        name: "oci-tools",
+        help: "build cosign and oras for the tests of plugins in registries into the cache (some minutes, once)",
+        run: |root, _| {
+            for service in [services::COSIGN, services::ORAS] {
+                println!("{}", service.build(root)?.display());
+            }
+            Ok(())
+        },
+    },
+    Task {
         name: "plugin-tools",
         help: "get componentize-js and componentize-py for the tests of plugins in JavaScript and Python (a minute, once)",
         run: |root, _| {

@@ -1,5 +1,5 @@
-//! Programs of others that the tests run: the real `distribution`, `versitygw`, `sops` and `age-keygen`, each built once from
-//! Go modules into the cache.
+//! Programs of others that the tests run: the real `distribution`, `versitygw`, `sops`, `age-keygen`, `cosign` and `oras`, each
+//! built once from Go modules into the cache.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -55,6 +55,22 @@ pub(crate) const AGE_KEYGEN: Service = Service {
     package: "filippo.io/age/cmd/age-keygen",
     module: "tests/sops",
     variable: "WEIR_AGE_KEYGEN",
+};
+
+/// What signs and verifies what lies in registries.
+pub(crate) const COSIGN: Service = Service {
+    name: "cosign",
+    package: "github.com/sigstore/cosign/v3/cmd/cosign",
+    module: "tests/oci-tools",
+    variable: "WEIR_COSIGN",
+};
+
+/// What pushes to registries and pulls from them.
+pub(crate) const ORAS: Service = Service {
+    name: "oras",
+    package: "oras.land/oras/cmd/oras",
+    module: "tests/oci-tools",
+    variable: "WEIR_ORAS",
 };
 
 impl Service {

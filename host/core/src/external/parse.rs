@@ -24,21 +24,16 @@ pub(super) fn kind(text: &str) -> Result<ReferenceKind, String> {
     let (scheme, rest) = text.split_once("://").ok_or("it has no ://")?;
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = place.find('/').map_or((place, ""), |at| place.split_at(at));
-    let host = host(authority)?;
+    let host = registry_host(authority)?;
     let path = path.trim_end_matches('/');
     let web = |tls| web_url(tls, host.clone(), path);
     match scheme {
         "oci" => {
             let [version] = values(query, ["version"])?;
-            let path = path.trim_start_matches('/');
-            if !is_repository_name(path) {
-                return Err(format!(
-                    "{path:?} is no name in a registry: expected lower-case letters and digits, with . _ - between, in parts with /"
-                ));
-            }
+            let path = registry_name(path.trim_start_matches('/'))?.to_owned();
             Ok(ReferenceKind::Oci {
                 host,
-                path: path.to_owned(),
+                path,
                 version,
             })
         }
@@ -66,7 +61,8 @@ pub(super) fn kind(text: &str) -> Result<ReferenceKind, String> {
     }
 }
 
-fn host(authority: &str) -> Result<HostPort, String> {
+/// The host of a URL, and the port where one is written.
+pub(crate) fn registry_host(authority: &str) -> Result<HostPort, String> {
     if authority.contains('@') {
         return Err(
             "user and password do not belong into it: the host has credentials, by its own file"
@@ -156,6 +152,16 @@ pub(super) fn percent_decoded(text: &str) -> Option<String> {
         }
     }
     String::from_utf8(out).ok()
+}
+
+/// The name of a repository in a registry.
+pub(crate) fn registry_name(path: &str) -> Result<&str, String> {
+    match is_repository_name(path) {
+        true => Ok(path),
+        false => Err(format!(
+            "{path:?} is no name in a registry: expected lower-case letters and digits, with . _ - between, in parts with /"
+        )),
+    }
 }
 
 /// The grammar of names in the OCI distribution specification.

@@ -51,7 +51,8 @@ pub struct Version;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RawPlugin {
     /// Where it comes from: `bundled:NAME` (it comes with Weir), `file:PATH` (a component in this
-    /// repository) or `oci://REFERENCE`.
+    /// repository) or `oci://HOST/PATH:TAG` (one in a
+    /// registry; `@sha256:` and the digest of its manifest may stand at the end).
     #[schemars(regex(pattern = "^(bundled:|file:|oci://)."))]
     pub(super) source: String,
     /// What it may spend for each call. This can only narrow what the host allows.

@@ -252,17 +252,6 @@ impl<'a> Resolver<'a> {
     pub(super) fn step(&mut self, call: &'a RawCall, place: Place<'_>) -> Option<Step<'a>> {
         let mark = place.key("plugin").mark();
         let plugin = self.known(&call.plugin, mark)?;
-        let source = self
-            .plugins
-            .get(&plugin)
-            .map(|spec| (&spec.source, spec.mark));
-        if let Some((PluginSource::Oci(_), mark)) = source {
-            self.errors.push(
-                mark,
-                format!("plugin {}: this version of Weir cannot fetch oci:// plugins yet; expected bundled:NAME or file:PATH", quote(&call.plugin)),
-            );
-            return None;
-        }
         Some(Step {
             plugin,
             config: &call.config,

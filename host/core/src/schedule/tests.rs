@@ -5,6 +5,7 @@ use super::*;
 mod carried;
 mod many;
 mod settle;
+mod unready;
 
 const SETTINGS: Settings = Settings {
     interval: 1000,

@@ -31,6 +31,8 @@ pub struct ExternalLimits {
     pub index_nodes: usize,
     /// Bytes of a registry's manifest or of a token's answer.
     pub manifest_bytes: u64,
+    /// Bytes of a plugin's component.
+    pub component_bytes: u64,
     /// Bytes of one page of a registry's list of tags.
     pub tags_bytes: u64,
     /// Tags of one repository of a registry, over all pages.
@@ -61,6 +63,7 @@ impl ExternalLimits {
         index_bytes: 32 << 20,
         index_nodes: 2_000_000,
         manifest_bytes: 4 << 20,
+        component_bytes: 256 << 20,
         tags_bytes: 4 << 20,
         tags: 20_000,
         tag_pages: 200,

@@ -9,12 +9,13 @@ use weir_core::external::{HostPort, is_loopback};
 
 use super::error::ExternalError;
 use super::policy::Origin;
-use super::web::{Answer, Ask, Show, Web, asks_for, challenges, resolved};
+use super::web::{Answer, Ask, Show, Sink, Web, asks_for, challenges, resolved};
 use crate::error::printable;
 use crate::secret::{Credentials, Secret};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// One repository of a registry. What it holds is for the caller to say: charts, plugins.
@@ -22,6 +23,8 @@ pub(crate) struct Registry<'w, 'a> {
     web: &'w Web<'a>,
     origin: Origin,
     name: &'w str,
+    /// What a token is asked for.
+    actions: &'static str,
     /// The header that the registry wanted.
     header: RefCell<Option<String>>,
 }
@@ -68,13 +71,28 @@ impl<'w, 'a> Registry<'w, 'a> {
                 host: host.clone(),
             },
             name,
+            actions: "pull",
             header: RefCell::default(),
+        }
+    }
+
+    /// The same, to push to.
+    #[must_use]
+    pub(crate) fn to_push(self) -> Registry<'w, 'a> {
+        Registry {
+            actions: "pull,push",
+            ..self
         }
     }
 
     /// The client of the fetch under way.
     pub(crate) fn web(&self) -> &'w Web<'a> {
         self.web
+    }
+
+    /// The registry's own scheme, host and port: nothing is uploaded elsewhere.
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// Where it is, for error texts.
@@ -123,10 +141,12 @@ impl<'w, 'a> Registry<'w, 'a> {
         ))
     }
 
-    /// The manifest of a tag; `None` where there is no such tag.
-    pub(crate) fn manifest(&self, tag: &str) -> Result<Option<Manifest>, ExternalError> {
+    /// The bytes of a manifest, by tag or digest; `None` where there is no such thing. What has a digest in its name is held
+    /// against it.
+    pub(crate) fn manifest_bytes(&self, tag: &str) -> Result<Option<Vec<u8>>, ExternalError> {
         let about = self.web.about;
-        let accept = format!("{MANIFEST}, {DOCKER_MANIFEST}, {INDEX}");
+        // Whatever is there is an answer: who would be told of no other kind could take its name.
+        let accept = format!("{MANIFEST}, {DOCKER_MANIFEST}, {INDEX}, {DOCKER_LIST}, */*");
         let url = self.url(&format!("manifests/{tag}"));
         let answer = self.get(
             &url,
@@ -142,13 +162,34 @@ impl<'w, 'a> Registry<'w, 'a> {
         let said = said
             .and_then(|v| v.to_str().ok())
             .and_then(|v| v.parse::<Digest>().ok());
-        if let Some(said) = said.filter(|said| *said != Digest::of(&answer.body)) {
+        let found = Digest::of(&answer.body);
+        if let Some(said) = said.filter(|said| *said != found) {
             return Err(about.changed(format!(
                 "{} sends a manifest for {tag} that is not the one of its own digest {said}: the registry or something on the way is broken",
                 self.origin
             )));
         }
-        let manifest: Manifest = self.json(&answer)?;
+        if tag.parse().is_ok_and(|asked: Digest| asked != found) {
+            return Err(about.changed(format!(
+                "{} sends other bytes ({found}) for the manifest {tag}: the registry or something on the way is broken or hostile",
+                self.origin
+            )));
+        }
+        Ok(Some(answer.body))
+    }
+
+    /// The manifest of a tag; `None` where there is no such tag.
+    pub(crate) fn manifest(&self, tag: &str) -> Result<Option<Manifest>, ExternalError> {
+        let about = self.web.about;
+        let Some(bytes) = self.manifest_bytes(tag)? else {
+            return Ok(None);
+        };
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|e| {
+            let (place, why) = (self.shown(), printable(&e.to_string()));
+            about.refused(format!(
+                "{place}:{tag} is not what a registry answers: {why}"
+            ))
+        })?;
         if manifest.config.is_none() || manifest.media_type == INDEX {
             return Err(about.refused(format!(
                 "{}:{tag} is a list of images, not one thing: expected a manifest with a config",
@@ -173,8 +214,29 @@ impl<'w, 'a> Registry<'w, 'a> {
                 format!("it has {size} bytes, at most {most} are taken"),
             ));
         }
+        let mut bytes = Vec::new();
+        self.blob_into(digest, size, limit, &mut |chunk| {
+            bytes.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// A blob of at most `size` bytes, hashed while it comes. What the sink got counts only where this is `Ok`.
+    pub(crate) fn blob_into(
+        &self,
+        digest: Digest,
+        size: u64,
+        limit: &'static str,
+        sink: Sink<'_>,
+    ) -> Result<(), ExternalError> {
+        let about = self.web.about;
         let url = self.url(&format!("blobs/{digest}"));
-        let answer = self.get(&url, "*/*", size, limit)?;
+        let mut hasher = Digest::builder();
+        let answer = self.get_into(&url, "*/*", (size, limit), &mut |chunk| {
+            hasher.raw(chunk);
+            sink(chunk)
+        })?;
         if answer.status == 404 {
             return Err(about.not_found(format!(
                 "{} does not have {digest} any more: push that version again, or run `weir lock --update`",
@@ -182,17 +244,40 @@ impl<'w, 'a> Registry<'w, 'a> {
             )));
         }
         self.web.accept(&answer)?;
-        let found = Digest::of(&answer.body);
+        let found = hasher.finish();
         if found != digest {
             return Err(about.changed(format!(
                 "{} serves other bytes ({found}) for {digest}: the registry or something on the way is broken or hostile",
                 self.origin
             )));
         }
-        Ok(answer.body)
+        Ok(())
     }
 
-    fn url(&self, rest: &str) -> String {
+    /// What is answered to a question for the manifest of a tag or a digest, whatever that is.
+    pub(super) fn ask_manifest(&self, named: &str, accept: &str) -> Result<Answer, ExternalError> {
+        let url = self.url(&format!("manifests/{named}"));
+        let most = self.web.limits.manifest_bytes;
+        self.get(&url, accept, most, "manifest_bytes")
+    }
+
+    /// What is answered to a question for a blob, and what that hashes to; more than `most` bytes exceed `limit`.
+    pub(super) fn ask_blob(
+        &self,
+        digest: Digest,
+        (most, limit): (u64, &'static str),
+    ) -> Result<(Answer, Digest), ExternalError> {
+        let url = self.url(&format!("blobs/{digest}"));
+        let (mut hasher, mut body) = (Digest::builder(), Vec::new());
+        let answer = self.get_into(&url, "*/*", (most, limit), &mut |chunk| {
+            hasher.raw(chunk);
+            body.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        Ok((Answer { body, ..answer }, hasher.finish()))
+    }
+
+    pub(crate) fn url(&self, rest: &str) -> String {
         format!("{}/v2/{}/{rest}", self.origin, self.name)
     }
 
@@ -207,7 +292,7 @@ impl<'w, 'a> Registry<'w, 'a> {
     }
 
     /// The next page, where the answer names one on the same host.
-    fn next(&self, url: &str, answer: &Answer) -> Result<Option<String>, ExternalError> {
+    pub(crate) fn next(&self, url: &str, answer: &Answer) -> Result<Option<String>, ExternalError> {
         let link = answer.headers.get("link").and_then(|v| v.to_str().ok());
         let link = link.filter(|l| l.contains("rel=\"next\"") || l.contains("rel=next"));
         let target = link.and_then(|l| l.split_once('<')?.1.split_once('>'));
@@ -219,39 +304,65 @@ impl<'w, 'a> Registry<'w, 'a> {
         let (_, origin) = self.web.parsed(&next)?;
         if !origin.same(&self.origin) {
             return Err(self.web.about.refused(format!(
-                "the tags of {} go on at another host, {origin}, which is not followed",
+                "what {} lists goes on at another host, {origin}, which is not followed",
                 self.shown()
             )));
         }
         Ok(Some(next))
     }
 
-    /// A GET with what the registry wants to see; asked for once.
-    fn get(
+    pub(crate) fn get(
         &self,
         url: &str,
         accept: &str,
         most: u64,
         limit: &'static str,
     ) -> Result<Answer, ExternalError> {
+        let mut body = Vec::new();
+        let answer = self.get_into(url, accept, (most, limit), &mut |chunk| {
+            body.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        Ok(Answer { body, ..answer })
+    }
+
+    fn get_into(
+        &self,
+        url: &str,
+        accept: &str,
+        (most, limit): (u64, &'static str),
+        sink: Sink<'_>,
+    ) -> Result<Answer, ExternalError> {
+        self.shown_what_it_wants(|show| {
+            let ask = Ask {
+                url,
+                accept,
+                show,
+                most,
+                limit,
+            };
+            self.web.ask_into(&ask, sink)
+        })
+    }
+
+    /// A request with what the registry wants to see; asked for once.
+    pub(super) fn shown_what_it_wants(
+        &self,
+        mut ask: impl FnMut(Show<'_>) -> Result<Answer, ExternalError>,
+    ) -> Result<Answer, ExternalError> {
         let header = self.header.borrow().clone();
-        let ask = |show| Ask {
-            url,
-            accept,
-            show,
-            most,
-            limit,
-        };
-        let show = header.as_deref().map_or(Show::Nothing, Show::Header);
-        let answer = self.web.ask(&ask(show))?;
-        if answer.status != 401 || header.is_some() {
+        let answer = ask(header.as_deref().map_or(Show::Nothing, Show::Header))?;
+        // Whoever a redirect leads to asks for credentials of its own, which are nobody's to show here.
+        if answer.status != 401 || answer.away.is_some() {
             return Ok(answer);
         }
-        let Some(header) = self.authenticated(&answer)? else {
+        // A token may have come to its end since it was given; what is refused as it is stays refused.
+        let again = self.authenticated(&answer)?;
+        let Some(again) = again.filter(|again| Some(again) != header.as_ref()) else {
             return Ok(answer);
         };
-        *self.header.borrow_mut() = Some(header.clone());
-        self.web.ask(&ask(Show::Header(&header)))
+        *self.header.borrow_mut() = Some(again.clone());
+        ask(Show::Header(&again))
     }
 
     /// The header that satisfies a challenge; `None` where the host has nothing to show.
@@ -267,7 +378,7 @@ impl<'w, 'a> Registry<'w, 'a> {
         Ok(own.map(|own| own.header(own.is_token() && asks_for(refusal, "basic"))))
     }
 
-    /// A token for pulling from this repository, of the server that the registry names.
+    /// A token for this repository, of the server that the registry names.
     fn token(&self, challenge: &str, own: Option<Credentials>) -> Result<String, ExternalError> {
         let about = self.web.about;
         let realm = parameter(challenge, "realm").ok_or_else(|| {
@@ -292,7 +403,7 @@ impl<'w, 'a> Registry<'w, 'a> {
         if let Some(service) = parameter(challenge, "service") {
             url.push_str(&format!("service={}&", encoded(&service)));
         }
-        let scope = format!("repository:{}:pull", self.name);
+        let scope = format!("repository:{}:{}", self.name, self.actions);
         url.push_str(&format!("scope={}", encoded(&scope)));
         let header = shown.map(|c| c.header(c.is_token()));
         let answer = self.web.get(&Ask {
@@ -332,7 +443,7 @@ fn parameter(challenge: &str, name: &str) -> Option<String> {
 }
 
 /// A text as a value in a query.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
     let bytes = text.bytes();
     bytes

@@ -1,12 +1,12 @@
 //! GET for externals: every hop under the host's rules, credentials to one origin only, bodies counted, a stop heard.
 
 use std::cell::{Cell, RefCell};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use ureq::http::{HeaderMap, HeaderValue, Request, Response, Uri};
+use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 
 use super::error::{About, ExternalError};
 use super::limits::ExternalLimits;
@@ -51,6 +51,20 @@ pub(crate) struct Ask<'s> {
     pub(crate) limit: &'static str,
 }
 
+/// What is told to a server, at one URL: no redirect of it is followed.
+pub(crate) struct Tell<'s> {
+    /// HEAD, POST or PUT.
+    pub(crate) method: Method,
+    pub(crate) url: &'s str,
+    pub(crate) show: Show<'s>,
+    /// The media type of the body, or of what is asked about.
+    pub(crate) media_type: &'s str,
+    pub(crate) body: &'s [u8],
+}
+
+/// Where a body goes as it comes.
+pub(crate) type Sink<'s> = &'s mut dyn FnMut(&[u8]) -> io::Result<()>;
+
 /// An answer that is no redirect. The body is there where the status is 200.
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -60,6 +74,16 @@ pub(crate) struct Answer {
     pub(crate) url: String,
     /// Whether anything was shown.
     pub(crate) shown: bool,
+    /// The origin that redirects led away to, where that is another than the first one.
+    pub(crate) away: Option<Away>,
+}
+
+/// Another origin that a redirect led to. Nothing is ever shown to it.
+pub(crate) struct Away {
+    /// Which.
+    pub(crate) origin: String,
+    /// Whether the first origin was shown credentials.
+    pub(crate) was_shown: bool,
 }
 
 impl<'a> Web<'a> {
@@ -99,6 +123,16 @@ impl<'a> Web<'a> {
 
     /// A GET, redirects followed. A token is shown again as `Basic` to a server that asks for that.
     pub(crate) fn ask(&self, ask: &Ask<'_>) -> Result<Answer, ExternalError> {
+        let mut body = Vec::new();
+        let answer = self.ask_into(ask, &mut |chunk| {
+            body.extend_from_slice(chunk);
+            Ok(())
+        })?;
+        Ok(Answer { body, ..answer })
+    }
+
+    /// The same, where the body of a 200 is not kept: the sink has it, piece by piece.
+    pub(crate) fn ask_into(&self, ask: &Ask<'_>, sink: Sink<'_>) -> Result<Answer, ExternalError> {
         let (_, origin) = self.parsed(ask.url)?;
         let own = match ask.show {
             Show::Own => self.credentials(&origin),
@@ -109,26 +143,75 @@ impl<'a> Web<'a> {
             (_, Some(credentials)) => Some(credentials.header(false)),
             _ => None,
         };
-        let answer = self.follow(ask, header.as_deref())?;
+        let answer = self.follow(ask, header.as_deref(), sink)?;
         match own {
             Some(own) if answer.status == 401 && own.is_token() && asks_for(&answer, "basic") => {
-                self.follow(ask, Some(&own.header(true)))
+                self.follow(ask, Some(&own.header(true)), sink)
             }
             _ => Ok(answer),
         }
     }
 
-    fn follow(&self, ask: &Ask<'_>, header: Option<&str>) -> Result<Answer, ExternalError> {
+    /// Tells a server something. What is told goes to that very URL: a redirect could lead what is uploaded, and what is
+    /// shown with it, to somewhere else.
+    pub(crate) fn tell(&self, tell: &Tell<'_>) -> Result<Answer, ExternalError> {
+        let (uri, origin) = self.parsed(tell.url)?;
+        self.policy
+            .allows(&origin)
+            .map_err(|why| self.about.not_allowed(origin.to_string(), why))?;
+        let header = match tell.show {
+            Show::Header(value) => Some(value),
+            Show::Own | Show::Nothing => None,
+        };
+        let response = self.send(
+            &uri,
+            &origin,
+            &tell.method,
+            (tell.media_type, tell.body),
+            header,
+        )?;
+        let status = response.status().as_u16();
+        // A question whether something is there uploads nothing, and goes nowhere.
+        if tell.method != Method::HEAD && matches!(status, 301 | 302 | 303 | 307 | 308) {
+            let (_, next) = self.redirected(&uri, &origin, &response)?;
+            let why = format!(
+                "{} redirects ({status}) to {next}, which is not followed for what is uploaded: name the registry's own host",
+                shown(&uri)
+            );
+            return Err(self.about.refused(why));
+        }
+        let (parts, _) = response.into_parts();
+        Ok(Answer {
+            status,
+            headers: parts.headers,
+            body: Vec::new(),
+            url: shown(&uri),
+            shown: header.is_some(),
+            away: None,
+        })
+    }
+
+    fn follow(
+        &self,
+        ask: &Ask<'_>,
+        header: Option<&str>,
+        sink: Sink<'_>,
+    ) -> Result<Answer, ExternalError> {
         let (mut uri, first) = self.parsed(ask.url)?;
         let mut origin = first.clone();
         for _ in 0..=self.limits.redirects {
             self.policy
                 .allows(&origin)
                 .map_err(|why| self.about.not_allowed(origin.to_string(), why))?;
-            let header = header.filter(|_| origin.same(&first));
-            let response = self.send(&uri, &origin, ask.accept, header)?;
+            let given = header.filter(|_| origin.same(&first));
+            let response = self.send(&uri, &origin, &Method::GET, (ask.accept, &[]), given)?;
             if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
-                return self.answer(ask, &uri, response, header.is_some());
+                let answer = self.answer(ask, &uri, (response, given.is_some()), sink)?;
+                let away = (!origin.same(&first)).then(|| Away {
+                    origin: origin.to_string(),
+                    was_shown: header.is_some(),
+                });
+                return Ok(Answer { away, ..answer });
             }
             let (to, next) = self.redirected(&uri, &origin, &response)?;
             (uri, origin) = (to, next);
@@ -145,7 +228,8 @@ impl<'a> Web<'a> {
         &self,
         uri: &Uri,
         origin: &Origin,
-        accept: &str,
+        method: &Method,
+        (media_type, body): (&str, &[u8]),
         header: Option<&str>,
     ) -> Result<Response<ureq::Body>, ExternalError> {
         let url = shown(uri);
@@ -155,9 +239,14 @@ impl<'a> Web<'a> {
         }
         let agent = self.agent(origin)?;
         // As it is: digests are of what the server keeps, not of a form of it for the way.
-        let mut request = Request::get(uri)
-            .header("accept", accept)
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
             .header("accept-encoding", "identity");
+        // What is got or asked about is named by what is taken, what is sent by what it is.
+        let is_sent = method == Method::POST || method == Method::PUT;
+        let name = if is_sent { "content-type" } else { "accept" };
+        request = request.header(name, media_type);
         if let Some(header) = header {
             let mut value = HeaderValue::from_str(header)
                 .or_else(|_| HeaderValue::from_bytes(header.as_bytes()))
@@ -171,12 +260,18 @@ impl<'a> Web<'a> {
             request = request.header("authorization", value);
         }
         let failed = |e: ureq::Error| self.failed(&url, http::reason(&e));
+        if is_sent {
+            let request = request.body(body).map_err(|e| failed(e.into()))?;
+            let request = agent.configure_request(request);
+            return agent
+                .run(request.timeout_global(Some(left)).build())
+                .map_err(failed);
+        }
         let request = request.body(()).map_err(|e| failed(e.into()))?;
-        let request = agent
-            .configure_request(request)
-            .timeout_global(Some(left))
-            .build();
-        agent.run(request).map_err(failed)
+        let request = agent.configure_request(request);
+        agent
+            .run(request.timeout_global(Some(left)).build())
+            .map_err(failed)
     }
 
     fn failed(&self, url: &str, why: String) -> ExternalError {
@@ -198,12 +293,12 @@ impl<'a> Web<'a> {
         &self,
         ask: &Ask<'_>,
         uri: &Uri,
-        response: Response<ureq::Body>,
-        was_shown: bool,
+        (response, was_shown): (Response<ureq::Body>, bool),
+        sink: Sink<'_>,
     ) -> Result<Answer, ExternalError> {
         let url = shown(uri);
         let (parts, body) = response.into_parts();
-        let mut bytes = Vec::new();
+        let mut taken = 0_u64;
         if parts.status == 200 {
             let mut reader = body.into_reader();
             let mut chunk = vec![0; 64 << 10];
@@ -218,13 +313,14 @@ impl<'a> Web<'a> {
                 if read == 0 {
                     break;
                 }
-                if (bytes.len() + read) as u64 > ask.most {
+                taken += read as u64;
+                if taken > ask.most {
                     let most = ask.most;
                     return Err(self
                         .about
                         .limit(ask.limit, format!("{url} has more than {most} bytes")));
                 }
-                bytes.extend_from_slice(&chunk[..read]);
+                sink(&chunk[..read]).map_err(|e| self.about.host("keeping what came", e))?;
                 self.received.set(self.received.get() + read as u64);
                 (self.progress)(FetchProgress::Receiving {
                     bytes: self.received.get(),
@@ -234,9 +330,10 @@ impl<'a> Web<'a> {
         Ok(Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
-            body: bytes,
+            body: Vec::new(),
             url,
             shown: was_shown,
+            away: None,
         })
     }
 

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use weir_core::digest::Digest;
-use weir_core::lock::{LOCK_FILE, Lock};
-use weir_core::manifest::{MANIFEST_FILE, PluginSource, PluginSpec};
+use weir_core::lock::{LOCK_FILE, Lock, LockedPlugin};
+use weir_core::manifest::{PluginSource, PluginSpec};
 use weir_core::name::PluginName;
 use weir_source::RepoUrl;
 
 use super::{Done, engine, output};
 use crate::config::{GlobalArgs, RepoArgs};
 use crate::error::Error;
-use crate::plugins::{self, Store, write_atomic};
+use crate::plugins::write_atomic;
 use crate::prepare::{Described, describe};
 
 mod externals;
+mod plugins;
 
 /// What `weir lock` takes.
 #[derive(Debug, clap::Args)]
@@ -25,7 +25,7 @@ pub(super) struct LockArgs {
     /// Pin everything anew: plugins, charts and bases as they are now, the instant of now
     #[arg(long)]
     update: bool,
-    /// Write nothing; exit with 3 where the lock is not what it would be, or a file: plugin is not what it pins
+    /// Write nothing; exit with 3 where the lock is not what it would be, or a file: or oci:// plugin is not what it pins
     #[arg(long)]
     check: bool,
 }
@@ -49,43 +49,26 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let store = Store::open(&places)?;
-    let mut digests: BTreeMap<PluginName, Digest> = BTreeMap::new();
-    for (name, spec) in &manifest.plugins {
-        let digest = match &spec.source {
-            PluginSource::Bundled(bundled) => match plugins::own_bundled(&store, bundled) {
-                Ok(digest) => Some(digest),
-                // An existing pin may be kept without having the plugin here.
-                Err(e)
-                    if args.update
-                        || old.as_ref().is_none_or(|l| !l.plugins.contains_key(name)) =>
-                {
-                    return Err(e);
-                }
-                Err(_) => None,
-            },
-            PluginSource::File(_) => {
-                plugins::bytes_in_tree(&snapshot, &spec.source)?.map(|bytes| Digest::of(&bytes))
-            }
-            PluginSource::Oci(_) => {
-                return Err(Error::Usage(format!(
-                    "{MANIFEST_FILE}:{}:{}: plugin {name}: oci:// sources are not there yet; use bundled: or file:",
-                    spec.mark.line, spec.mark.column
-                )));
-            }
-        };
-        digests.extend(digest.map(|d| (name.clone(), d)));
-    }
+    let host = engine::host(&places)?;
+    let resolving = plugins::Resolving {
+        host: &host,
+        snapshot: &snapshot,
+        manifest: &manifest,
+        old: old.as_deref(),
+        update: args.update,
+        check: args.check,
+    };
+    let found = resolving.run().await?;
     let new = Lock::update(
         &manifest,
-        &digests,
+        &found.plugins,
         old.as_deref(),
         jiff::Timestamp::now(),
         args.update,
     );
     let mut new = new.map_err(|e| Error::stage("manifest", &e))?;
     let locking = externals::Locking {
-        host: &engine::host(&places)?,
+        host: &host,
         whose: &args.repo.whose()?,
         snapshot: &snapshot,
         manifest: &manifest,
@@ -97,7 +80,8 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
         update: args.update,
     };
     new.externals = locking.run().await?;
-    let stale = stale(&new, &digests, &manifest.plugins);
+    let mut stale = stale(&new, &found.plugins, &manifest.plugins);
+    stale.extend(found.moved);
     if !stale.is_empty() && args.check {
         output::print(&format!("{}\n", stale.join("\n")))?;
         return Ok(Done::Different);
@@ -111,7 +95,7 @@ pub(super) async fn lock(global: &GlobalArgs, args: &LockArgs) -> Result<Done, E
 /// Pins that are kept although the file in the tree is another by now: no render takes it.
 fn stale(
     lock: &Lock,
-    digests: &BTreeMap<PluginName, Digest>,
+    found: &BTreeMap<PluginName, LockedPlugin>,
     plugins: &BTreeMap<PluginName, PluginSpec>,
 ) -> Vec<String> {
     let files = plugins
@@ -119,8 +103,8 @@ fn stale(
         .filter(|(_, spec)| matches!(spec.source, PluginSource::File(_)));
     files
         .filter_map(|(name, _)| {
-            let (found, pinned) = (digests.get(name)?, lock.plugins.get(name)?.digest);
-            (*found != pinned).then(|| {
+            let (found, pinned) = (found.get(name)?.digest, lock.plugins.get(name)?.digest);
+            (found != pinned).then(|| {
                 format!("plugin {name}: the file in the tree has digest {found}, but {LOCK_FILE} pins {pinned}: run `weir lock --update` and commit it, if the change is meant")
             })
         })

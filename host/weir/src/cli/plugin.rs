@@ -18,7 +18,11 @@ mod inspect;
 mod limits;
 mod new;
 mod outcome;
+mod pull;
+mod push;
+mod registry;
 mod run;
+mod sign;
 mod templates;
 mod test;
 
@@ -34,7 +38,7 @@ enum PluginCommand {
     New(new::NewArgs),
     /// Make a component of the plugin in a folder, and print its role, size and digest
     Build(build::BuildArgs),
-    /// Show what a component is, needs and says of itself, without running it
+    /// Show what a component is, needs and says of itself, in a file or a registry, without running it
     Inspect(inspect::InspectArgs),
     /// Call a plugin once, and show what comes out and what it cost
     Run(Box<run::RunArgs>),
@@ -42,6 +46,14 @@ enum PluginCommand {
     Test(test::TestArgs),
     /// Measure a case: compiling, loading, the first call and those after it
     Bench(bench::BenchArgs),
+    /// Put a plugin into an OCI registry, and print its digest there
+    Push(push::PushArgs),
+    /// Get a plugin from an OCI registry into a file
+    Pull(pull::PullArgs),
+    /// Sign a plugin in a registry with a key, as cosign does
+    Sign(sign::SignArgs),
+    /// Say which of some keys signed a plugin in a registry
+    Verify(sign::VerifyArgs),
 }
 
 /// Runs one of the commands.
@@ -49,10 +61,14 @@ pub(super) async fn plugin(global: &GlobalArgs, args: &PluginArgs) -> Result<Don
     match &args.command {
         PluginCommand::New(args) => new::new(args),
         PluginCommand::Build(args) => build::build(args),
-        PluginCommand::Inspect(args) => inspect::inspect(args),
+        PluginCommand::Inspect(args) => inspect::inspect(global, args).await,
         PluginCommand::Run(args) => run::run(global, args).await,
         PluginCommand::Test(args) => test::test(global, args).await,
         PluginCommand::Bench(args) => bench::bench(global, args).await,
+        PluginCommand::Push(args) => push::push(global, args).await,
+        PluginCommand::Pull(args) => pull::pull(global, args).await,
+        PluginCommand::Sign(args) => sign::sign(global, args).await,
+        PluginCommand::Verify(args) => sign::verify(global, args).await,
     }
 }
 

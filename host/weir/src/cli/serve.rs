@@ -21,6 +21,7 @@ use crate::config::{
 use crate::error::Error;
 use crate::follow::Ended;
 use crate::hosting::{self, Hosting};
+use crate::plugins::rules::Rules;
 use crate::repository::{Policy, RepositorySettings};
 use crate::sync::Report;
 
@@ -223,6 +224,7 @@ fn settings(
         interval,
         policy: Policy::default(),
         decrypt: args.decrypt.decrypt(),
+        plugins: Rules::default(),
     })
 }
 

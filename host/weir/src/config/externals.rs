@@ -9,7 +9,8 @@ use weir_core::manifest::{Errors, ManifestErrors, Place, Version, document, sche
 use weir_core::yaml::decode;
 use weir_source::{AccessHost, HostPattern};
 
-use super::file::{Parsed, RawAuth, auth, open};
+use super::auth::{RawAuth, auth};
+use super::file::{Parsed, open};
 use crate::error::Error;
 use crate::externals::{Access, ExternalsConfig};
 use crate::repository::Auth;

@@ -21,17 +21,20 @@ use weir_core::retention::Retention;
 use weir_core::yaml::{Mark, Node, decode};
 use weir_source::{RefName, RepoUrl, Secret};
 
+use super::auth::{RawAuth, auth};
 use super::commits::RawCommits;
 use super::decrypt::RawDecrypt;
 use super::default_name;
 use super::externals::{self, RawExternals};
 use super::isolation::Isolation;
 use super::ledger::{LedgerConfig, RawLedger, RawRetention};
+use super::plugins::RawPlugins;
 use super::random::RawGrants;
 use super::tenancy::{RawAllow, RawTarget, given};
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
-use crate::repository::{Auth, ManifestAt, Policy, Reach, RepositorySettings};
+use crate::plugins::rules::Rules;
+use crate::repository::{ManifestAt, Policy, Reach, RepositorySettings};
 
 /// The most repositories of one host.
 const MAX_REPOSITORIES: usize = 1_000;
@@ -94,6 +97,10 @@ struct RawHost {
     repositories: Vec<RawRepository>,
     /// Where the repositories' charts and bases may come from. Left out: https at public addresses.
     externals: Option<RawExternals>,
+    /// Which plugins are taken for all repositories. Left out: all that `externals` lets this host reach.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawPlugins")]
+    plugins: Option<RawPlugins>,
     /// So many percent of all renders run twice, and have to come to the same. Left out: 0. The flag `--canary` wins.
     canary: Option<usize>,
     /// Where plugins run and remote repositories are fetched: `processes` without rights, as far as the kernel can take them away; `confined`, where it has to
@@ -149,6 +156,10 @@ struct RawRepository {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "RawCommits")]
     commits: Option<RawCommits>,
+    /// Which plugins are taken for it, of those that the host takes. Left out: all of them.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawPlugins")]
+    plugins: Option<RawPlugins>,
     /// What its plugins may be given where its manifest grants it. Left out: all that can be granted.
     #[serde(default)]
     grants: RawGrants,
@@ -175,23 +186,6 @@ struct RawGuard {
     percent: Option<usize>,
     /// So many objects. Left out: 10.
     objects: Option<usize>,
-}
-
-/// What is shown to the Git host: a token, or a user and a password, or a key of ssh.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(extend("oneOf" = [{ "required": ["token-file"] }, { "required": ["username", "password-file"] }, { "required": ["ssh-key-file", "known-hosts-file"] }]))]
-pub(super) struct RawAuth {
-    /// A file that holds a token.
-    token_file: Option<PathBuf>,
-    /// The user.
-    username: Option<String>,
-    /// A file that holds the user's password.
-    password_file: Option<PathBuf>,
-    /// The private key for ssh, without a passphrase.
-    ssh_key_file: Option<PathBuf>,
-    /// The keys that servers are known by over ssh.
-    known_hosts_file: Option<PathBuf>,
 }
 
 /// How https is spoken.
@@ -272,6 +266,14 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         let message = "expected a number of percent from 0 to 100";
         errors.push(root.key("canary").mark(), message);
     }
+    let rules = raw.plugins.map(|raw| {
+        raw.meant(
+            "`plugins` of this host".to_owned(),
+            root.key("plugins"),
+            base,
+            &mut errors,
+        )
+    });
     let places = root.key("repositories");
     let given = raw.repositories.len();
     if given == 0 {
@@ -286,9 +288,10 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
     let mut names: BTreeMap<RepositoryName, Mark> = BTreeMap::new();
     for (n, raw) in raw.repositories.into_iter().enumerate() {
         let place = places.index(n);
-        let Some(settings) = repository(raw, place, base, &mut errors) else {
+        let Some(mut settings) = repository(raw, place, base, &mut errors) else {
             continue;
         };
+        settings.plugins = settings.plugins.under(rules.as_ref());
         let name = &settings.reach.name;
         if let Some(first) = names.get(name) {
             let message = format!(
@@ -337,6 +340,11 @@ fn typed(node: &Node, file: &str) -> Result<RawHost, ManifestErrors> {
     }
     if let (false, Some(node)) = (errors.full(), Place::root(node).key("externals").node())
         && let Err(e) = decode::<RawExternals>(node)
+    {
+        errors.push_once(e.mark, e.message);
+    }
+    if let (false, Some(node)) = (errors.full(), Place::root(node).key("plugins").node())
+        && let Err(e) = decode::<RawPlugins>(node)
     {
         errors.push_once(e.mark, e.message);
     }
@@ -411,6 +419,10 @@ fn repository(
     let decrypt = raw
         .decrypt
         .map(|decrypt| decrypt.meant(place.key("decrypt"), base, errors));
+    let said_by = format!("`plugins` of repository {name}");
+    let plugins = raw
+        .plugins
+        .map(|raw| raw.meant(said_by, place.key("plugins"), base, errors));
     let at = place.key("targets");
     let targets = raw.targets.into_iter();
     let targets = targets
@@ -434,6 +446,7 @@ fn repository(
         allow,
         commits,
         decrypt: decrypt.unwrap_or_default(),
+        plugins: Rules::all(plugins),
     };
     (errors.count() == before).then_some(settings)
 }
@@ -452,34 +465,6 @@ fn guard(raw: Option<RawGuard>, place: Place<'_>, errors: &mut Errors<'_>) -> Gu
     GuardLimits {
         percent,
         objects: raw.objects.unwrap_or(GuardLimits::HOST.objects),
-    }
-}
-
-pub(super) fn auth(raw: Option<RawAuth>, mark: Mark, base: &Path, errors: &mut Errors<'_>) -> Auth {
-    let Some(raw) = raw else { return Auth::None };
-    let RawAuth {
-        token_file,
-        username,
-        password_file,
-        ssh_key_file,
-        known_hosts_file,
-    } = raw;
-    let http = (token_file, username, password_file);
-    match (http, (ssh_key_file, known_hosts_file)) {
-        ((Some(file), None, None), (None, None)) => Auth::TokenFile(base.join(file)),
-        ((None, Some(user), Some(file)), (None, None)) => Auth::Password {
-            user,
-            file: base.join(file),
-        },
-        ((None, None, None), (Some(key), Some(known_hosts))) => Auth::Ssh {
-            key: base.join(key),
-            known_hosts: base.join(known_hosts),
-        },
-        _ => {
-            let message = "expected token-file, or username and password-file, or for ssh ssh-key-file and known-hosts-file";
-            errors.push(mark, message);
-            Auth::None
-        }
     }
 }
 

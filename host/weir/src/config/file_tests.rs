@@ -1,6 +1,7 @@
 //! The host's file: what each key becomes, and the exact words of each refusal.
 
 use super::*;
+use crate::repository::Auth;
 
 fn read(text: &str) -> Result<HostFile, String> {
     parse(text.as_bytes(), "host.yaml", Path::new("/etc/weir")).map_err(|e| e.to_string())
@@ -161,7 +162,7 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
         ),
         (
             "version: 1\nrepositorys: []\n".into(),
-            "host.yaml:2:1: unknown key \"repositorys\": expected one of version, listen, parallel, repositories, externals, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
+            "host.yaml:2:1: unknown key \"repositorys\": expected one of version, listen, parallel, repositories, externals, plugins, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
         ),
         (
             "version: 1\nlisten: here\nrepositories: []\n".into(),

@@ -23,7 +23,7 @@ use super::{
 use crate::error::Error;
 use crate::externals;
 use crate::open::blocking;
-use crate::plugins;
+use crate::plugins::registry;
 use crate::random::{Random, Whose};
 use crate::renders::{PART, Pack, WORTH};
 
@@ -116,12 +116,12 @@ pub(crate) async fn prepare_next(
     };
     let (manifest, lock) = (&described.manifest, described.lock.as_deref());
     let snapshot = externals::shown(host, snapshot, lock).await?;
-    let pinned = Arc::new(plugins::pin(manifest, lock, &host.store));
     let is_described = known.is_some_and(|known| Arc::ptr_eq(&known.described, &described));
     let called = match known.filter(|_| is_described) {
         Some(known) => known.called.clone(),
         None => called(&manifest.apps),
     };
+    let pinned = registry::ready(host, manifest, lock, &called, &whose.rules).await?;
     let here = here(host, &snapshot, manifest, &pinned, called.clone()).await?;
     let random = Random::of(&host.secret, whose, manifest, &called).await;
     let as_before = known.filter(|k| is_described && k.here == here && k.secret == random.id());

@@ -130,9 +130,8 @@ impl At {
             Some(lock) => Lock::clone(&lock),
             None => implied(&manifest, store),
         };
-        let source = spec.source.to_string();
         lock.plugins
-            .insert(name.clone(), LockedPlugin { source, digest });
+            .insert(name.clone(), LockedPlugin::here(&spec.source, digest));
         if let PluginSource::File(path) = &spec.source {
             self.snapshot = with_file(&self.snapshot, path.as_str(), bytes)?;
         } else {
@@ -164,8 +163,7 @@ fn implied(manifest: &Manifest, store: &Store) -> Lock {
     let pinned = plugins::pin(manifest, None, store);
     let plugins = manifest.plugins.iter().filter_map(|(name, spec)| {
         let digest = *pinned.get(name)?.as_ref().ok()?;
-        let source = spec.source.to_string();
-        Some((name.clone(), LockedPlugin { source, digest }))
+        Some((name.clone(), LockedPlugin::here(&spec.source, digest)))
     });
     let targets = manifest.targets.iter();
     Lock {
