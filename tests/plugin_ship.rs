@@ -1,4 +1,4 @@
-//! `weir plugin push`, `pull`, `sign` and `verify` through the real binary, beside the real registry, cosign and oras: what one
+//! `weir plugin push`, `pull`, `sign` and `verify` through the real binary, beside the real registry, cosign, oras and wkg: what one
 //! writes the others read, and what is not as it should be is refused by its name.
 #![expect(clippy::unwrap_used, reason = "a test says what is wrong by failing")]
 

@@ -1,4 +1,4 @@
-//! What Weir pushes oras reads, and what oras pushes Weir reads.
+//! What Weir pushes oras and wkg read, and what they push Weir reads.
 
 use std::fs;
 
@@ -78,6 +78,25 @@ fn weir_pulls_and_signs_what_oras_pushed() {
     let key = scene.tools.key("team").unwrap();
     scene.sign(&key, &reference);
     scene.tools.verify(&key.public, &to).unwrap();
+}
+
+#[test]
+fn wkg_pulls_what_weir_pushed_and_weir_pulls_what_wkg_pushed() {
+    let scene = Scene::new();
+    let reference = scene.push("1.0.0");
+    let host = scene.registry.host();
+    let plain_http = ["--insecure", &host];
+    let pull = ["oci", "pull", plain(&reference), "-o", "got.wasm"];
+    scene.tools.wkg(pull.into_iter().chain(plain_http)).unwrap();
+    let got = fs::read(scene.tools.path("got.wasm")).unwrap();
+    assert_eq!(got, component("1.0.0"));
+    fs::write(scene.tools.path("plugin.wasm"), component("2.0.0")).unwrap();
+    let to = scene.reference("2.0.0");
+    let push = ["oci", "push", plain(&to), "plugin.wasm"];
+    scene.tools.wkg(push.into_iter().chain(plain_http)).unwrap();
+    scene.says(&["pull", &to, "-o", "got.wasm"]);
+    let got = fs::read(scene.weir.path("got.wasm")).unwrap();
+    assert_eq!(got, component("2.0.0"));
 }
 
 /// A text of the page as a pattern: each of these words stands for what is different on each machine.

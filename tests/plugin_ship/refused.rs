@@ -174,7 +174,10 @@ fn too_many_or_too_large_signatures_are_refused_by_the_limits_name() {
         .put((PATH, &tag), &manifest, &[&long, config]);
     put.unwrap();
     let said = scene.fails(&["verify", &reference, "--key", public]);
-    assert!(said.contains("70000 bytes, at most 65536 are taken"), "{said}");
+    assert!(
+        said.contains("70000 bytes, at most 65536 are taken"),
+        "{said}"
+    );
     // Layers without a signature in their annotations are none.
     push(&[(SIMPLE, b"{}")]);
     let said = scene.fails(&["verify", &reference, "--key", public]);

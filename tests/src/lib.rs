@@ -19,7 +19,7 @@ pub mod duo;
 pub mod invariants;
 /// Helm and Kustomize themselves, outside any sandbox.
 pub mod native;
-/// The real `cosign` and `oras`.
+/// The real `cosign`, `oras` and `wkg`.
 pub mod oci_tools;
 /// Packs as no git writes them.
 pub mod pack;

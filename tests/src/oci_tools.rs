@@ -1,4 +1,4 @@
-//! The real `cosign` and the real `oras`, in a folder of their own with nothing of the user's, and no way to the internet.
+//! The real `cosign`, `oras` and `wkg`, in a folder of their own with nothing of the user's, and no way to the internet.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -116,6 +116,14 @@ impl OciTools {
     /// oras is not built (the text says how to), or refuses.
     pub fn oras<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Result<String> {
         self.ran(&places::oras()?, arguments)
+    }
+
+    /// Runs wkg: what it printed.
+    ///
+    /// # Errors
+    /// wkg is not there (the text says how to get it), or refuses.
+    pub fn wkg<'a>(&self, arguments: impl IntoIterator<Item = &'a str>) -> Result<String> {
+        self.ran(&places::wkg()?, arguments)
     }
 
     /// Runs a program of openssl's that writes to stdout.

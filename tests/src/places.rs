@@ -152,6 +152,14 @@ pub fn oras() -> Result<PathBuf> {
     existing("WEIR_ORAS", "target/oras", "cargo xtask oci-tools")
 }
 
+/// wkg: `WEIR_WKG`, or `target/wkg`.
+///
+/// # Errors
+/// It is not there; the text says how to get it.
+pub fn wkg() -> Result<PathBuf> {
+    existing("WEIR_WKG", "target/wkg", "cargo xtask oci-tools")
+}
+
 /// The folder with componentize-js and componentize-py: `WEIR_PLUGIN_TOOLS`, or `target/plugin-tools`.
 ///
 /// # Errors

@@ -11,7 +11,7 @@ use crate::steps::Steps;
 use crate::tally::Tally;
 use crate::{
     control_plane, deny, go_plugins, native, plugin_tools, plugins, quickstart, services, shapes,
-    sshd, tools,
+    sshd, tools, wkg,
 };
 
 /// One selection for build, lints and tests, so that everything is compiled once.
@@ -117,6 +117,7 @@ fn made(
         let cosign = services::COSIGN.build(root)?;
         Ok((cosign, services::ORAS.build(root)?))
     })?;
+    let wkg = steps.step("wkg", "see cargo's message", || wkg::get(root))?;
     let plugin_tools = steps.step(
         "componentize-js and -py",
         "see npm's or pip's message",
@@ -136,6 +137,7 @@ fn made(
         (services::AGE_KEYGEN.variable, age_keygen),
         (services::COSIGN.variable, cosign),
         (services::ORAS.variable, oras),
+        (wkg::VARIABLE, wkg),
         (plugin_tools::VARIABLE, plugin_tools),
         ("WEIR_NATIVE", native),
     ])

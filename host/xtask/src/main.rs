@@ -30,6 +30,7 @@ mod sshd;
 mod steps;
 mod tally;
 mod tools;
+mod wkg;
 
 use run::cargo;
 
@@ -124,11 +125,12 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "oci-tools",
-        help: "build cosign and oras for the tests of plugins in registries into the cache (some minutes, once)",
+        help: "build cosign, oras and wkg for the tests of plugins in registries into the cache (some minutes, once)",
         run: |root, _| {
             for service in [services::COSIGN, services::ORAS] {
                 println!("{}", service.build(root)?.display());
             }
+            println!("{}", wkg::get(root)?.display());
             Ok(())
         },
     },

@@ -85,7 +85,7 @@ impl Service {
                 .with_context(|| format!("{} ({variable})", Path::new(&path).display()))?,
             None => self.cached(root)?,
         };
-        self.link(root, &made)?;
+        link(root, self.name, &made)?;
         Ok(made)
     }
 
@@ -135,16 +135,19 @@ impl Service {
             .env("CGO_ENABLED", "0")
             .env("GOWORK", "off")
     }
+}
 
-    /// Where the suites look without a variable.
-    fn link(&self, root: &Path, made: &Path) -> Result<()> {
-        let link = root.join("target").join(self.name);
-        fs::create_dir_all(root.join("target"))?;
-        if fs::read_link(&link).is_ok_and(|to| to == made) {
-            return Ok(());
-        }
-        let new = root.join(format!("target/{}.{}", self.name, std::process::id()));
-        symlink(made, &new)?;
-        fs::rename(&new, &link).with_context(|| format!("making {}", link.display()))
+/// Where the suites look for a program without a variable.
+///
+/// # Errors
+/// The link cannot be made.
+pub(crate) fn link(root: &Path, name: &str, made: &Path) -> Result<()> {
+    let link = root.join("target").join(name);
+    fs::create_dir_all(root.join("target"))?;
+    if fs::read_link(&link).is_ok_and(|to| to == made) {
+        return Ok(());
     }
+    let new = root.join(format!("target/{name}.{}", std::process::id()));
+    symlink(made, &new)?;
+    fs::rename(&new, &link).with_context(|| format!("making {}", link.display()))
 }
