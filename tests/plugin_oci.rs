@@ -146,7 +146,7 @@ fn a_running_host_takes_a_plugin_and_its_next_version_without_a_restart() {
         let file = scene.weir.path("live/shop/configmap/web.yaml");
         let landed = fs::read_to_string(file).unwrap();
         assert_eq!(landed.contains(LABEL), has_label, "{tag}: {landed}");
-        let kept = scene.weir.state_dir().join("plugins");
+        let kept = scene.weir.state_dir().join("plugins/registries");
         assert!(kept.join(format!("{}.wasm", sha256(component))).exists());
     }
     // What it has, it goes on with, also after a restart.

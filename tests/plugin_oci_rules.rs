@@ -6,6 +6,7 @@ use std::cell::Cell;
 use rcgen::KeyPair;
 use weir_source::cosign::{self, Signed, SigningKey};
 use weir_tests::Serving;
+use weir_tests::charts::sha256;
 use weir_tests::scene::SOON;
 use weir_tests::told::{stop, wait_app};
 
@@ -14,7 +15,6 @@ use weir_tests::told::{stop, wait_app};
 mod liar;
 /// A repository and machines.
 #[path = "plugin_oci/scene.rs"]
-#[expect(dead_code, reason = "shared with the suites that need more of it")]
 mod scene;
 
 use liar::Liar;
@@ -93,6 +93,21 @@ fn a_component_from_elsewhere_is_not_taken_for_one_of_an_allowed_place() {
     stop(serving, SOON).unwrap();
     assert!(scene.landed("web").is_empty());
     assert!(scene.keeps(&component), "what was there stays");
+}
+
+#[test]
+fn a_lock_cannot_call_what_came_from_a_registry_one_of_weirs_own() {
+    let (_liar, scene, component) = locked();
+    says(&scene.web(), &["team: red"]);
+    assert!(scene.keeps(&component));
+    let digest = sha256(&component);
+    scene.takes("bundled:metadata");
+    let lock = format!(
+        "version: 1\nplugins:\n  team: {{ source: \"bundled:metadata\", digest: \"sha256:{digest}\" }}\n"
+    );
+    scene.repo.write("weir.lock", lock).unwrap();
+    let said = scene.fails("render", &["--worktree", "web"], 1);
+    says(&said, &["plugin `team`", "does not have", &digest]);
 }
 
 #[test]

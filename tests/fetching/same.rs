@@ -261,6 +261,7 @@ fn a_base_of_another_repository_is_fetched_and_brought_in_both_ways() {
         let externals = externals(&scene, fetching);
         let stop = Arc::default();
         let watch = Watch {
+            since: std::time::Instant::now(),
             stop: &stop,
             progress: &|_| {},
         };

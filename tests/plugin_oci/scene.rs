@@ -77,7 +77,7 @@ impl Scene {
 
     /// Where components are kept.
     pub(crate) fn kept(&self) -> PathBuf {
-        self.weir.state_dir().join("plugins")
+        self.weir.state_dir().join("plugins/registries")
     }
 
     /// Whether this machine kept a component, or noted where one came from.

@@ -63,7 +63,8 @@ pub struct Node {
     /// Where it lands.
     pub lane: Lane,
     /// Nothing of it is another than at the commit that was prepared before, and nothing of it is left to do: where it
-    /// was synced at that one, and healthy, it is not looked at.
+    /// was synced at that one, and healthy, it is not looked at. Where it is that very commit once more: nothing of it is
+    /// another, whatever is left to do, and it goes on as it does.
     pub same: bool,
 }
 

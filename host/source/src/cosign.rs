@@ -180,19 +180,19 @@ impl Signed {
     }
 }
 
-/// Which of the keys signed a manifest, where one did: the first signature that counts is enough.
+/// Which of the keys signed a manifest, where one did, and with which signature: the first one that counts is enough.
 ///
 /// # Errors
 /// There is none, or none counts; the text has the reason of the one that came closest.
-pub fn signer(
+pub fn signer<'s>(
     keys: &[PublicKey],
     manifest: Digest,
-    signatures: &[Signed],
-) -> Result<usize, SignatureError> {
+    signatures: &'s [Signed],
+) -> Result<(usize, &'s Signed), SignatureError> {
     let mut refused: Vec<SignatureError> = Vec::new();
     for signed in signatures.iter().take(MAX_SIGNATURES) {
         match signed.verify(keys, manifest) {
-            Ok(key) => return Ok(key),
+            Ok(key) => return Ok((key, signed)),
             Err(error) => refused.push(error),
         }
     }

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use weir_core::digest::{CommitId, Digest};
 use weir_core::external::{Carried, LockedExternal, Reference, ReferenceKind};
@@ -68,6 +69,8 @@ pub struct Externals {
 /// What one fetch is told and tells.
 #[derive(Clone, Copy)]
 pub struct Watch<'a> {
+    /// When the time of all requests began: several fetches may share one.
+    pub since: Instant,
     /// Ends the fetch, several times a second.
     pub stop: &'a Arc<AtomicBool>,
     /// Called as long as something is fetched; never where all is in the cache.
@@ -231,14 +234,7 @@ impl Externals {
     }
 
     pub(crate) fn web<'a>(&'a self, about: About<'a>, watch: Watch<'a>) -> Web<'a> {
-        Web::new(
-            about,
-            &self.limits,
-            &self.policy,
-            &self.http,
-            watch.stop,
-            watch.progress,
-        )
+        Web::new(about, &self.limits, &self.policy, &self.http, watch)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use weir_core::external::{Carried, LockedExternal, Reference};
 use weir_core::fault::{Blame as _, Fault, Retry};
@@ -199,6 +200,16 @@ pub(crate) fn watched<T, E>(
     stop: &Arc<AtomicBool>,
     work: impl FnOnce(Watch<'_>) -> Result<T, E>,
 ) -> Result<T, E> {
+    watched_since(Instant::now(), reference, stop, work)
+}
+
+/// The same for one of several fetches that share their time, which began then.
+pub(crate) fn watched_since<T, E>(
+    since: Instant,
+    reference: &str,
+    stop: &Arc<AtomicBool>,
+    work: impl FnOnce(Watch<'_>) -> Result<T, E>,
+) -> Result<T, E> {
     let line = std::cell::OnceCell::new();
     let progress = |how: FetchProgress| {
         let line = line.get_or_init(|| {
@@ -208,6 +219,7 @@ pub(crate) fn watched<T, E>(
         line.say(external(reference, &how));
     };
     work(Watch {
+        since,
         stop,
         progress: &progress,
     })

@@ -286,6 +286,21 @@ impl Loop<'_> {
         tokio::spawn(task.in_current_span());
     }
 
+    /// A newer commit is waited for, not an older one. Of the same one once more only what was made anew is.
+    fn go_over_to(&mut self, prepared: &Prepared) {
+        let before = self.prepared.as_ref().and_then(|before| before.commit);
+        if before.is_some() && before == prepared.commit {
+            for app in &prepared.fresh {
+                self.settling.end(app);
+                self.ended.late.remove(app);
+            }
+            return;
+        }
+        self.settling.end_all();
+        self.take_over();
+        self.ended.late.clear();
+    }
+
     /// Runs of what was prepared before wait for nothing any more.
     fn take_over(&mut self) {
         self.turn += 1;
@@ -390,10 +405,7 @@ impl Loop<'_> {
         match result {
             Ok(prepared) => {
                 self.teller.prepared(&prepared);
-                // A newer commit is waited for, not an older one.
-                self.settling.end_all();
-                self.take_over();
-                self.ended.late.clear();
+                self.go_over_to(&prepared);
                 let nodes = self.nodes(&opened, &prepared);
                 self.prepared = Some(prepared);
                 Ok(nodes)

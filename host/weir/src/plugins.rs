@@ -32,11 +32,34 @@ pub(crate) struct Store {
     /// Looked at first, and kept nowhere: components that a command was given, or a bundle carries.
     carried: BTreeMap<Digest, Vec<u8>>,
     dirs: Vec<PathBuf>,
-    /// Where components are kept; `None` where nothing is.
+    /// Where components from registries lie, which nothing but a source in a registry may name: what once came from
+    /// elsewhere is no plugin of Weir's own because a lock says so.
+    from_registries: Option<PathBuf>,
+    /// Where others are kept; `None` where nothing is.
     keep: Option<PathBuf>,
     bundled: BTreeMap<String, Digest>,
     /// Components that were read whole by this process, and were what their names say.
     sound: Mutex<BTreeSet<Digest>>,
+    /// Held while it is noted where a plugin came from.
+    noting: Mutex<()>,
+}
+
+/// For whom a component is looked for, or kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shelf {
+    /// A plugin that comes with Weir.
+    Own,
+    /// A plugin of a registry: what comes with Weir may lie there, too.
+    Registry,
+}
+
+impl Shelf {
+    fn of(source: Option<&PluginSource>) -> Shelf {
+        match source {
+            Some(PluginSource::Oci(_)) => Shelf::Registry,
+            _ => Shelf::Own,
+        }
+    }
 }
 
 /// `index.json` in a plugin folder.
@@ -69,9 +92,11 @@ impl Store {
         Ok(Store {
             carried: BTreeMap::new(),
             dirs: places.plugins.clone(),
+            from_registries: Some(from_registries(places)),
             keep: Some(places.state.join("plugins")),
             bundled,
             sound: Mutex::default(),
+            noting: Mutex::default(),
         })
     }
 
@@ -85,9 +110,11 @@ impl Store {
         Store {
             carried: BTreeMap::new(),
             dirs: places.plugins.clone(),
+            from_registries: Some(from_registries(places)),
             keep: None,
             bundled,
             sound: Mutex::default(),
+            noting: Mutex::default(),
         }
     }
 
@@ -99,9 +126,11 @@ impl Store {
         Store {
             carried,
             dirs: Vec::new(),
+            from_registries: None,
             keep: None,
             bundled,
             sound: Mutex::default(),
+            noting: Mutex::default(),
         }
     }
 
@@ -111,11 +140,11 @@ impl Store {
     }
 
     /// A component's bytes, checked against its digest; `None` when this host does not have it.
-    pub(crate) fn bytes(&self, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
+    pub(crate) fn bytes(&self, shelf: Shelf, digest: Digest) -> Result<Option<Vec<u8>>, Error> {
         if let Some(bytes) = self.carried.get(&digest) {
             return Ok((Digest::of(bytes) == digest).then(|| bytes.clone()));
         }
-        for dir in &self.dirs {
+        for dir in self.dirs_of(shelf) {
             let path = dir.join(format!("{}.wasm", digest.hex()));
             match read_capped(&path, MAX_COMPONENT)? {
                 Some(bytes) if Digest::of(&bytes) == digest => return Ok(Some(bytes)),
@@ -130,26 +159,39 @@ impl Store {
     }
 
     /// Whether a component is here. It is read whole once in this process, and again where it was found to be another.
-    pub(crate) fn has(&self, digest: Digest) -> Result<bool, Error> {
+    pub(crate) fn has(&self, shelf: Shelf, digest: Digest) -> Result<bool, Error> {
         let name = format!("{}.wasm", digest.hex());
-        let lies_here = || self.dirs.iter().any(|dir| dir.join(&name).exists());
+        let lies_here = || self.dirs_of(shelf).any(|dir| dir.join(&name).exists());
         if self.sound().contains(&digest) && lies_here() {
             return Ok(true);
         }
-        let is_here = self.bytes(digest)?.is_some();
+        let is_here = self.bytes(shelf, digest)?.is_some();
         if is_here {
             self.sound().insert(digest);
         }
         Ok(is_here)
     }
 
+    fn dirs_of(&self, shelf: Shelf) -> impl Iterator<Item = &PathBuf> {
+        let registries = self
+            .from_registries
+            .iter()
+            .filter(move |_| shelf == Shelf::Registry);
+        self.dirs.iter().chain(registries)
+    }
+
     fn sound(&self) -> MutexGuard<'_, BTreeSet<Digest>> {
         self.sound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// One repository at a time notes where a plugin came from.
+    fn noting(&self) -> MutexGuard<'_, ()> {
+        self.noting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Keeps a component that was fetched, whatever lies there under its name.
     fn keep_anew(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
-        let path = self.kept_at(digest).ok_or_else(|| {
+        let path = self.kept_at(Shelf::Registry, digest).ok_or_else(|| {
             Error::host(
                 "plugins",
                 "nothing is kept here, so that nothing is fetched",
@@ -160,8 +202,8 @@ impl Store {
     }
 
     /// Keeps a component that a lock names, so that upgrading this host changes no render.
-    pub(crate) fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
-        let Some(path) = self.kept_at(digest) else {
+    fn keep(&self, shelf: Shelf, digest: Digest, bytes: &[u8]) -> Result<(), Error> {
+        let Some(path) = self.kept_at(shelf, digest) else {
             return Ok(());
         };
         if path.exists() || self.carried.contains_key(&digest) {
@@ -171,10 +213,18 @@ impl Store {
             .map_err(|e| Error::host("plugins", format!("{}: {e}", path.display())))
     }
 
-    fn kept_at(&self, digest: Digest) -> Option<PathBuf> {
+    fn kept_at(&self, shelf: Shelf, digest: Digest) -> Option<PathBuf> {
         let keep = self.keep.as_ref()?;
-        Some(keep.join(format!("{}.wasm", digest.hex())))
+        let dir = match shelf {
+            Shelf::Own => keep,
+            Shelf::Registry => self.from_registries.as_ref()?,
+        };
+        Some(dir.join(format!("{}.wasm", digest.hex())))
     }
+}
+
+fn from_registries(places: &Places) -> PathBuf {
+    places.state.join("plugins/registries")
 }
 
 /// What a manifest's plugin names stand for, or why one of them stands for nothing.
@@ -254,7 +304,7 @@ pub(crate) fn bytes(
     let source = manifest.plugins.get(name).map(|spec| &spec.source);
     let bytes = bytes_of(store, snapshot, source, digest)?;
     if source.is_some_and(|s| !matches!(s, PluginSource::File(_))) {
-        store.keep(digest, &bytes)?;
+        store.keep(Shelf::of(source), digest, &bytes)?;
     }
     Ok(bytes)
 }
@@ -282,10 +332,18 @@ pub(crate) fn bytes_of(
             "the file in the tree has digest {}, but weir.lock pins {digest}: run `weir lock --update` and commit it, if the change is meant",
             Digest::of(&bytes)
         ))),
-        None => store.bytes(digest)?.ok_or_else(|| {
-            missing(format!(
+        None => store.bytes(Shelf::of(source), digest)?.ok_or_else(|| match source {
+            Some(PluginSource::Oci(_)) => Error::Stage {
+                stage: "plugins",
+                fault: Fault::Host,
+                retry: Retry::Backoff,
+                message: format!(
+                    "{digest} was changed or removed on this host's disk since it was fetched; it is fetched anew"
+                ),
+            },
+            _ => missing(format!(
                 "this host does not have {digest}, which weir.lock pins. A locked plugin is never replaced: put the component into a plugin folder, or run `weir lock --update` to take this host's own"
-            ))
+            )),
         }),
     }
 }
@@ -301,7 +359,9 @@ pub(crate) fn is_here(
     let source = manifest.plugins.get(name).map(|spec| &spec.source);
     // One that is kept already was checked when it was.
     let is_kept = source.is_some_and(|s| !matches!(s, PluginSource::File(_)))
-        && store.kept_at(digest).is_some_and(|path| path.exists());
+        && store
+            .kept_at(Shelf::of(source), digest)
+            .is_some_and(|path| path.exists());
     is_kept || bytes(store, snapshot, manifest, name, digest).is_ok()
 }
 

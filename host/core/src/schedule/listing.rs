@@ -9,12 +9,13 @@ use crate::digest::CommitId;
 impl Schedule {
     /// From now on these are the apps.
     pub(super) fn list(&mut self, now: Now, commit: CommitId, nodes: Vec<Node>) {
-        let before = self.prepared.replace(commit).filter(|b| *b != commit);
+        let last = self.prepared.replace(commit);
+        let (before, is_again) = (last.filter(|b| *b != commit), last == Some(commit));
         for app in self.apps.values_mut() {
             app.listed = false;
         }
         self.followers.clear();
-        self.unsettled.clear();
+        let mut left = BTreeSet::new();
         let (mut carried, mut others) = (BTreeSet::new(), BTreeSet::new());
         for node in nodes {
             for first in node.after.iter().chain(&node.behind) {
@@ -22,6 +23,12 @@ impl Schedule {
                 followers.push(node.app.clone());
             }
             let app = self.apps.entry(node.app.clone()).or_default();
+            // The same commit once more, for the sake of others: it goes on as it does.
+            if is_again && node.same && app.is_placed_as(&node) {
+                app.listed = true;
+                left.insert(node.app);
+                continue;
+            }
             app.listed = true;
             app.carried = before.is_some_and(|before| app.stays(&node, before));
             if app.carried {
@@ -45,7 +52,8 @@ impl Schedule {
             app.settle = Settle::Open;
             app.work.wanted = false;
         }
-        for name in &others {
+        self.unsettled.retain(|name| left.contains(name));
+        for name in others.iter().chain(&left) {
             self.place(name);
         }
         self.carry = before.filter(|_| !carried.is_empty()).map(|from| Carry {
@@ -62,10 +70,14 @@ impl AppWork {
     fn stays(&self, node: &Node, before: CommitId) -> bool {
         let rests = !self.work.running && !self.work.wanted && self.work.failures == 0;
         let well = self.synced == Some(before) && self.settle == Settle::Ready;
-        let alike = self.after == node.after
+        node.same && rests && well && self.is_placed_as(node)
+    }
+
+    /// Whether it comes after the same apps, waits as long and lands at the same place.
+    fn is_placed_as(&self, node: &Node) -> bool {
+        self.after == node.after
             && self.behind == node.behind
             && self.within == node.settle
-            && self.lane.as_ref() == Some(&node.lane);
-        node.same && rests && well && alike
+            && self.lane.as_ref() == Some(&node.lane)
     }
 }

@@ -203,7 +203,11 @@ struct WrittenLayer {
 /// # Errors
 /// A variant of [`ArtifactError`] for each thing that may be wrong with it.
 pub fn parse_manifest(bytes: &[u8], most: u64) -> Result<Artifact, ArtifactError> {
-    let raw: Raw = serde_json::from_slice(bytes).map_err(|e| ArtifactError::Unreadable {
+    // All of it, members too that nobody looks at: it is kept as text.
+    let text = std::str::from_utf8(bytes).map_err(|e| ArtifactError::Unreadable {
+        why: format!("it is not UTF-8: {e}"),
+    })?;
+    let raw: Raw = serde_json::from_str(text).map_err(|e| ArtifactError::Unreadable {
         why: printable(&e.to_string()),
     })?;
     if raw.manifests.is_some() || INDEXES.contains(&raw.media_type.as_str()) {

@@ -183,6 +183,25 @@ impl Externals {
         })
     }
 
+    /// What is said where a component that is here has another size than its pin says.
+    #[must_use]
+    pub fn wrong_size(
+        &self,
+        reference: &PluginReference,
+        pin: RegistryPin,
+        found: u64,
+    ) -> PluginError {
+        let text = reference.to_string();
+        artifact(
+            &text,
+            ArtifactError::WrongSize {
+                part: "layer",
+                expected: pin.size,
+                found,
+            },
+        )
+    }
+
     /// Holds a manifest that was got before against a pin. Nothing is asked.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use super::error::{About, ExternalError};
 use super::limits::ExternalLimits;
 use super::policy::{ExternalPolicy, Origin};
 use crate::error::printable;
+use crate::external::Watch;
 use crate::http::{self, HttpOptions, Stop};
 use crate::secret::Credentials;
 use crate::source::FetchProgress;
@@ -92,18 +93,17 @@ impl<'a> Web<'a> {
         limits: &'a ExternalLimits,
         policy: &'a ExternalPolicy,
         http: &'a HttpOptions,
-        stop: &'a Arc<AtomicBool>,
-        progress: &'a dyn Fn(FetchProgress),
+        watch: Watch<'a>,
     ) -> Web<'a> {
-        progress(FetchProgress::Connecting);
+        (watch.progress)(FetchProgress::Connecting);
         Web {
             about,
             limits,
             policy,
             http,
-            stop,
-            progress,
-            until: Instant::now() + limits.time,
+            stop: watch.stop,
+            progress: watch.progress,
+            until: watch.since + limits.time,
             received: Cell::new(0),
             agents: RefCell::default(),
         }

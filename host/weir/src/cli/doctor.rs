@@ -6,7 +6,7 @@ use super::output::{self, Format, table};
 use super::{Done, engine};
 use crate::config::{GlobalArgs, Places};
 use crate::error::{Error, with_causes};
-use crate::plugins::Store;
+use crate::plugins::{Shelf, Store};
 
 mod confinement;
 mod recover;
@@ -178,7 +178,7 @@ fn plugins(places: &Places, checks: &mut Vec<Check>) {
         });
     }
     for (name, digest) in store.bundled() {
-        let result = match store.bytes(*digest) {
+        let result = match store.bytes(Shelf::Own, *digest) {
             Ok(Some(bytes)) => Ok(format!("{} bytes, {digest}", bytes.len())),
             Ok(None) => Err(format!(
                 "{digest} is named but not there, or damaged: build the plugins anew"

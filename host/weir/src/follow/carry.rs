@@ -21,10 +21,12 @@ impl Loop<'_> {
             let last: Option<&Report> = self.ended.reports.get(app);
             last.is_some_and(|report| report.rests)
         };
+        // Of the same commit once more nothing has to be carried: what is not made anew goes on.
+        let is_again = before.is_some_and(|before| before.commit == prepared.commit);
         let same = |app: &AppName| {
             !prepared.fresh.contains(app)
                 && before.is_some_and(|before| plain(before, app) && plain(prepared, app))
-                && rests(app)
+                && (is_again || rests(app))
         };
         let targets = &self.follow.opening.settings().targets;
         work::nodes(&opened.syncer, prepared, targets, same)

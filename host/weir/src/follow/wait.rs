@@ -64,6 +64,14 @@ impl Settling {
         self.line = None;
     }
 
+    /// Nobody waits for this app any more.
+    pub(super) fn end(&mut self, app: &AppName) {
+        self.apps.remove(app);
+        if self.apps.is_empty() {
+            self.line = None;
+        }
+    }
+
     /// The health of something of these apps is another.
     pub(super) fn ring(&self, apps: &BTreeSet<AppName>) {
         for app in apps {

@@ -4,10 +4,12 @@
 //! apps that call it and no other.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use futures::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use weir_core::digest::Digest;
 use weir_core::fault::{Fault, Retry};
@@ -16,17 +18,21 @@ use weir_core::manifest::{Manifest, PluginSource};
 use weir_core::name::PluginName;
 use weir_core::plugin::{PluginReference, RegistryPin};
 use weir_source::cosign::Signed;
-use weir_source::{Externals, GotPlugin, PluginError};
+use weir_source::{Externals, GotPlugin, PluginError, Watch};
 
 use super::rules::{RuleError, Rules};
-use super::{Pinned, Store, pin, read_capped, write_atomic};
+use super::{Pinned, Shelf, Store, pin, read_capped, write_atomic};
 use crate::error::Error;
-use crate::externals::watched;
+use crate::externals::{watched, watched_since};
 use crate::open::blocking;
 use crate::prepare::Host;
 
-/// The largest note of where a plugin came from, in bytes: a manifest, and what is said about it.
-const MAX_ORIGIN: u64 = 16 << 20;
+/// How many plugins are fetched at once.
+const AT_ONCE: usize = 4;
+/// The largest note of where a plugin came from, in bytes: a manifest, and the signatures that counted.
+const MAX_ORIGIN: u64 = 32 << 20;
+/// The most signatures that are noted, of those that counted for some repository.
+const MAX_NOTED: usize = 20;
 
 /// What is known of a plugin that came from a registry, kept beside its component: so that a registry that is gone leaves
 /// known digests working under rules that are about where they come from.
@@ -74,25 +80,32 @@ pub(crate) async fn ready(
     if remote.is_empty() {
         return Ok(Arc::new(pinned));
     }
-    let (host, rules) = (host.clone(), rules.clone());
-    let failed = blocking("plugins", move || {
-        let bringing = Bringing {
-            store: &host.store,
-            externals: &host.externals.open(),
-            rules: &rules,
-            stop: &host.turns.ended(),
-        };
-        let each = remote.into_iter().filter_map(|(name, reference, locked)| {
-            let brought = bringing.bring(&reference, &locked);
-            Some((name, brought.err()?))
-        });
-        Ok(each.collect::<Vec<_>>())
-    })
-    .await?;
-    for (name, error) in failed {
-        pinned.insert(name, Err(error));
+    let each = remote.into_iter().map(|(name, reference, locked)| {
+        let (host, rules) = (host.clone(), rules.clone());
+        blocking("plugins", move || {
+            let bringing = Bringing {
+                store: &host.store,
+                externals: &host.externals.open(),
+                rules: &rules,
+                stop: &host.turns.ended(),
+                since: Instant::now(),
+            };
+            Ok((name, bringing.bring(&reference, &locked)))
+        })
+    });
+    // A registry that answers nothing holds up its own plugins alone.
+    let mut all = futures::stream::iter(each).buffer_unordered(AT_ONCE);
+    while let Some(brought) = all.next().await {
+        let (name, brought) = brought?;
+        if let Err(error) = brought {
+            pinned.insert(name, Err(error));
+        }
     }
-    Ok(Arc::new(pinned))
+    // What a stop broke off is no app's failure.
+    match host.turns.ended().load(Ordering::Relaxed) {
+        true => Err(Error::host("plugins", "the host is stopping")),
+        false => Ok(Arc::new(pinned)),
+    }
 }
 
 /// What a reference means now, and its component, kept. Asks the registry.
@@ -111,8 +124,16 @@ pub(crate) fn resolve(
         externals,
         rules: &Rules::default(),
         stop,
+        since: Instant::now(),
     };
     bringing.bring(reference, &LockedPlugin::in_registry(reference, named.pin))?;
+    // One that was here is held against what the registry says of it, as on a machine that has to fetch it.
+    let here = store.bytes(Shelf::Registry, named.pin.component)?;
+    if let Some(here) = here.filter(|bytes| bytes.len() as u64 != named.pin.size) {
+        let wrong = externals.wrong_size(reference, named.pin, here.len() as u64);
+        return Err(Error::stage("plugins", &wrong));
+    }
+    bringing.note(reference, named.pin, named.manifest, Vec::new())?;
     Ok(named.pin)
 }
 
@@ -137,12 +158,14 @@ struct Bringing<'a> {
     externals: &'a Externals,
     rules: &'a Rules,
     stop: &'a Arc<AtomicBool>,
+    /// When the time of all requests for this plugin began.
+    since: Instant,
 }
 
 impl Bringing<'_> {
     /// A plugin is here afterwards, and what the rules ask of it is so.
     fn bring(&self, reference: &PluginReference, locked: &LockedPlugin) -> Result<(), Error> {
-        let is_here = self.store.has(locked.digest)?;
+        let is_here = self.store.has(Shelf::Registry, locked.digest)?;
         if is_here && !self.rules.ask_where(reference) {
             return Ok(());
         }
@@ -153,8 +176,8 @@ impl Bringing<'_> {
         };
         let refused = |e: RuleError| Error::stage("plugins", &e);
         if let Some(origin) = &known {
-            match self.are_signers(reference, pin, &origin.signatures) {
-                Ok(()) => return Ok(()),
+            match self.counting(reference, pin, &origin.signatures) {
+                Ok(_) => return Ok(()),
                 // Somebody else may have signed it since.
                 Err(RuleError::NotSigned { .. }) => {}
                 Err(e) => return Err(refused(e)),
@@ -162,9 +185,13 @@ impl Bringing<'_> {
         }
         // Before the component: of what nobody signed no byte is fetched.
         let signatures = self.signatures(reference, pin)?;
-        self.are_signers(reference, pin, &signatures)
+        let counting = self
+            .counting(reference, pin, &signatures)
             .map_err(refused)?;
-        let got = watched(&reference.to_string(), self.stop, |watch| match is_here {
+        if let Some(origin) = known {
+            return self.note(reference, pin, origin.manifest.into_bytes(), counting);
+        }
+        let got = self.watched(reference, |watch| match is_here {
             true => self.externals.plugin_manifest(reference, pin, watch),
             false => self.externals.plugin(reference, pin, watch),
         });
@@ -173,7 +200,16 @@ impl Bringing<'_> {
         if let Some(component) = &got.component {
             self.store.keep_anew(pin.component, component)?;
         }
-        self.note(reference, pin, &got, signatures)
+        self.note(reference, pin, got.manifest, counting)
+    }
+
+    /// A request for this plugin, which shares its time with the others for it.
+    fn watched<T, E>(
+        &self,
+        reference: &PluginReference,
+        work: impl FnOnce(Watch<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        watched_since(self.since, &reference.to_string(), self.stop, work)
     }
 
     /// The signatures that the registry has; nothing where nobody has to have signed.
@@ -185,23 +221,25 @@ impl Bringing<'_> {
         if self.rules.signers(reference).next().is_none() {
             return Ok(Vec::new());
         }
-        let found = watched(&reference.to_string(), self.stop, |watch| {
+        let found = self.watched(reference, |watch| {
             self.externals.signatures(reference, pin.manifest, watch)
         });
         found.map_err(|e| Error::stage("plugins", &e))
     }
 
-    /// Whether each rule has one of its keys among those who signed. The keys are read anew.
-    fn are_signers(
+    /// For each rule a signature by one of its keys. The keys are read anew.
+    fn counting(
         &self,
         reference: &PluginReference,
         pin: RegistryPin,
         signatures: &[Signed],
-    ) -> Result<(), RuleError> {
-        let mut signers = self.rules.signers(reference);
-        signers.try_for_each(|(said_by, signers)| {
-            signers.have_signed(reference, said_by, pin.manifest, signatures)
-        })
+    ) -> Result<Vec<Signed>, RuleError> {
+        let signers = self.rules.signers(reference);
+        signers
+            .map(|(said_by, signers)| {
+                signers.have_signed(reference, said_by, pin.manifest, signatures)
+            })
+            .collect()
     }
 
     /// What was noted of a plugin when it came from this repository, where that is still what is pinned.
@@ -213,10 +251,11 @@ impl Bringing<'_> {
         let Some(path) = self.store.origin_at(reference, pin) else {
             return Ok(None);
         };
-        let Some(bytes) = read_capped(&path, MAX_ORIGIN)? else {
+        let noted = noted(&path);
+        if matches!(noted, Ok(None)) {
             return Ok(None);
-        };
-        let origin: Option<Origin> = serde_json::from_slice(&bytes).ok();
+        }
+        let origin = noted.ok().flatten();
         let origin = origin.filter(|origin| origin.repository == reference.repository());
         let Some(origin) = origin else {
             tracing::warn!(path = %path.display(), "is not what its name says: it is asked for anew");
@@ -233,20 +272,31 @@ impl Bringing<'_> {
         }
     }
 
+    /// Notes what was got, with the signatures that counted for this repository and those that did for others before:
+    /// what one of them was satisfied by goes on.
     fn note(
         &self,
         reference: &PluginReference,
         pin: RegistryPin,
-        got: &GotPlugin,
-        signatures: Vec<Signed>,
+        manifest: Vec<u8>,
+        counting: Vec<Signed>,
     ) -> Result<(), Error> {
         let Some(path) = self.store.origin_at(reference, pin) else {
             return Ok(());
         };
         let failed = |why: String| Error::host("plugins", format!("{}: {why}", path.display()));
+        let _one_at_a_time = self.store.noting();
+        let mut signatures = counting;
+        let before = noted(&path).ok().flatten();
+        for signed in before.into_iter().flat_map(|origin| origin.signatures) {
+            if signatures.len() < MAX_NOTED && !signatures.contains(&signed) {
+                signatures.push(signed);
+            }
+        }
+        signatures.dedup();
         let origin = Origin {
             repository: reference.repository(),
-            manifest: String::from_utf8(got.manifest.clone()).map_err(|e| failed(e.to_string()))?,
+            manifest: String::from_utf8(manifest).map_err(|e| failed(e.to_string()))?,
             signatures,
         };
         let bytes = serde_json::to_vec(&origin).map_err(|e| failed(e.to_string()))?;
@@ -254,12 +304,22 @@ impl Bringing<'_> {
     }
 }
 
+/// What a file notes; nothing where there is none.
+fn noted(path: &Path) -> Result<Option<Origin>, Error> {
+    let Some(bytes) = read_capped(path, MAX_ORIGIN)? else {
+        return Ok(None);
+    };
+    let failed = |e| Error::host("plugins", format!("{}: {e}", path.display()));
+    serde_json::from_slice(&bytes).map(Some).map_err(failed)
+}
+
 impl Store {
     /// Where it is noted what is known of a plugin from just this repository with just this manifest.
     fn origin_at(&self, reference: &PluginReference, pin: RegistryPin) -> Option<PathBuf> {
         let of = format!("{}@{}", reference.repository(), pin.manifest);
         let name = format!("{}.origin.json", Digest::of(of.as_bytes()).hex());
-        Some(self.keep.as_ref()?.join(name))
+        let dir = self.keep.as_ref().and(self.from_registries.as_ref())?;
+        Some(dir.join(name))
     }
 }
 

@@ -104,7 +104,7 @@ impl Blame for RuleError {
 }
 
 impl Signers {
-    /// Whether one of them signed a manifest.
+    /// The signature by which one of them signed a manifest.
     ///
     /// # Errors
     /// None of them did, or a key cannot be read.
@@ -114,7 +114,7 @@ impl Signers {
         said_by: &str,
         manifest: Digest,
         signatures: &[Signed],
-    ) -> Result<(), RuleError> {
+    ) -> Result<Signed, RuleError> {
         let mut keys = Vec::new();
         for path in &self.keys {
             let wrong = |why: String| RuleError::Key {
@@ -129,7 +129,7 @@ impl Signers {
             keys.push(PublicKey::from_pem(&text).map_err(|e| wrong(e.to_string()))?);
         }
         match cosign::signer(&keys, manifest, signatures) {
-            Ok(_) => Ok(()),
+            Ok((_, signed)) => Ok(signed.clone()),
             Err(source) => Err(RuleError::NotSigned {
                 plugin: reference.to_string(),
                 said_by: said_by.to_owned(),

@@ -80,3 +80,39 @@ fn another_commit_takes_its_place_at_once() {
         [Command::Prepare(commit(2))]
     );
 }
+
+#[test]
+fn what_is_not_made_anew_goes_on_as_it_does_while_the_commit_is_prepared_again() {
+    let same = |name: &str| Node {
+        same: true,
+        ..node(name, &[])
+    };
+    let (mut s, _) = prepared(vec![node("a", &[]), node("b", &[]), node("c", &[])]);
+    assert_eq!(s.on(2, Event::Unready), []);
+    // One that Git alone can mend, one that is under way, and the one that cannot be rendered for now.
+    s.on(3, Event::Synced(app("a"), commit(1), Err(Retry::OnChange)));
+    s.on(3, Event::Synced(app("c"), commit(1), Err(Retry::OnChange)));
+    let mut now = 3;
+    for _ in 0..5 {
+        let mut prepares = false;
+        while !prepares {
+            now = s.wake_at(now).unwrap();
+            for command in s.on(now, Event::Tick) {
+                prepares |= command == PREPARE;
+                assert!(prepares || command == Command::Fetch, "{command:?}");
+            }
+        }
+        let nodes = vec![same("a"), same("b"), node("c", &[])];
+        let commands = s.on(now, Event::Prepared(commit(1), Ok(nodes)));
+        assert_eq!(commands, [sync("c", 1)], "nobody else");
+        s.on(now, Event::Unready);
+        s.on(
+            now,
+            Event::Synced(app("c"), commit(1), Err(Retry::OnChange)),
+        );
+    }
+    // What was under way ends as it would have.
+    s.on(now, Event::Synced(app("b"), commit(1), Ok(())));
+    let commands = s.on(now, Event::Fetched(Ok(commit(1))));
+    assert!(commands.contains(&sync("b", 1)), "{commands:?}");
+}

@@ -12,7 +12,7 @@ use weir_core::name::{PluginName, RepoPath};
 use weir_core::tree::{BlobError, Blobs, Entry, Snapshot, Tree};
 
 use crate::error::Error;
-use crate::plugins::{self, Store, read_component};
+use crate::plugins::{self, Shelf, Store, read_component};
 use crate::prepare::{Described, ManifestFrom, describe};
 
 /// The largest lock that is read, in bytes: as large as the reader of YAML takes.
@@ -147,7 +147,7 @@ impl At {
 /// The bytes that were given.
 fn component(name: &PluginName, what: &What, store: &Store) -> Result<Vec<u8>, Error> {
     match what {
-        What::Digest(digest) => store.bytes(*digest)?.ok_or_else(|| {
+        What::Digest(digest) => store.bytes(Shelf::Registry, *digest)?.ok_or_else(|| {
             Error::Usage(format!(
                 "--plugin {name}: this host does not have {digest}: give the component's file, or put it into a plugin folder"
             ))

@@ -50,6 +50,7 @@ pub(super) fn watched<T, E>(
     let line = Line::begin(reference);
     let progress = |how: FetchProgress| line.say(external(reference, &how));
     work(Watch {
+        since: std::time::Instant::now(),
         stop,
         progress: &progress,
     })
@@ -174,12 +175,15 @@ pub(super) fn signed_by(
     manifest: Digest,
     signatures: &[Signed],
 ) -> Result<usize, Error> {
-    signer(keys, manifest, signatures).map_err(|e| Error::Stage {
-        stage: "plugin",
-        fault: e.fault(),
-        retry: e.retry(),
-        message: format!("{reference}: {e}"),
-    })
+    match signer(keys, manifest, signatures) {
+        Ok((key, _)) => Ok(key),
+        Err(e) => Err(Error::Stage {
+            stage: "plugin",
+            fault: e.fault(),
+            retry: e.retry(),
+            message: format!("{reference}: {e}"),
+        }),
+    }
 }
 
 /// What a component is, where it is a plugin.
