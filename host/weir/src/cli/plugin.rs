@@ -38,7 +38,7 @@ enum PluginCommand {
     New(new::NewArgs),
     /// Make a component of the plugin in a folder, and print its role, size and digest
     Build(build::BuildArgs),
-    /// Show what a component is, needs and says of itself, in a file or a registry, without running it
+    /// Show what a component is, needs and says of itself, without running it
     Inspect(inspect::InspectArgs),
     /// Call a plugin once, and show what comes out and what it cost
     Run(Box<run::RunArgs>),
