@@ -204,7 +204,7 @@ fn a_wrong_media_type_is_named_wherever_it_is() {
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
     for (manifest, kind, words) in [
         (
-            good.clone(),
+            good,
             "text/html",
             ["its manifest has the media type \"text/html\"", MANIFEST],
         ),

@@ -216,7 +216,7 @@ fn add_writers(digest: &mut Sha256, root: &Path) -> Result<()> {
             continue;
         };
         let is_one = |of: &&str| name == format!("name = \"{of}\"");
-        if WRITERS.iter().any(|of| is_one(of)) {
+        if WRITERS.iter().any(is_one) {
             digest.update(name);
             digest.update(version);
         }

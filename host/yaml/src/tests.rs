@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Budget, Node, decode, emit, parse};
 
-mod decode;
+mod typed;
 
 fn read(text: &str) -> Vec<Value> {
     let nodes =

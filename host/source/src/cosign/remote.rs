@@ -129,7 +129,7 @@ impl Externals {
         let text = to.to_string();
         let web = self.web(About(&text), watch);
         let about = web.about;
-        let registry = Registry::new(&web, to.host(), to.path()).to_push();
+        let registry = Registry::new(&web, to.host(), to.path()).for_pushing();
         let there = classic(&registry, manifest)?;
         let (signatures, mut layers) =
             there.map_or_else(Default::default, |c| (c.signed, c.layers));

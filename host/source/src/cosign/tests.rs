@@ -179,7 +179,7 @@ fn one_signature_that_counts_is_enough_among_strangers() {
     let all = [broken.clone(), sign(&key(9), REPOSITORY, manifest())];
     let stranger = signer(&[public(1)], manifest(), &all).unwrap_err();
     assert_eq!(stranger.kind(), "wrong-signer");
-    let alone = signer(&[public(1)], manifest(), &[broken.clone()]).unwrap_err();
+    let alone = signer(&[public(1)], manifest(), std::slice::from_ref(&broken)).unwrap_err();
     assert!(alone.to_string().contains("too many bytes"), "{alone}");
     let good = sign(&key(1), REPOSITORY, manifest());
     assert_eq!(

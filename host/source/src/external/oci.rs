@@ -78,7 +78,7 @@ impl<'w, 'a> Registry<'w, 'a> {
 
     /// The same, to push to.
     #[must_use]
-    pub(crate) fn to_push(self) -> Registry<'w, 'a> {
+    pub(crate) fn for_pushing(self) -> Registry<'w, 'a> {
         Registry {
             actions: "pull,push",
             ..self

@@ -47,21 +47,16 @@ pub enum PluginError {
     },
     /// The manifest is the one of the lock, and says something else of the component than the lock.
     #[error(
-        "{reference}: weir.lock pins a component of {size} bytes with the digest {component}, but the manifest {manifest} that it pins names one of {found_size} bytes with the digest {found}: weir.lock was changed by hand or by somebody else: find out why, and run `weir lock --update` and commit it"
+        "{reference}: weir.lock pins a component of {} bytes with the digest {}, but the manifest {} that it pins names one of {} bytes with the digest {}: weir.lock was changed by hand or by somebody else: find out why, and run `weir lock --update` and commit it",
+        .pin.size, .pin.component, .pin.manifest, .found.size, .found.digest
     )]
     NotAsLocked {
         /// Which.
         reference: String,
-        /// The manifest.
-        manifest: Digest,
-        /// The lock's component.
-        component: Digest,
-        /// The lock's size in bytes.
-        size: u64,
+        /// What the lock says.
+        pin: Box<RegistryPin>,
         /// The manifest's component.
-        found: Digest,
-        /// The manifest's size in bytes.
-        found_size: u64,
+        found: Box<ArtifactBlob>,
     },
     /// The registry sends its client elsewhere, where its credentials do not go.
     #[error(
@@ -234,11 +229,8 @@ fn checked(text: &str, pin: RegistryPin, manifest: &[u8], most: u64) -> Result<(
     }
     Err(PluginError::NotAsLocked {
         reference: text.to_owned(),
-        manifest: pin.manifest,
-        component: pin.component,
-        size: pin.size,
-        found: blob.digest,
-        found_size: blob.size,
+        pin: Box::new(pin),
+        found: Box::new(blob),
     })
 }
 

@@ -64,7 +64,7 @@ impl Externals {
         let bytes = artifact.manifest();
         let manifest = Digest::of(&bytes);
         let web = self.web(about, watch);
-        let registry = Registry::new(&web, to.host(), to.path()).to_push();
+        let registry = Registry::new(&web, to.host(), to.path()).for_pushing();
         let there = registry.manifest_bytes(tag)?.map(|b| Digest::of(&b));
         match there {
             Some(there) if there == manifest => {

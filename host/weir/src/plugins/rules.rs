@@ -66,7 +66,7 @@ pub(crate) enum RuleError {
         of: String,
         /// No signature, another signer, a signature of something else.
         #[source]
-        source: SignatureError,
+        source: Box<SignatureError>,
     },
     /// A public key cannot be read.
     #[error(
@@ -134,7 +134,7 @@ impl Signers {
                 plugin: reference.to_string(),
                 said_by: said_by.to_owned(),
                 of: self.of.to_string(),
-                source,
+                source: Box::new(source),
             }),
         }
     }
