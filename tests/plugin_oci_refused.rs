@@ -204,12 +204,12 @@ fn a_wrong_media_type_is_named_wherever_it_is() {
     let docker = "application/vnd.docker.distribution.manifest.v2+json";
     for (manifest, kind, words) in [
         (
-            good,
+            good.clone(),
             "text/html",
             ["its manifest has the media type \"text/html\"", MANIFEST],
         ),
         (
-            good.clone(),
+            good,
             docker,
             ["its manifest has the media type", docker],
         ),
