@@ -57,6 +57,10 @@ fn not_locked(manifest: &Value, media_type: &str, words: &[&str]) {
     says(&said, words);
     assert!(!scene.repo.path().join("weir.lock").exists(), "{said}");
     assert!(!scene.keeps(&component), "{said}");
+    // What is refused by its manifest is not asked for.
+    let asked = liar.server.requests();
+    let blob = liar.blob_at(&component);
+    assert!(!asked.iter().any(|one| one.contains(&blob)), "{asked:?}");
 }
 
 /// The manifest of the second version with one thing exchanged.
@@ -208,11 +212,7 @@ fn a_wrong_media_type_is_named_wherever_it_is() {
             "text/html",
             ["its manifest has the media type \"text/html\"", MANIFEST],
         ),
-        (
-            good,
-            docker,
-            ["its manifest has the media type", docker],
-        ),
+        (good, docker, ["its manifest has the media type", docker]),
         (
             with("/mediaType", docker.into()),
             MANIFEST,

@@ -266,14 +266,18 @@ impl Loop<'_> {
         true
     }
 
-    /// Whether some app could not be rendered, and may be later without another commit.
+    /// Whether some app that lands here could not be rendered, and may be later without another commit.
     fn is_unready(&self) -> bool {
-        let Some(prepared) = &self.prepared else {
+        let (Some(prepared), Some(opened)) = (&self.prepared, &self.opened) else {
             return false;
         };
         let apps = prepared.unrendered.iter();
-        let mut failures = apps.filter_map(|name| prepared.apps.get(name)?.rendered.as_ref().err());
-        failures.any(|e| e.retry() == Retry::Backoff)
+        let mut apps = apps.filter_map(|name| prepared.apps.get(name));
+        apps.any(|app| {
+            let failed = app.rendered.as_ref().err();
+            opened.syncer.binds(&app.app.target)
+                && failed.is_some_and(|e| e.retry() == Retry::Backoff)
+        })
     }
 
     fn spawn(&mut self, task: impl Future<Output = Done> + Send + 'static) {
