@@ -361,3 +361,24 @@ fn each_exit_code_says_how_a_command_ended_and_help_names_them_all() {
         assert!(help.contains(part), "{part}: {help}");
     }
 }
+
+#[test]
+fn a_sync_says_of_each_app_that_failed_why_also_where_it_failed_so_before() {
+    let manifest = "version: 1\napps:\n  - { name: a, path: a }\n  - { name: b, path: b }\n";
+    let repo = repository(&[
+        ("weir.yaml", manifest),
+        ("a/map.yaml", "a: [\n"),
+        ("b/map.yaml", "b: [\n"),
+    ]);
+    let weir = Weir::new().unwrap();
+    let live = weir.path("live");
+    for time in ["first", "second"] {
+        let said = sync(&weir, &repo, &live).code(1).unwrap().stderr;
+        for file in ["a/map.yaml", "b/map.yaml"] {
+            assert!(
+                said.contains(file),
+                "the {time} time, {file} is not in {said}"
+            );
+        }
+    }
+}

@@ -250,7 +250,8 @@ impl Scene {
     fn add(&mut self, random: &mut Random, came_back: bool) -> usize {
         let mut added = 0;
         let (guest, room) = GUEST;
-        while self.wanted.len() < OBJECTS {
+        // A guest that comes back has objects: an app without any is an error.
+        while self.wanted.len() < OBJECTS || (came_back && self.of_app(guest).len() < 3) {
             // What was edited by hand and then dropped comes back once that is settled.
             let free =
                 (0..POOL).filter(|n| !self.wanted.contains_key(n) && !self.edited.contains(n));

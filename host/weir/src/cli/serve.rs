@@ -236,11 +236,17 @@ fn outcome(ended: Ended, waited: Option<Duration>) -> Result<Done, Error> {
     for app in &ended.waiting {
         tracing::error!(%app, "was not synced: an app that it comes after is not synced, or not healthy");
     }
-    let failed = ended
+    let mut failed = ended
         .reports
         .values()
-        .find(|r| matches!(r.state, State::Failed | State::Pending));
-    if let Some(report) = failed {
+        .filter(|r| matches!(r.state, State::Failed | State::Pending));
+    if let Some(report) = failed.next() {
+        // What failed before as well was not said while it ran.
+        for other in failed.filter(|r| !r.is_news) {
+            if let Some(problem) = &other.problem {
+                tracing::error!(app = %other.app, "still failed: {}", problem.message);
+            }
+        }
         let message = report.problem.as_ref().map_or_else(
             || format!("app {}: not finished", report.app),
             |p| p.message.clone(),
