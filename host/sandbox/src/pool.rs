@@ -234,39 +234,49 @@ impl Pool {
     /// A worker for a call: one that ran calls of this repository, one that has this code and ran nothing, a new one.
     fn worker(&self, domain: &Domain, code: &Shipped) -> Result<Worker, String> {
         self.drop_old();
-        {
-            let mut shelf = self.shelf();
-            let own = |(of, _): &(Domain, Worker)| of == domain;
-            let held = shelf.idle.iter().rposition(|w| own(w) && w.1.holds(code));
-            let roomy = |w: &(Domain, Worker)| w.1.has_room(&self.workers.limits);
-            let any = || shelf.idle.iter().rposition(|w| own(w) && roomy(w));
-            if let Some(at) = held.or_else(any) {
-                return Ok(shelf.idle.remove(at).1);
+        while let Some(mut worker) = self.idle(domain, code) {
+            // One that was killed while it had nothing to do is nobody's failure.
+            if !worker.is_gone() {
+                return Ok(worker);
             }
         }
         self.spare(Some(code))
     }
 
+    /// A worker that ran calls of this repository.
+    fn idle(&self, domain: &Domain, code: &Shipped) -> Option<Worker> {
+        let mut shelf = self.shelf();
+        let own = |(of, _): &(Domain, Worker)| of == domain;
+        let held = shelf.idle.iter().rposition(|w| own(w) && w.1.holds(code));
+        let roomy = |w: &(Domain, Worker)| w.1.has_room(&self.workers.limits);
+        let any = || shelf.idle.iter().rposition(|w| own(w) && roomy(w));
+        let at = held.or_else(any)?;
+        Some(shelf.idle.remove(at).1)
+    }
+
     /// A worker that ran nothing, and has no code but this.
     fn spare(&self, code: Option<&Shipped>) -> Result<Worker, String> {
-        let found = {
-            let mut shelf = self.shelf();
-            let with = code.and_then(|code| shelf.spare.iter().position(|w| w.holds_only(code)));
-            let without = || shelf.spare.iter().position(Worker::holds_nothing);
-            with.or_else(without).map(|at| shelf.spare.remove(at))
-        };
-        let worker = match found {
-            Some(mut worker) => {
-                // One that was started ahead says only now how it is confined, or that it could not start.
-                match worker.greeted(&self.workers.limits) {
-                    Ok(()) => Ok(worker),
-                    Err(_) => self.new_worker(),
-                }
+        let worker = loop {
+            let Some(mut worker) = self.started_ahead(code) else {
+                break self.new_worker();
+            };
+            // One that was started ahead says only now how it is confined, or that it could not start.
+            match worker.greeted(&self.workers.limits) {
+                Ok(()) if worker.is_gone() => {}
+                Ok(()) => break Ok(worker),
+                Err(_) => break self.new_worker(),
             }
-            None => self.new_worker(),
         };
         self.order_ahead();
         worker
+    }
+
+    fn started_ahead(&self, code: Option<&Shipped>) -> Option<Worker> {
+        let mut shelf = self.shelf();
+        let with = code.and_then(|code| shelf.spare.iter().position(|w| w.holds_only(code)));
+        let without = || shelf.spare.iter().position(Worker::holds_nothing);
+        let at = with.or_else(without)?;
+        Some(shelf.spare.remove(at))
     }
 
     fn new_worker(&self) -> Result<Worker, String> {

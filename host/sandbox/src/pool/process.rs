@@ -197,6 +197,11 @@ impl Worker {
         self.held.len() < limits.plugins
     }
 
+    /// Whether it has ended, whoever ended it.
+    pub(super) fn is_gone(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// Whether it has been there for too long to get another call.
     pub(super) fn is_old(&self, limits: &WorkerLimits) -> bool {
         self.started.elapsed() > limits.life

@@ -165,7 +165,7 @@ fn killed_once() -> Result<(), Failed> {
     let files = told(&[("f", "text")], move |_| {
         // As the kernel does when there is no memory left.
         if count.fetch_add(1, Ordering::Relaxed) == 0 {
-            all.signal(Signal::KILL);
+            all.kill();
         }
     });
     let (documents, reads, _) = scene.render(LIMITS, files)?;

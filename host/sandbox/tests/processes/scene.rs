@@ -188,6 +188,17 @@ impl Watched {
         children().difference(&self.before).copied().collect()
     }
 
+    /// Kills all of them, and returns when they are gone.
+    pub(crate) fn kill(&self) {
+        let all = self.workers();
+        self.signal(Signal::KILL);
+        for worker in all {
+            while spent(worker).is_some() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
     /// Sends all of them a signal.
     pub(crate) fn signal(&self, signal: Signal) {
         for worker in self.workers() {
