@@ -193,7 +193,7 @@ impl Watched {
         let all = self.workers();
         self.signal(Signal::KILL);
         for worker in all {
-            while spent(worker).is_some() {
+            while !is_gone(worker) {
                 std::thread::yield_now();
             }
         }
@@ -206,6 +206,12 @@ impl Watched {
             let _ = kill_process(Pid::from_raw(worker).unwrap(), signal);
         }
     }
+}
+
+/// Whether a process has ended with all of its threads, waited for or not.
+fn is_gone(pid: i32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    spent(pid).is_none() && threads.map_or(0, Iterator::count) <= 1
 }
 
 /// The children of all threads of this process.
