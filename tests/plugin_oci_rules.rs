@@ -102,8 +102,10 @@ fn a_lock_cannot_call_what_came_from_a_registry_one_of_weirs_own() {
     assert!(scene.keeps(&component));
     let digest = sha256(&component);
     scene.takes("bundled:metadata");
+    let before = scene.locked();
+    let (_, targets) = before.split_once("targets:").unwrap();
     let lock = format!(
-        "version: 1\nplugins:\n  team: {{ source: \"bundled:metadata\", digest: \"sha256:{digest}\" }}\n"
+        "version: 1\nplugins:\n  team: {{ source: \"bundled:metadata\", digest: \"sha256:{digest}\" }}\ntargets:{targets}"
     );
     scene.repo.write("weir.lock", lock).unwrap();
     let said = scene.fails("render", &["--worktree", "web"], 1);

@@ -35,7 +35,8 @@ impl Process {
         let mut most = None;
         // A process that has ended has no memory to tell, waited for or not.
         while let Ok((_, peak)) = measure::memory(pid) {
-            most = Some(peak);
+            // A program that is only being started has none yet.
+            most = Some(peak.max(most.unwrap_or(0.0)));
         }
         let ended = child.wait_with_output()?;
         ensure!(ended.status.success(), "{}: {}", self.name, ended.status);
