@@ -103,9 +103,10 @@ fn a_lock_cannot_call_what_came_from_a_registry_one_of_weirs_own() {
     let digest = sha256(&component);
     scene.takes("bundled:metadata");
     let before = scene.locked();
-    let (_, targets) = before.split_once("targets:").unwrap();
+    let (start, rest) = before.split_once("  team:\n").unwrap();
+    let (_, end) = rest.split_once("  yaml:\n").unwrap();
     let lock = format!(
-        "version: 1\nplugins:\n  team: {{ source: \"bundled:metadata\", digest: \"sha256:{digest}\" }}\ntargets:{targets}"
+        "{start}  team: {{ source: \"bundled:metadata\", digest: \"sha256:{digest}\" }}\n  yaml:\n{end}"
     );
     scene.repo.write("weir.lock", lock).unwrap();
     let said = scene.fails("render", &["--worktree", "web"], 1);
