@@ -13,8 +13,9 @@ const ON_A_CLUSTER: &str = "kube";
 const AGAINST_THE_TOOLS: [&str; 2] = ["render", "impact"];
 /// The rows that need what authors of plugins in JavaScript and Python have.
 const AUTHORS: &str = "plugins";
-/// The one flag with a value: a file.
+/// The flags with a value: a file, and a number.
 const JSON: &str = "--json";
+const PAIRS: &str = "--pairs";
 
 /// Builds and measures; the arguments go to the benchmark.
 ///
@@ -68,8 +69,11 @@ pub(crate) fn run(root: &Path, arguments: &[String]) -> Result<()> {
 /// Whether a group of rows is asked for: by name, or by no name at all.
 fn asks_for(arguments: &[String], group: &str) -> bool {
     let mut names = arguments.iter().enumerate().filter(|(at, word)| {
-        let is_file = *at > 0 && arguments.get(at - 1).is_some_and(|a| a == JSON);
-        !word.starts_with("--") && !is_file
+        let is_value = *at > 0
+            && arguments
+                .get(at - 1)
+                .is_some_and(|a| a == JSON || a == PAIRS);
+        !word.starts_with("--") && !is_value
     });
     let first = names.next();
     first.is_none() || first.into_iter().chain(names).any(|(_, n)| n == group)
@@ -88,6 +92,8 @@ mod tests {
             ("kube", true),
             ("yaml kube", true),
             ("yaml", false),
+            ("--pairs 3 yaml", false),
+            ("--pairs 3", true),
             ("--quick --json kube dir", false),
         ] {
             let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();

@@ -100,6 +100,8 @@ const GROUPS: &[Group] = &[
 /// What was asked for.
 struct Options {
     size: Size,
+    /// The most pairs of a row, where somebody has less time than the whole takes.
+    pairs: usize,
     json: Option<PathBuf>,
     only: Vec<String>,
 }
@@ -128,6 +130,7 @@ pub(crate) fn main(arguments: Vec<String>) -> Result<bool> {
 fn options(arguments: Vec<String>) -> Result<Options> {
     let mut options = Options {
         size: Size::FULL,
+        pairs: usize::MAX,
         json: None,
         only: Vec::new(),
     };
@@ -137,17 +140,25 @@ fn options(arguments: Vec<String>) -> Result<Options> {
             // Cargo says this to every benchmark.
             "--bench" => {}
             "--quick" => options.size = Size::QUICK,
+            "--pairs" => {
+                let pairs = rest.next().and_then(|word| word.parse().ok());
+                let pairs = pairs.filter(|pairs| *pairs > 0);
+                options.pairs = pairs.context("--pairs N: a number from 1")?;
+            }
             "--json" => options.json = Some(rest.next().context("--json FILE")?.into()),
             name if GROUPS.iter().any(|(known, _)| *known == name) => options.only.push(word),
             _ => {
                 let known: Vec<&str> = GROUPS.iter().map(|(name, _)| *name).collect();
                 bail!(
-                    "`{word}`: expected --quick, --json FILE or rows to run: {}",
+                    "`{word}`: expected --quick, --pairs N, --json FILE or rows to run: {}",
                     known.join(", ")
                 );
             }
         }
     }
+    let size = &mut options.size;
+    size.rounds = size.rounds.min(options.pairs);
+    size.processes = size.processes.min(options.pairs);
     Ok(options)
 }
 
