@@ -18,21 +18,10 @@ mod liar;
 #[expect(dead_code, reason = "shared with the suite that needs more of it")]
 mod scene;
 
-use liar::Liar;
+use liar::{Liar, locked};
 use scene::{Scene, says, versions};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-
-/// A registry with a plugin, and a repository that has it locked. The machine has nothing of it.
-fn locked() -> (Liar, Scene, Vec<u8>) {
-    let liar = Liar::new();
-    let [_, component] = versions();
-    liar.has(&component);
-    let mut scene = Scene::new(&liar.source());
-    scene.lock();
-    scene.another_machine();
-    (liar, scene, component)
-}
 
 /// A render fails with these words for the app that calls the plugin; nothing is kept, and the other app is rendered.
 fn refused(scene: &Scene, liar: &Liar, component: &[u8], words: &[&str]) {

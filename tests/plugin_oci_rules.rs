@@ -17,19 +17,8 @@ mod liar;
 #[path = "plugin_oci/scene.rs"]
 mod scene;
 
-use liar::Liar;
+use liar::{Liar, locked};
 use scene::{Scene, says, versions};
-
-/// A registry with a plugin, and a repository that has it locked. The machine has nothing of it.
-fn locked() -> (Liar, Scene, Vec<u8>) {
-    let liar = Liar::new();
-    let [_, component] = versions();
-    liar.has(&component);
-    let mut scene = Scene::new(&liar.source());
-    scene.lock();
-    scene.another_machine();
-    (liar, scene, component)
-}
 
 #[test]
 fn a_source_that_the_host_does_not_take_is_not_asked_and_no_digest_that_is_here_is_an_excuse() {

@@ -5,6 +5,8 @@ use weir_source::cosign::Signed;
 use weir_tests::charts::{Answer, FileServer, sha256};
 use weir_tests::registry::{MANIFEST, WASM_CONFIG, WASM_LAYER, descriptor};
 
+use crate::scene::{Scene, versions};
+
 /// What a signature is of, in cosign's classic form.
 const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 
@@ -86,4 +88,15 @@ impl Liar {
         let manifest = Liar::manifest(component).to_string();
         self.has_manifest(manifest.as_bytes(), MANIFEST)
     }
+}
+
+/// A registry with a plugin, and a repository that has it locked. The machine has nothing of it.
+pub(crate) fn locked() -> (Liar, Scene, Vec<u8>) {
+    let liar = Liar::new();
+    let [_, component] = versions();
+    liar.has(&component);
+    let mut scene = Scene::new(&liar.source());
+    scene.lock();
+    scene.another_machine();
+    (liar, scene, component)
 }
