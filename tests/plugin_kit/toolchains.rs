@@ -58,7 +58,8 @@ fn a_node_or_python_that_is_too_old_is_named() {
     only(&mut project, "node", "v18.19.0");
     let ran = build(&project);
     assert!(
-        ran.stderr.contains("v18.19.0: install Node.js 20 or newer"),
+        ran.stderr
+            .contains("v18.19.0: install Node.js 20.19, 22.12 or newer"),
         "{}",
         ran.stderr
     );
