@@ -54,7 +54,7 @@ pub(super) fn project(name: &str, role: Role, language: Language) -> Vec<(String
         Language::Go => ("main.go", "Go 1.26 or newer"),
         Language::JavaScript => (
             "plugin.js",
-            "Node.js 20 or newer with npm, which brings componentize-js at the first build",
+            "Node.js 20.19, 22.12 or newer with npm, which brings componentize-js at the first build",
         ),
         Language::Python => (
             "plugin.py",
