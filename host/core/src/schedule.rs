@@ -326,7 +326,7 @@ impl Schedule {
         self.list(now, commit, nodes);
     }
 
-    /// Prepares the commit once more after a while, ever later: what stood well is found as it was.
+    /// Prepares the commit once more after a while, ever later: what is not made anew goes on as it does.
     fn unready(&mut self, now: Now) {
         if self.prepare.wanted || self.prepare.running || self.prepared != self.head {
             return;

@@ -286,14 +286,15 @@ impl Bringing<'_> {
         };
         let failed = |why: String| Error::host("plugins", format!("{}: {why}", path.display()));
         let _one_at_a_time = self.store.noting();
-        let mut signatures = counting;
         let before = noted(&path).ok().flatten();
-        for signed in before.into_iter().flat_map(|origin| origin.signatures) {
+        let before = before.into_iter().flat_map(|origin| origin.signatures);
+        let mut signatures: Vec<Signed> = Vec::new();
+        // One signature may count for several rules.
+        for signed in counting.into_iter().chain(before) {
             if signatures.len() < MAX_NOTED && !signatures.contains(&signed) {
                 signatures.push(signed);
             }
         }
-        signatures.dedup();
         let origin = Origin {
             repository: reference.repository(),
             manifest: String::from_utf8(manifest).map_err(|e| failed(e.to_string()))?,
