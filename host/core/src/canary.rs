@@ -117,7 +117,7 @@ fn outputs(a: &Validated, b: &Validated, key: &MaskKey) -> Option<What> {
             return Some(What::Object(id.clone(), before.contains_key(id)));
         };
         if x.digest() != y.digest() {
-            let fields = |o: &Object| Fields::of(id, o.body(), key);
+            let fields = |o: &Object| Fields::of(id, &o.body(), key);
             let first = fields(x).changes(&fields(y)).into_iter().next();
             return Some(match first {
                 Some(field) => What::Field(id.clone(), field),

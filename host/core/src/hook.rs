@@ -120,7 +120,7 @@ fn runs(id: &ResourceId) -> bool {
 }
 
 fn annotation<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
-    object.body()["metadata"]["annotations"][name].as_str()
+    object.annotation(name)
 }
 
 /// Whether an object says that it is a hook.

@@ -372,7 +372,7 @@ fn objects(
     let change = |(id, a, b): Differing<'_, ResourceId>| {
         let (change, fields) = match (a, b) {
             (Some(a), Some(b)) => {
-                let fields = |o: &Object| Fields::of(id, o.body(), key);
+                let fields = |o: &Object| Fields::of(id, &o.body(), key);
                 (Change::Changed, fields(a).changes(&fields(b)))
             }
             (None, _) => (Change::Added, Vec::new()),
@@ -427,9 +427,8 @@ fn held(
         .map(Object::id)
         .collect();
     let goes = |o: &&Object| {
-        let annotation = o.body()["metadata"]["annotations"][PRUNE_ANNOTATION].as_str();
         !stays.contains(o.id())
-            && may_prune(annotation) == Ok(true)
+            && may_prune(o.annotation(PRUNE_ANNOTATION)) == Ok(true)
             && !wanted.by_another(name, &before.app.target, o.id())
     };
     let deletes: BTreeSet<ResourceId> = owned.iter().filter(goes).map(|o| o.id().clone()).collect();

@@ -240,7 +240,7 @@ pub fn changed(before: &KeptOutput<'_>, after: &Validated, outcomes: &[Outcome])
         .collect();
     // What is masked is compared here and never shown.
     let key = MaskKey::new(*after.output().as_bytes());
-    let fields = |object: &Object| Fields::of(object.id(), object.body(), &key);
+    let fields = |object: &Object| Fields::of(object.id(), &object.body(), &key);
     let mut all = Vec::new();
     for id in updated {
         let now = after.objects().binary_search_by(|o| o.id().cmp(id));

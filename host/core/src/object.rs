@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Deserializer, Value};
 
 use crate::digest::Digest;
 use crate::name::Namespace;
@@ -16,6 +17,8 @@ pub const MAX_OBJECT_NAME: usize = 253;
 
 /// What each value begins with that SOPS encrypted.
 const ENCRYPTED: &str = "ENC[AES256_GCM,";
+/// What our own annotations and labels begin with.
+const OURS: &str = "weir.dev/";
 
 /// What an object is, whatever version of its API it is written in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -69,14 +72,48 @@ impl fmt::Display for Origin {
 #[derive(Clone, PartialEq)]
 pub struct Object(Arc<Whole>);
 
-/// All of an object. Whoever holds the object shares it: the objects of a large app are held in several lists.
-#[derive(PartialEq)]
+/// All of an object. Whoever holds the object shares it: the objects of a large app are held in several lists, and for
+/// as long as the app is followed. So the fields lie here as JSON text, a tenth of what a tree of them takes.
 struct Whole {
     id: ResourceId,
-    body: Arc<Value>,
-    text: Arc<str>,
+    api_version: Box<str>,
+    ours: Ours,
+    json: Box<RawValue>,
+    text: Box<str>,
     digest: Digest,
     origin: Origin,
+}
+
+/// The keys of ours that an object carries: what is asked of each object at each look at its app.
+#[derive(Debug, Clone, Default)]
+struct Ours {
+    annotations: Vec<(String, Option<String>)>,
+    labels: Vec<String>,
+}
+
+impl Ours {
+    fn of(body: &Value) -> Ours {
+        let map = |field: &str| {
+            let map = body.get("metadata").and_then(|m| m.get(field));
+            let map = map.and_then(Value::as_object).into_iter().flatten();
+            map.filter(|(key, _)| key.starts_with(OURS))
+        };
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        Ours {
+            annotations: map("annotations")
+                .map(|(key, value)| (key.clone(), text(value)))
+                .collect(),
+            labels: map("labels").map(|(key, _)| key.clone()).collect(),
+        }
+    }
+}
+
+impl PartialEq for Whole {
+    /// All else follows from the fields.
+    fn eq(&self, other: &Whole) -> bool {
+        (self.digest, &self.origin, self.json.get())
+            == (other.digest, &other.origin, other.json.get())
+    }
 }
 
 /// Why a value is not an object.
@@ -95,29 +132,60 @@ impl Object {
     /// # Errors
     /// When it is not a map, or has no usable `apiVersion`, `kind` or `metadata.name`.
     pub fn new(body: Value, origin: Origin) -> Result<Object, ObjectError> {
-        match identify(&body) {
-            Ok(id) => {
-                let text: Arc<str> = yaml::emit(&body).into();
-                let digest = Digest::of(text.as_bytes());
-                Ok(Object(Arc::new(Whole {
-                    id,
-                    body: Arc::new(body),
-                    text,
-                    digest,
-                    origin,
-                })))
-            }
-            Err(message) => Err(ObjectError { origin, message }),
-        }
+        let (id, api_version) = match identify(&body) {
+            Ok(known) => known,
+            Err(message) => return Err(ObjectError { origin, message }),
+        };
+        // Maps of text and numbers that are some: nothing in a value cannot be said in JSON.
+        let json = serde_json::value::to_raw_value(&body).map_err(|e| ObjectError {
+            origin: origin.clone(),
+            message: format!("{}: {e}", id.kind),
+        })?;
+        let text = yaml::emit(&body).into_boxed_str();
+        Ok(Object(Arc::new(Whole {
+            id,
+            api_version: api_version.into(),
+            ours: Ours::of(&body),
+            json,
+            digest: Digest::of(text.as_bytes()),
+            text,
+            origin,
+        })))
     }
 
     /// What it is.
     pub fn id(&self) -> &ResourceId {
         &self.0.id
     }
-    /// Its fields.
-    pub fn body(&self) -> &Value {
-        &self.0.body
+    /// Its `apiVersion`, such as `apps/v1`.
+    pub fn api_version(&self) -> &str {
+        &self.0.api_version
+    }
+    /// An annotation of ours, `weir.dev/...`, where it is text. Of other annotations nothing is known here.
+    pub fn annotation(&self, name: &str) -> Option<&str> {
+        let mut all = self.0.ours.annotations.iter();
+        all.find_map(|(key, value)| value.as_deref().filter(|_| key == name))
+    }
+    /// The names of all annotations of ours, text or not.
+    pub fn annotations(&self) -> impl Iterator<Item = &str> {
+        self.0.ours.annotations.iter().map(|(key, _)| key.as_str())
+    }
+    /// The names of all labels of ours.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.0.ours.labels.iter().map(String::as_str)
+    }
+    /// Its fields as they are held: JSON text.
+    pub fn json(&self) -> &RawValue {
+        &self.0.json
+    }
+    /// Its fields, read anew from the text at each call: some microseconds. Whoever only hands them on takes
+    /// [`Object::json`].
+    pub fn body(&self) -> Value {
+        let mut reader = Deserializer::from_str(self.0.json.get());
+        // What made the value had a bound of its own, and it may be larger than this reader's.
+        reader.disable_recursion_limit();
+        // It was written from a value: it is one.
+        Value::deserialize(&mut reader).unwrap_or_default()
     }
     /// Its canonical YAML, ending with a newline.
     pub fn text(&self) -> &str {
@@ -139,7 +207,9 @@ impl Object {
         }
         Object(Arc::new(Whole {
             id: self.0.id.clone(),
-            body: self.0.body.clone(),
+            api_version: self.0.api_version.clone(),
+            ours: self.0.ours.clone(),
+            json: self.0.json.clone(),
             text: self.0.text.clone(),
             digest: self.0.digest,
             origin,
@@ -153,7 +223,8 @@ impl fmt::Debug for Object {
     }
 }
 
-fn identify(body: &Value) -> Result<ResourceId, String> {
+/// What a value is, and its `apiVersion`.
+fn identify(body: &Value) -> Result<(ResourceId, String), String> {
     let Value::Object(map) = body else {
         return Err(format!(
             "expected a Kubernetes object (a map), found {}",
@@ -211,12 +282,13 @@ fn identify(body: &Value) -> Result<ResourceId, String> {
                 .map_err(|e| format!("{kind} {name}: {e}"))?,
         ),
     };
-    Ok(ResourceId {
+    let id = ResourceId {
         group: group.to_owned(),
         kind,
         namespace,
         name,
-    })
+    };
+    Ok((id, api_version))
 }
 
 fn type_name(value: &Value) -> &'static str {
@@ -233,6 +305,7 @@ fn type_name(value: &Value) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::yaml::Budget;
     use serde_json::json;
 
     fn origin() -> Origin {
@@ -317,6 +390,36 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn fields_are_read_back_as_they_were_given() {
+        let mut deep = json!({"n": [0.1, 1e300, -0.0, 5e-324, u64::MAX, i64::MIN, 1.0]});
+        for _ in 0..Budget::HOST.depth {
+            deep = json!({ "d": deep });
+        }
+        let body = json!({"apiVersion": "v1", "kind": "A", "metadata": {"name": "a"}, "spec": deep, "t": "\u{0}\"\u{2028}"});
+        let object = Object::new(body.clone(), origin()).unwrap();
+        assert_eq!(object.body(), body);
+        assert_eq!(
+            serde_json::to_string(object.json()).unwrap(),
+            body.to_string()
+        );
+        assert_eq!(yaml::emit(&object.body()), object.text());
+    }
+
+    #[test]
+    fn of_annotations_and_labels_just_ours_are_told() {
+        let body = json!({"apiVersion": "v1", "kind": "A", "metadata": {"name": "a",
+            "annotations": {"weir.dev/wave": "1", "weir.dev/odd": 2, "other": "x"}, "labels": {"weir.dev/app": "a", "app": "a"}}});
+        let object = Object::new(body, origin()).unwrap();
+        assert_eq!(object.annotation("weir.dev/wave"), Some("1"));
+        assert_eq!(object.annotation("weir.dev/odd"), None);
+        assert_eq!(object.annotation("other"), None);
+        let names: Vec<&str> = object.annotations().collect();
+        assert_eq!(names, ["weir.dev/odd", "weir.dev/wave"]);
+        assert_eq!(object.labels().collect::<Vec<_>>(), ["weir.dev/app"]);
+        assert_eq!(object.api_version(), "v1");
     }
 
     #[test]

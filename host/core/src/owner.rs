@@ -3,8 +3,6 @@
 
 use std::fmt;
 
-use serde_json::{Map, Value};
-
 use crate::live::Owner;
 use crate::name::{AppName, RepositoryName};
 use crate::object::{Object, ResourceId};
@@ -102,18 +100,11 @@ pub fn app_on(
 /// What a rendered object says of its owner, which is Weir's alone to say: `label weir.dev/app`. A repository that
 /// could say it would speak for another one.
 pub fn reserved(object: &Object) -> Vec<String> {
-    let metadata = object.body().get("metadata");
-    let keys = |field: &str| {
-        let map = metadata
-            .and_then(|m| m.get(field))
-            .and_then(Value::as_object);
-        map.into_iter().flat_map(Map::keys)
-    };
-    let annotations = keys("annotations").filter(|key| *key == ANNOTATION);
-    let labels = keys("labels").filter(|key| key.starts_with(LABELS));
-    let annotations = annotations.map(|key| format!("annotation {key}"));
+    let annotations = object.annotations().filter(|key| *key == ANNOTATION);
+    let labels = object.labels().map(|key| format!("label {key}"));
     annotations
-        .chain(labels.map(|key| format!("label {key}")))
+        .map(|key| format!("annotation {key}"))
+        .chain(labels)
         .collect()
 }
 

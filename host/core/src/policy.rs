@@ -102,7 +102,7 @@ impl Policy {
 /// # Errors
 /// The annotation's text, where it is neither `true` nor `false`.
 pub fn may_recreate(object: &Object) -> Result<bool, &str> {
-    match object.body()["metadata"]["annotations"][RECREATE_ANNOTATION].as_str() {
+    match object.annotation(RECREATE_ANNOTATION) {
         None | Some("false") => Ok(false),
         Some("true") => Ok(true),
         Some(other) => Err(other),

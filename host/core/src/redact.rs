@@ -15,9 +15,11 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub fn shown(before: Option<&Object>, after: Option<&Object>) -> (String, String) {
     let text = |object: Option<&Object>, other: Option<&Object>, mark: &str| match object {
         None => String::new(),
-        Some(object) if object.id().kind == "Secret" => {
-            yaml::emit(&masked(object.body(), other.map(Object::body), mark))
-        }
+        Some(object) if object.id().kind == "Secret" => yaml::emit(&masked(
+            object.body(),
+            other.map(Object::body).as_ref(),
+            mark,
+        )),
         Some(object) => object.text().to_owned(),
     };
     (
@@ -26,8 +28,7 @@ pub fn shown(before: Option<&Object>, after: Option<&Object>) -> (String, String
     )
 }
 
-fn masked(body: &Value, other: Option<&Value>, mark: &str) -> Value {
-    let mut body = body.clone();
+fn masked(mut body: Value, other: Option<&Value>, mark: &str) -> Value {
     for field in VALUES {
         let other = other.and_then(|o| o.get(field));
         if let Some(values) = body.get_mut(field) {

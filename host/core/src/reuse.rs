@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::digest::Digest;
 use crate::grant::Limits;
@@ -145,7 +146,7 @@ impl Kept {
             notes: validated.notes().to_vec(),
         };
         let objects = validated.objects().iter();
-        let objects: Vec<(&Origin, &Value)> = objects.map(|o| (o.origin(), o.body())).collect();
+        let objects: Vec<(&Origin, &RawValue)> = objects.map(|o| (o.origin(), o.json())).collect();
         let mut entry = serde_json::to_vec(&head).ok()?;
         entry.push(b'\n');
         serde_json::to_writer(&mut entry, &objects).ok()?;

@@ -85,14 +85,14 @@ fn wipe(value: &mut Value) {
 
 /// What is sent of an object.
 #[derive(Debug)]
-pub enum Body<'o> {
+pub enum Body {
     /// Just what was rendered.
-    Rendered(&'o Value),
+    Rendered(Value),
     /// What was rendered, opened.
     Revealed(Revealed),
 }
 
-impl Body<'_> {
+impl Body {
     /// The fields, for the body of a request.
     pub fn expose(&self) -> &Value {
         match self {
@@ -104,7 +104,7 @@ impl Body<'_> {
     /// A copy that can be changed and is wiped when it is dropped.
     pub fn into_revealed(self) -> Revealed {
         match self {
-            Body::Rendered(fields) => Revealed::new(fields.clone()),
+            Body::Rendered(fields) => Revealed::new(fields),
             Body::Revealed(revealed) => revealed,
         }
     }
@@ -137,7 +137,7 @@ pub trait Reveal: Send + Sync {
     ///
     /// # Errors
     /// When it is encrypted and cannot be opened. Then nothing of it may be sent.
-    fn reveal<'o>(&self, object: &'o Object) -> Result<Body<'o>, NotRevealed>;
+    fn reveal(&self, object: &Object) -> Result<Body, NotRevealed>;
 }
 
 /// For objects of which it is known that nothing in them is encrypted: each is sent as it was rendered.
@@ -145,7 +145,7 @@ pub trait Reveal: Send + Sync {
 pub struct AsRendered;
 
 impl Reveal for AsRendered {
-    fn reveal<'o>(&self, object: &'o Object) -> Result<Body<'o>, NotRevealed> {
+    fn reveal(&self, object: &Object) -> Result<Body, NotRevealed> {
         Ok(Body::Rendered(object.body()))
     }
 }

@@ -131,7 +131,8 @@ pub fn definition(object: &Object) -> Option<Definition> {
     if !is_definition(object.id()) {
         return None;
     }
-    let spec = object.body().get("spec")?;
+    let body = object.body();
+    let spec = body.get("spec")?;
     let text = |pointer: &str| {
         spec.pointer(pointer)
             .and_then(Value::as_str)
@@ -145,7 +146,7 @@ pub fn definition(object: &Object) -> Option<Definition> {
 }
 
 fn with_namespace(object: &Object, namespace: Option<String>) -> Result<Object, ObjectError> {
-    let mut body = object.body().clone();
+    let mut body = object.body();
     if let Some(Value::Object(metadata)) = body.get_mut("metadata") {
         match namespace {
             Some(namespace) => metadata.insert("namespace".to_owned(), Value::String(namespace)),

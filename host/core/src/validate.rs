@@ -204,8 +204,7 @@ pub fn admit(
             );
             own("bad-wave", Some(object), message);
         }
-        let prune = &object.body()["metadata"]["annotations"][plan::PRUNE_ANNOTATION];
-        if let Err(text) = plan::may_prune(prune.as_str()) {
+        if let Err(text) = plan::may_prune(object.annotation(plan::PRUNE_ANNOTATION)) {
             let message = format!(
                 "annotation {}: {text:?}: expected \"false\", which keeps the object when it goes from Git, or \"true\"",
                 plan::PRUNE_ANNOTATION
@@ -305,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_wave_that_is_no_number_is_refused_with_its_place() {
-        let mut body = object("a", "x.yaml").body().clone();
+        let mut body = object("a", "x.yaml").body();
         body["metadata"]["annotations"] = json!({plan::WAVE_ANNOTATION: "first"});
         let origin = object("a", "x.yaml").origin().clone();
         let wrong = Object::new(body, origin).unwrap();
@@ -321,7 +320,7 @@ mod tests {
     #[test]
     fn a_prune_annotation_that_is_no_boolean_is_refused() {
         let annotated = |value: &str| {
-            let mut body = object("a", "x.yaml").body().clone();
+            let mut body = object("a", "x.yaml").body();
             body["metadata"]["annotations"] = json!({plan::PRUNE_ANNOTATION: value});
             let origin = object("a", "x.yaml").origin().clone();
             let object = Object::new(body, origin).unwrap();
@@ -350,7 +349,7 @@ mod tests {
             ("labels", "app.kubernetes.io/name", false),
             ("labels", "weir.dev.example.com/app", false),
         ] {
-            let mut body = object("a", "x.yaml").body().clone();
+            let mut body = object("a", "x.yaml").body();
             body["metadata"][field] = json!({key: "1"});
             let origin = object("a", "x.yaml").origin().clone();
             let made = Object::new(body, origin).unwrap();
@@ -368,7 +367,7 @@ mod tests {
 
     #[test]
     fn a_hook_of_an_unknown_phase_is_refused_with_its_place() {
-        let mut body = object("a", "x.yaml").body().clone();
+        let mut body = object("a", "x.yaml").body();
         body["metadata"]["annotations"] = json!({hook::ANNOTATION: "pre-install"});
         let origin = object("a", "x.yaml").origin().clone();
         let wrong = Object::new(body, origin).unwrap();

@@ -63,7 +63,7 @@ impl Opener {
 
     /// An object's fields in the clear.
     fn opened(&self, object: &Object, form: &Form) -> Result<Revealed, SealError> {
-        let mut revealed = Revealed::new(object.body().clone());
+        let mut revealed = Revealed::new(object.body());
         let Value::Object(body) = revealed.expose_mut() else {
             return Ok(revealed);
         };
@@ -171,7 +171,7 @@ fn put_bytes(
 }
 
 impl Reveal for Opener {
-    fn reveal<'o>(&self, object: &'o Object) -> Result<Body<'o>, NotRevealed> {
+    fn reveal(&self, object: &Object) -> Result<Body, NotRevealed> {
         let opened = match form(object, self.limits) {
             Ok(None) => return Ok(Body::Rendered(object.body())),
             Ok(Some(form)) => self.opened(object, &form),

@@ -109,7 +109,7 @@ fn objects(count: usize) -> Result<Vec<Vec<u8>>> {
     let objects = render::parse(&documents, &Budget::HOST)?;
     Ok(objects
         .iter()
-        .map(|o| serde_json::to_vec(o.body()))
+        .map(|o| serde_json::to_vec(o.json()))
         .collect::<Result<_, _>>()?)
 }
 

@@ -201,7 +201,7 @@ fn remove_all(body: &mut Value, fields: &Value) {
 /// The body that an adoption applies.
 pub(super) fn body_of(
     id: &ResourceId,
-    wanted: &Body<'_>,
+    wanted: &Body,
     policy: &policy::Policy,
     live: &ObjectMeta,
 ) -> Revealed {

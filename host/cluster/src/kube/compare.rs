@@ -162,7 +162,7 @@ impl KubeTarget {
         &self,
         claim: &Claim,
         object: &Object,
-        wanted: &Body<'_>,
+        wanted: &Body,
         coming: &Coming<'_>,
         key: &MaskKey,
     ) -> Result<Compared, KubeError> {
@@ -242,7 +242,7 @@ impl KubeTarget {
     async fn compare_adopted(
         &self,
         claim: &Claim,
-        (object, wanted): (&Object, &Body<'_>),
+        (object, wanted): (&Object, &Body),
         coming: &Coming<'_>,
         (resource, placed): (&ApiResource, &ResourceId),
         live: &DynamicObject,
@@ -318,7 +318,7 @@ impl KubeTarget {
 }
 
 /// An object that nothing is at the place of.
-fn made(object: &Object, wanted: &Body<'_>, key: &MaskKey) -> Compared {
+fn made(object: &Object, wanted: &Body, key: &MaskKey) -> Compared {
     let fields = Fields::of(object.id(), wanted.expose(), key);
     Compared {
         object: object.id().clone(),

@@ -58,7 +58,7 @@ impl KubeTarget {
     ) -> Result<Written, TargetError> {
         let run = Run::silent(self, claim);
         let (resource, id) = run.place(object).await?;
-        let mut body = to_apply(claim, object.body(), &id, Precondition::default());
+        let mut body = to_apply(claim, &object.body(), &id, Precondition::default());
         body["metadata"]["annotations"][hook::RUN] = json!(output.to_string());
         let made: DynamicObject = from_json(body)?;
         let api = self.api(&resource, &id);

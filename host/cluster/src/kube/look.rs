@@ -359,8 +359,7 @@ impl KubeTarget {
 
 /// The version that an object names.
 pub(super) fn version_of(object: &Object) -> &str {
-    let api = object.body().get("apiVersion").and_then(Value::as_str);
-    let api = api.unwrap_or_default();
+    let api = object.api_version();
     api.split_once('/').map_or(api, |(_, version)| version)
 }
 

@@ -82,7 +82,7 @@ impl Turn {
 /// # Errors
 /// The text, where it is no number.
 pub fn asked(object: &Object) -> Result<Option<i32>, &str> {
-    let text = object.body()["metadata"]["annotations"][WAVE_ANNOTATION].as_str();
+    let text = object.annotation(WAVE_ANNOTATION);
     text.map(|text| text.parse().map_err(|_| text)).transpose()
 }
 

@@ -300,7 +300,7 @@ pub fn first_difference(said: &str, found: &Validated) -> Option<String> {
             (None, Some(_)) => Some(format!("{id}: it is new")),
             (Some(was), Some(is)) if was.digest() != is.digest() => {
                 let fields = |body: &Value| Fields::of(id, body, &key);
-                let changes = fields(was.body()).changes(&fields(is.body()));
+                let changes = fields(&was.body()).changes(&fields(&is.body()));
                 let first = changes.first().map(FieldChange::to_string);
                 let first = first.unwrap_or_else(|| "its text differs".to_owned());
                 Some(format!("{id}: {first}"))

@@ -303,7 +303,7 @@ impl Render<'_> {
         for call in &self.app.transform {
             let plugin = self.plugin(Role::Transformer, call)?;
             self.begins(Role::Transformer, call);
-            let given = json_of(&objects)?;
+            let given = json_of(&objects);
             let changed = self
                 .sandbox
                 .transform(&plugin, self.call(call)?, &given, self.view(snapshot))
@@ -342,7 +342,7 @@ impl Render<'_> {
         if self.app.validate.is_empty() {
             return Ok((findings, took));
         }
-        let given = json_of(objects)?;
+        let given = json_of(objects);
         for call in &self.app.validate {
             let plugin = self.plugin(Role::Validator, call)?;
             self.begins(Role::Validator, call);
@@ -432,12 +432,9 @@ impl Render<'_> {
     }
 }
 
-fn json_of(objects: &[Object]) -> Result<Vec<Vec<u8>>, Error> {
-    let bytes = objects
-        .iter()
-        .map(|o| serde_json::to_vec(o.body()))
-        .collect::<Result<_, _>>();
-    bytes.map_err(|e| Error::host("transform", e.to_string()))
+fn json_of(objects: &[Object]) -> Vec<Vec<u8>> {
+    let text = |o: &Object| o.json().get().as_bytes().to_vec();
+    objects.iter().map(text).collect()
 }
 
 fn level(level: weir_sandbox::Level) -> Level {

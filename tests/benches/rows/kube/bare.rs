@@ -70,7 +70,7 @@ impl Bare {
             PatchParams::apply("bare-loop"),
         );
         let apply = async |object: &Object| -> Result<()> {
-            let patch = Patch::Apply(object.body());
+            let patch = Patch::Apply(object.json());
             api.patch(&object.id().name, &params, &patch).await?;
             Ok(())
         };

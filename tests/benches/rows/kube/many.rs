@@ -185,7 +185,7 @@ impl Large<'_> {
 
 /// The object with one value of another manager's in it, and no other.
 fn with_value(object: &Object, key: &str) -> Result<Object> {
-    let mut body = object.body().clone();
+    let mut body = object.body();
     body["data"] = json!({ key: "x" });
     if let Some(metadata) = body["metadata"].as_object_mut() {
         metadata.remove("labels");

@@ -44,7 +44,7 @@ fn placed(namespace: Option<&str>) -> ResourceId {
 fn sent(metadata: Value) -> Value {
     to_apply(
         &claim(),
-        map(metadata).body(),
+        &map(metadata).body(),
         &placed(Some("prod")),
         Precondition::default(),
     )
@@ -72,7 +72,7 @@ fn what_is_sent_is_read_back_as_ours() {
         let id = placed(namespace);
         let body = to_apply(
             &claim(),
-            map(json!({})).body(),
+            &map(json!({})).body(),
             &id,
             Precondition::default(),
         );
@@ -118,7 +118,7 @@ fn the_longest_names_still_make_labels_that_kubernetes_takes() {
     };
     let body = to_apply(
         &claim,
-        map(json!({})).body(),
+        &map(json!({})).body(),
         &placed(None),
         Precondition::default(),
     );
@@ -135,7 +135,12 @@ fn the_longest_names_still_make_labels_that_kubernetes_takes() {
 fn the_namespace_is_where_the_cluster_has_the_object() {
     let namespace = |rendered: Value, placed_in: Option<&str>| {
         let id = placed(placed_in);
-        let body = to_apply(&claim(), map(rendered).body(), &id, Precondition::default());
+        let body = to_apply(
+            &claim(),
+            &map(rendered).body(),
+            &id,
+            Precondition::default(),
+        );
         let owner = body["metadata"]["annotations"]["weir.dev/owner"].clone();
         assert_eq!(owner, claim().on(&id), "the owner names the place");
         body["metadata"].get("namespace").cloned()
@@ -173,7 +178,7 @@ fn what_only_the_server_says_is_not_sent() {
     let object = Object::new(copied, origin).unwrap();
     let body = to_apply(
         &claim(),
-        object.body(),
+        &object.body(),
         &placed(Some("prod")),
         Precondition::default(),
     );
@@ -192,7 +197,7 @@ fn a_precondition_travels_as_uid_and_resource_version_and_never_comes_from_the_r
     let sent = |uid, version| {
         let body = to_apply(
             &claim(),
-            object.body(),
+            &object.body(),
             &placed(None),
             Precondition { uid, version },
         );

@@ -86,7 +86,7 @@ impl Ready {
             params: given.params.clone(),
         };
         let view = View::new(given.files.clone(), vec![RepoPath::root()]);
-        let objects = given.objects.iter().map(|o| serde_json::to_vec(o.body()));
+        let objects = given.objects.iter().map(|o| serde_json::to_vec(o.json()));
         let objects = objects
             .collect::<Result<Vec<_>, _>>()
             .map_err(|e| Error::host("plugin", e.to_string()))?;

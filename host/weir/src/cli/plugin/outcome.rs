@@ -118,8 +118,7 @@ impl Outcome {
 
     /// For programs.
     pub(super) fn json(&self) -> Value {
-        let bodies =
-            |objects: &[Object]| objects.iter().map(|o| o.body().clone()).collect::<Vec<_>>();
+        let bodies = |objects: &[Object]| objects.iter().map(|o| o.body()).collect::<Vec<_>>();
         match self {
             Outcome::Rendered(objects) => {
                 let objects: Vec<Value> = objects
