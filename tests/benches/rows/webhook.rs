@@ -143,6 +143,7 @@ impl Place {
     /// The same delivery while others send what is wrong.
     fn flooded(&self, flood: &mut Flood) -> Result<f64> {
         let (over, count) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let address = self.serve.address();
         let wrong = Delivery::github("another secret than the hook's", "x")?;
         let (started, before) = (Instant::now(), measure::processor(self.serve.pid()?)?);
         let took = std::thread::scope(|scope| {
@@ -152,7 +153,7 @@ impl Place {
                         if over.load(Ordering::Relaxed) {
                             break;
                         }
-                        if wrong.send(self.serve.address(), "shop").is_ok() {
+                        if wrong.send(address, "shop").is_ok() {
                             count.fetch_add(1, Ordering::Relaxed);
                         }
                     }

@@ -400,7 +400,7 @@ proptest! {
     fn how_a_body_is_cut_plays_no_part(
         body in proptest::collection::vec(any::<u8>(), 0..2_000),
         cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..8),
-        forge in proptest::sample::select(&FORGES[..]),
+        forge in proptest::sample::select(FORGES.to_vec()),
     ) {
         let headers = sent(forge, SECRET, &body, 7);
         let claims = Claims::read(|name| headers.get(name)).ok().unwrap();
@@ -423,7 +423,7 @@ proptest! {
         at in any::<proptest::sample::Index>(),
         bit in 0..8u8,
         in_body in any::<bool>(),
-        forge in proptest::sample::select(&FORGES[..]),
+        forge in proptest::sample::select(FORGES.to_vec()),
     ) {
         let mut headers = sent(forge, SECRET, &body, 7);
         let mut body = body;

@@ -37,7 +37,7 @@ impl Verifier {
                     has_token |= is_equal(secret, given);
                 }
                 Key::Mac(secret) => {
-                    let (before, tags) = match keys.map(Keys::forge) {
+                    let (before, tags): (&[u8], &[Tag]) = match keys.map(Keys::forge) {
                         Some(Forge::Github) => (&[][..], claims.github.as_slice()),
                         Some(Forge::Gitea) => (&[][..], claims.gitea.as_slice()),
                         Some(Forge::Gitlab | Forge::Generic) | None => match &claims.signed {
