@@ -45,7 +45,8 @@ fn the_quick_benchmark_fills_every_row_on_both_sides() {
     assert!(whole, "a row could not run: {figures:#}");
     let rows = figures["rows"].as_array().unwrap();
     for group in [
-        "yaml", "sandbox", "meters", "render", "plugins", "impact", "dir", "apps", "kube", "ledger",
+        "yaml", "sandbox", "meters", "render", "plugins", "impact", "dir", "apps", "kube",
+        "ledger", "webhook",
     ] {
         assert!(
             rows.iter().any(|row| row["group"] == group),
@@ -70,7 +71,7 @@ fn an_unknown_row_is_an_error_that_names_the_known_ones() {
     assert!(
         error.contains("`yamll`")
             && error.contains(
-                "yaml, sandbox, isolation, meters, render, plugins, impact, dir, apps, kube, ledger"
+                "yaml, sandbox, isolation, meters, render, plugins, impact, dir, apps, kube, ledger, webhook"
             ),
         "{error}"
     );

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use weir_tests::control_plane::ControlPlane;
+use weir_tests::forge::Delivery;
 use weir_tests::s3::{S3, SECRET};
 use weir_tests::scene::{SOON, Scene};
 use weir_tests::server::Fault;
@@ -19,6 +20,9 @@ const GIT_PASSWORD: &str = "canary-git-password-7fA3xQ9";
 const WRONG_PASSWORD: &str = "canary-wrong-password-Zk28vP";
 const IN_DATA: &str = "canary-secret-data-Lw61mB4";
 const IN_STRING_DATA: &str = "canary-secret-string-Hs93tN7";
+const WEBHOOK: &str = "canary-webhook-secret-Tn40yD2";
+const WRONG_WEBHOOK: &str = "canary-webhook-refused-Xb17rF5";
+const WEBHOOK_TOKEN: &str = "canary-webhook-token-Mk86cJ3";
 const IN_SOPS: &str = "canary-encrypted-value-Qe52vK8";
 
 /// Everything that was said, by who said it.
@@ -106,15 +110,19 @@ impl Place {
             said: Said::default(),
         };
         place.own("password", GIT_PASSWORD);
+        place.own("hook", WEBHOOK);
+        place.own("hook-token", WEBHOOK_TOKEN);
         place.own("keys.agekey", &place.vault.age.secret().unwrap());
         place.own("ssh", &fs::read_to_string(&place.vault.ssh_key).unwrap());
         let known = place.vault.sshd.known().unwrap();
         let file = format!(
             "version: 1\nlisten: 127.0.0.1:0\nrepositories:\n- name: shop\n  url: '{}'\n  interval: 1h\n  \
-             auth: {{ username: deployer, password-file: own/password }}\n  targets: {{ default: 'kube:' }}\n\
+             auth: {{ username: deployer, password-file: own/password }}\n  targets: {{ default: 'kube:' }}\n  \
+             webhook: {{ forge: github, secret-file: [own/hook, own/no-hook] }}\n\
              - name: vault\n  url: '{}'\n  interval: 1h\n  \
              auth: {{ ssh-key-file: own/ssh, known-hosts-file: '{}' }}\n  \
-             decrypt: {{ age-key-files: [own/keys.agekey] }}\n  targets: {{ default: 'kube:' }}\n",
+             decrypt: {{ age-key-files: [own/keys.agekey] }}\n  targets: {{ default: 'kube:' }}\n  \
+             webhook: {{ forge: gitlab, secret-file: own/hook-token }}\n",
             place.scene.server.url("work"),
             place.vault.sshd.url("work"),
             text(&known).unwrap(),
@@ -226,6 +234,43 @@ impl Place {
             let (status, body) = http_get(address, path).unwrap();
             self.said.keep(format!("GET {path}: {status}"), body);
         }
+    }
+
+    /// Deliveries of webhooks, right and wrong, also ones that show a secret where none belongs.
+    fn deliver(&mut self, address: &str) {
+        let github = |secret, id| Delivery::github(secret, id).unwrap();
+        let as_id = format!("{WRONG_WEBHOOK}-as-an-id");
+        for (what, repository, delivery) in [
+            ("right", "shop", github(WEBHOOK, "1")),
+            ("again", "shop", github(WEBHOOK, "1")),
+            ("wrong", "shop", github(WRONG_WEBHOOK, &as_id)),
+            ("of another forge", "shop", Delivery::gitlab(WEBHOOK, "2")),
+            (
+                "right, with a token",
+                "vault",
+                Delivery::gitlab(WEBHOOK_TOKEN, "3"),
+            ),
+            (
+                "with a wrong token",
+                "vault",
+                Delivery::gitlab(WRONG_WEBHOOK, "4"),
+            ),
+            ("twice", "vault", {
+                let token = Delivery::gitlab(WEBHOOK_TOKEN, "5");
+                token.with("X-Gitlab-Token", WRONG_WEBHOOK)
+            }),
+            ("of none", "absent", Delivery::gitlab(WEBHOOK_TOKEN, "6")),
+            ("in the path", WRONG_WEBHOOK, github(WEBHOOK, "7")),
+        ] {
+            let answer = delivery.send(address, repository).unwrap();
+            self.said
+                .keep(format!("a delivery, {what}"), format!("{answer:?}"));
+        }
+        self.own("hook", &WRONG_WEBHOOK[..12]);
+        let short = github(WEBHOOK, "8").send(address, "shop").unwrap();
+        self.said
+            .keep("a delivery, short secret", format!("{short:?}"));
+        self.own("hook", WEBHOOK);
     }
 
     /// Each way to fail on the way from Git to the cluster and the ledger.
@@ -347,6 +392,9 @@ impl Place {
         let mut all = vec![
             ("the password of Git", GIT_PASSWORD.to_owned()),
             ("a password that is refused", WRONG_PASSWORD.to_owned()),
+            ("the secret of a webhook", WEBHOOK.to_owned()),
+            ("the token of a webhook", WEBHOOK_TOKEN.to_owned()),
+            ("a secret that a delivery shows", WRONG_WEBHOOK.to_owned()),
             ("the bucket's secret", SECRET.to_owned()),
             ("the key that signs receipts", signing),
             (
@@ -393,6 +441,7 @@ fn no_secret_is_anywhere_but_in_its_place_whatever_is_asked_and_whatever_fails()
         host.wait_for_text("synced to", SOON).unwrap();
     }
     place.ask(&address);
+    place.deliver(&address);
     place.look_around();
     place.fail(&mut host);
     place.ask(&address);

@@ -335,11 +335,11 @@ fn a_file_that_is_wrong_is_refused_at_its_place_before_anything_is_made() {
         ),
         (
             "version: 1\nrepos: []\n".to_owned(),
-            "host.yaml:2:1: unknown key \"repos\": expected one of version, listen, parallel, repositories, externals, plugins, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
+            "host.yaml:2:1: unknown key \"repos\": expected one of version, listen, webhooks, parallel, repositories, externals, plugins, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
         ),
         (
             format!("{one}  intervall: 5s\n"),
-            "host.yaml:5:3: unknown key \"intervall\": expected one of name, url, ref, path, manifest, interval, suspend, heal, guard, targets, allow, commits, plugins, grants, decrypt, auth, tls, proxy; did you mean \"interval\"?",
+            "host.yaml:5:3: unknown key \"intervall\": expected one of name, url, ref, path, manifest, interval, suspend, heal, guard, targets, allow, commits, plugins, grants, decrypt, webhook, auth, tls, proxy; did you mean \"interval\"?",
         ),
         (
             format!("{one}  name: a\n- {{ name: a, url: ./r, targets: {{ default: dir:y }} }}\n"),

@@ -114,6 +114,7 @@ fn the_core_has_no_means_for_io() {
         "base64",
         "globset",
         "hex",
+        "hmac",
         "jiff",
         "rpds",
         "schemars",

@@ -15,6 +15,8 @@ pub mod crash;
 pub mod deaf;
 /// Two apps on a cluster, one of them in trouble.
 pub mod duo;
+/// A forge that sends webhooks.
+pub mod forge;
 /// What must hold of a target directory and a state directory at any time.
 pub mod invariants;
 /// Helm and Kustomize themselves, outside any sandbox.

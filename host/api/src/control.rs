@@ -90,6 +90,21 @@ pub trait Control: Send + Sync + 'static {
     fn decide(&self, asked: Asked) -> impl Future<Output = Result<(), NotDecided>> + Send;
 }
 
+/// Shared with whoever else asks the loops.
+impl<C: Control> Control for Arc<C> {
+    fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send {
+        C::repositories(self)
+    }
+
+    async fn refresh(&self, repository: RepositoryName) -> Result<Refreshed, Stopping> {
+        C::refresh(self, repository).await
+    }
+
+    async fn decide(&self, asked: Asked) -> Result<(), NotDecided> {
+        C::decide(self, asked).await
+    }
+}
+
 /// Why a caller has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {

@@ -15,6 +15,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use weir_core::name::RepositoryName;
 use weir_core::status::State;
+use weir_core::webhook::Forge;
 
 use crate::view::View;
 
@@ -121,6 +122,55 @@ impl FetchResult {
     }
 }
 
+/// What became of a delivery of a webhook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WebhookResult {
+    /// A look was asked for.
+    Accepted,
+    /// It came before.
+    Seen,
+    /// It is about something that moves no ref.
+    Ignored,
+    /// Its repository is left alone.
+    Suspended,
+    /// The host stops.
+    Stopping,
+    /// Nothing says who sent it.
+    Unsigned,
+    /// Its headers are none that a forge sends.
+    Malformed,
+    /// No secret fits, or there is none.
+    Wrong,
+    /// It was signed at another time.
+    Stale,
+    /// Its body is too large.
+    TooLarge,
+    /// Its body did not come in time.
+    Slow,
+    /// Its body broke off.
+    Broken,
+}
+
+impl WebhookResult {
+    /// The label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WebhookResult::Accepted => "accepted",
+            WebhookResult::Seen => "seen",
+            WebhookResult::Ignored => "ignored",
+            WebhookResult::Suspended => "suspended",
+            WebhookResult::Stopping => "stopping",
+            WebhookResult::Unsigned => "unsigned",
+            WebhookResult::Malformed => "malformed",
+            WebhookResult::Wrong => "wrong",
+            WebhookResult::Stale => "stale",
+            WebhookResult::TooLarge => "too-large",
+            WebhookResult::Slow => "slow",
+            WebhookResult::Broken => "broken",
+        }
+    }
+}
+
 /// What the host counts. Cheap to clone; every clone counts into the same numbers.
 #[derive(Clone)]
 pub struct Metrics {
@@ -130,6 +180,13 @@ pub struct Metrics {
     renders: Family<ResultLabels, Counter>,
     canary: Family<OutcomeLabels, Counter>,
     stages: Family<StageLabels, Histogram>,
+    webhooks: Family<WebhookLabels, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WebhookLabels {
+    forge: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -182,6 +239,7 @@ impl Metrics {
         let fetches = Family::default();
         let renders = Family::default();
         let canary = Family::default();
+        let webhooks = Family::default();
         let stages = Family::new_with_constructor(stage_times as fn() -> Histogram);
         let mut registry = Registry::with_prefix("weir");
         registry.register(
@@ -210,6 +268,11 @@ impl Metrics {
             "Time that each stage of a sync took",
             stages.clone(),
         );
+        registry.register(
+            "webhook_requests",
+            "Deliveries of webhooks, by what became of them",
+            webhooks.clone(),
+        );
         Metrics {
             registry: Arc::new(registry),
             syncs,
@@ -217,6 +280,7 @@ impl Metrics {
             renders,
             canary,
             stages,
+            webhooks,
         }
     }
 
@@ -253,6 +317,15 @@ impl Metrics {
             outcome: result.as_str(),
         };
         self.canary.get_or_create(&labels).inc();
+    }
+
+    /// Counts one delivery of a webhook; without a forge where it was refused before anybody asked whose it is.
+    pub fn webhook(&self, forge: Option<Forge>, result: WebhookResult) {
+        let labels = WebhookLabels {
+            forge: forge.map_or("unknown", Forge::as_str),
+            outcome: result.as_str(),
+        };
+        self.webhooks.get_or_create(&labels).inc();
     }
 
     /// Adds the time that one stage took, in seconds. The stage is one of the host's own words.

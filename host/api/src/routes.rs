@@ -6,28 +6,45 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::HttpBody as _;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{FromRef, Query, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use serde::{Deserialize, Serialize};
 use weir_core::name::RepositoryName;
 
 use crate::view::{ReadModel, RepositoryView};
+use crate::webhooks::{Webhooks, deliver};
 
 /// Who may use a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Access {
-    /// Whoever can reach the port.
+    /// Whoever can reach the port. Read-only, and without a body.
     Anyone,
+    /// Whoever signs what is sent with the secret of the repository that is named. Has it looked at, and nothing else.
+    Signed,
+}
+
+/// What the routes answer with.
+#[derive(Clone)]
+pub(crate) struct Site {
+    model: ReadModel,
+    /// Where there are none, their route says so.
+    pub(crate) webhooks: Option<Webhooks>,
+}
+
+impl FromRef<Site> for ReadModel {
+    fn from_ref(site: &Site) -> ReadModel {
+        site.model.clone()
+    }
 }
 
 /// One route.
 struct Route {
     path: &'static str,
     access: Access,
-    handler: fn() -> MethodRouter<ReadModel>,
+    handler: fn() -> MethodRouter<Site>,
 }
 
 /// Every route that there is. What is not here is answered with 404.
@@ -52,6 +69,11 @@ const ROUTES: &[Route] = &[
         access: Access::Anyone,
         handler: || get(apps),
     },
+    Route {
+        path: "/hooks/v1/{repository}",
+        access: Access::Signed,
+        handler: || post(deliver),
+    },
 ];
 
 /// What every answer carries: never guessed at, kept, framed or run by a browser.
@@ -65,19 +87,35 @@ const HEADERS: &[(HeaderName, &str)] = &[
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// The API over a read model.
-pub fn router(model: ReadModel) -> Router {
-    let mut router = Router::new();
-    for route in ROUTES {
-        router = match route.access {
-            Access::Anyone => router.route(route.path, (route.handler)()),
-        };
-    }
-    router
+/// The API over a read model, and where webhooks are delivered on the same port.
+pub fn router(model: ReadModel, webhooks: Option<Webhooks>) -> Router {
+    routes(Access::Anyone)
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .method_not_allowed_fallback(only_get)
         .layer(from_fn(guard))
-        .with_state(model)
+        .merge(signed())
+        .with_state(Site { model, webhooks })
+}
+
+/// Where webhooks are delivered, and nothing else: for a port of their own.
+pub fn webhook_router(model: ReadModel, webhooks: Webhooks) -> Router {
+    let webhooks = Some(webhooks);
+    let nothing = Router::new().fallback(not_found).layer(from_fn(guard));
+    nothing.merge(signed()).with_state(Site { model, webhooks })
+}
+
+/// The routes that ask for a signature: their bodies are read, within limits of their own.
+fn signed() -> Router<Site> {
+    routes(Access::Signed)
+        .method_not_allowed_fallback(only_post)
+        .layer(from_fn(with_body))
+}
+
+fn routes(access: Access) -> Router<Site> {
+    let of = ROUTES.iter().filter(|route| route.access == access);
+    of.fold(Router::new(), |router, route| {
+        router.route(route.path, (route.handler)())
+    })
 }
 
 /// The process lives.
@@ -147,14 +185,21 @@ pub(crate) async fn not_found() -> Response {
     refuse(StatusCode::NOT_FOUND, "there is nothing at this path")
 }
 
-async fn method_not_allowed() -> Response {
+async fn only_get() -> Response {
     refuse(
         StatusCode::METHOD_NOT_ALLOWED,
         "this path is only read: use GET",
     )
 }
 
-/// Refuses bodies, which no route reads, and adds the headers.
+async fn only_post() -> Response {
+    refuse(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "a webhook is delivered with POST",
+    )
+}
+
+/// Refuses bodies, which no route that is only read has, and adds the headers.
 pub(crate) async fn guard(request: Request, next: Next) -> Response {
     headed(if request.body().is_end_stream() {
         next.run(request).await
@@ -166,6 +211,11 @@ pub(crate) async fn guard(request: Request, next: Next) -> Response {
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     })
+}
+
+/// Adds the headers where a body is read.
+async fn with_body(request: Request, next: Next) -> Response {
+    headed(next.run(request).await)
 }
 
 /// An answer with the headers that all have.

@@ -7,10 +7,12 @@ use tokio::sync::watch;
 use tower::ServiceExt;
 use weir_core::digest::{CommitId, Digest};
 use weir_core::fault::Fault;
+use weir_core::webhook::{Forge, Keys};
 
 use super::*;
 use crate::metrics::{CanaryResult, FetchResult, Metrics, RenderResult, SyncResult};
 use crate::view::{AppView, PublicUrl, View};
+use crate::webhooks::{Hooks, Looks};
 
 fn app(name: &str, state: weir_core::status::State) -> AppView {
     AppView {
@@ -63,11 +65,36 @@ fn model(view: View) -> (ReadModel, watch::Sender<Arc<View>>) {
     (ReadModel::new(receiver, Metrics::new("1.2.3")), sender)
 }
 
+/// One repository, `shop`, that takes deliveries; nothing is ever right for it.
+struct Strict;
+
+impl Hooks for Strict {
+    fn keys(&self, repository: &RepositoryName) -> Option<Keys> {
+        (repository.as_str() == "shop").then(|| Keys::of(Forge::Github))
+    }
+
+    fn look(&self, _: &RepositoryName) -> Looks {
+        Looks::Asked
+    }
+}
+
+fn webhooks() -> Webhooks {
+    Webhooks::new(Strict, Metrics::new("1.2.3"))
+}
+
+/// The routes that anyone may read.
+fn read_only() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().filter(|r| r.access == Access::Anyone)
+}
+
 async fn send(
     model: &ReadModel,
     request: axum::http::Request<Body>,
 ) -> (StatusCode, axum::http::HeaderMap, String) {
-    let response = router(model.clone()).oneshot(request).await.unwrap();
+    let response = router(model.clone(), Some(webhooks()))
+        .oneshot(request)
+        .await
+        .unwrap();
     let (parts, body) = response.into_parts();
     let body = to_bytes(body, 1 << 20).await.unwrap();
     (
@@ -106,14 +133,50 @@ fn every_route_is_in_the_table_and_says_who_may_use_it() {
         ("/readyz", Access::Anyone),
         ("/metrics", Access::Anyone),
         ("/api/v1/apps", Access::Anyone),
+        ("/hooks/v1/{repository}", Access::Signed),
     ];
     assert_eq!(table, expected);
 }
 
 #[tokio::test]
+async fn a_route_that_asks_for_a_signature_does_nothing_without_one_and_is_only_posted_to() {
+    let (model, _sender) = model(view());
+    for route in ROUTES.iter().filter(|r| r.access == Access::Signed) {
+        for name in ["shop", "infra", "absent", "NO-NAME", "%ff"] {
+            let path = route.path.replace("{repository}", name);
+            let (status, headers, _) = send(&model, request(Method::POST, &path)).await;
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{path}");
+            assert_eq!(headers[header::CONNECTION], "close", "{path}");
+            for (name, value) in HEADERS {
+                assert_eq!(headers[name], *value, "{path}");
+            }
+            for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
+                let (status, _, _) = send(&model, request(method.clone(), &path)).await;
+                assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_webhooks_takes_none_and_their_own_port_has_no_other_route() {
+    let (model, _sender) = model(view());
+    let none = router(model.clone(), None);
+    let answer = none.oneshot(request(Method::POST, "/hooks/v1/shop")).await;
+    assert_eq!(answer.unwrap().status(), StatusCode::NOT_FOUND);
+    let own = webhook_router(model.clone(), webhooks());
+    for route in read_only() {
+        let answer = own.clone().oneshot(request(Method::GET, route.path)).await;
+        assert_eq!(answer.unwrap().status(), StatusCode::NOT_FOUND);
+    }
+    let answer = own.oneshot(request(Method::POST, "/hooks/v1/shop")).await;
+    assert_eq!(answer.unwrap().status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn every_route_answers_a_get_and_refuses_what_would_change_something() {
     let (model, _sender) = model(view());
-    for route in ROUTES {
+    for route in read_only() {
         assert_eq!(
             get_text(&model, route.path).await.0,
             StatusCode::OK,
@@ -340,7 +403,7 @@ async fn metrics_count_what_happened_and_show_the_apps_by_state() {
 #[tokio::test]
 async fn no_answer_holds_a_credential() {
     let (model, _sender) = model(view());
-    for route in ROUTES {
+    for route in read_only() {
         let (_, headers, text) = send(&model, request(Method::GET, route.path)).await;
         assert!(
             !text.contains("s3cret") && !format!("{headers:?}").contains("s3cret"),

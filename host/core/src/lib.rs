@@ -56,5 +56,6 @@ pub mod status;
 pub mod tree;
 pub mod turns;
 pub mod validate;
+pub mod webhook;
 
 pub use weir_yaml as yaml;

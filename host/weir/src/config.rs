@@ -27,6 +27,7 @@ mod place;
 mod plugins;
 mod random;
 mod tenancy;
+mod webhooks;
 
 pub(crate) use commits::CommitArgs;
 pub(crate) use decrypt::DecryptArgs;
@@ -34,6 +35,7 @@ pub(crate) use externals::schema as externals_schema;
 pub(crate) use isolation::Isolation;
 pub(crate) use place::{AccountBinding, Bound, TargetBinding, TargetPlace, bindings};
 pub(crate) use random::RandomArgs;
+pub(crate) use webhooks::WebhookArgs;
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, clap::Args)]

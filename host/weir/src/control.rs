@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
-use weir_api::{Asked, Control, NotDecided, Refreshed, Stopping};
+use weir_api::{Asked, Control, Looks, NotDecided, Refreshed, Stopping};
 use weir_core::name::RepositoryName;
 
 use crate::error::Error;
@@ -81,6 +81,15 @@ impl Refreshers {
     pub(crate) fn new(refreshers: BTreeMap<RepositoryName, Option<Refresher>>) -> Refreshers {
         Refreshers(refreshers)
     }
+
+    /// Has a repository asked by a fetch that begins after this; waits for nothing.
+    pub(crate) fn look(&self, repository: &RepositoryName) -> Looks {
+        match self.0.get(repository) {
+            Some(Some(refresher)) => refresher.look(),
+            Some(None) => Looks::Suspended,
+            None => Looks::Stopping,
+        }
+    }
 }
 
 impl Control for Refreshers {
@@ -126,17 +135,30 @@ impl Refresher {
         // A fetch under way may have read the ref before whoever asks changed it: the next one counts.
         let next = fetches.borrow_and_update().begun + 1;
         tracing::debug!("a refresh is asked for");
-        // However many ask for the same fetch, the loop hears it once.
-        if self.asked.fetch_max(next, Ordering::Relaxed) < next {
-            match self.signals.try_send(Signal::Refresh) {
-                // Full: what the loop has yet to hear says the same.
-                Ok(()) | Err(TrySendError::Full(_)) => {}
-                Err(TrySendError::Closed(_)) => return Err(Stopping),
-            }
-        }
+        self.ask(next)?;
         // An error here is the loop's end.
         let seen = fetches.wait_for(|f| f.ended >= next).await;
         seen.map(|f| f.last.clone()).map_err(|_| Stopping)
+    }
+
+    fn look(&self) -> Looks {
+        let next = self.fetches.borrow().begun + 1;
+        match self.ask(next) {
+            Ok(()) => Looks::Asked,
+            Err(Stopping) => Looks::Stopping,
+        }
+    }
+
+    /// Asks for the fetch of this number: however many do, the loop hears it once.
+    fn ask(&self, next: u64) -> Result<(), Stopping> {
+        if self.asked.fetch_max(next, Ordering::Relaxed) >= next {
+            return Ok(());
+        }
+        match self.signals.try_send(Signal::Refresh) {
+            // Full: what the loop has yet to hear says the same.
+            Ok(()) | Err(TrySendError::Full(_)) => Ok(()),
+            Err(TrySendError::Closed(_)) => Err(Stopping),
+        }
     }
 }
 
@@ -243,6 +265,29 @@ mod tests {
         assert_eq!((first.await, second.await), (Ok(at(1)), Ok(at(1))));
         assert!(matches!(signals.try_recv(), Ok(Signal::Refresh)));
         assert!(signals.try_recv().is_err(), "asked once");
+    }
+
+    #[tokio::test]
+    async fn a_look_waits_for_nothing_and_is_the_same_request_as_a_refresh_of_that_time() {
+        let (send, mut signals) = mpsc::channel(8);
+        let board = FetchBoard::new();
+        let refresher = board.refresher(send);
+        assert_eq!(refresher.look(), Looks::Asked);
+        assert_eq!(refresher.look(), Looks::Asked);
+        let mut waits = std::pin::pin!(refresher.refresh());
+        assert!(futures::poll!(waits.as_mut()).is_pending());
+        board.begun();
+        // That fetch may have read the ref before: this is another one.
+        assert_eq!(refresher.look(), Looks::Asked);
+        board.ended(at(1));
+        assert_eq!(waits.await, Ok(at(1)));
+        for _ in 0..2 {
+            assert!(matches!(signals.try_recv(), Ok(Signal::Refresh)));
+        }
+        assert!(signals.try_recv().is_err());
+        drop(signals);
+        board.begun();
+        assert_eq!(refresher.look(), Looks::Stopping);
     }
 
     #[tokio::test]

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal as SystemSignal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -25,6 +24,7 @@ use crate::follow::{Ended, Follow, Queues, Round, Signal, follow};
 use crate::journal::open_ledger;
 use crate::open::{Opening, reach};
 use crate::plugins::Store;
+use crate::ports::Ports;
 use crate::prepare::Host;
 use crate::read_model::{Board, unknown};
 use crate::repository::RepositorySettings;
@@ -47,6 +47,8 @@ pub(crate) struct Hosting {
     pub(crate) places: Places,
     /// Where the API answers.
     pub(crate) listen: SocketAddr,
+    /// Where webhooks are delivered, where that is an address of their own.
+    pub(crate) webhook_listen: Option<SocketAddr>,
     /// Apps that sync at once over all repositories.
     pub(crate) parallel: usize,
     /// The repositories; at least one, each with a name of its own.
@@ -83,14 +85,21 @@ impl Hosting {
         let state = self.places.state.clone();
         // Before anything is opened or made.
         socket_path(&state)?;
-        let (listener, address) = listen(self.listen).await?;
+        let ports = Ports::open(self.listen, self.webhook_listen).await?;
+        let address = ports.api();
         let (shared, ones, model) = self.start().await?;
         let (hub, refreshers, loops) = run_all(ones, shared.turns());
+        let refreshers = Arc::new(refreshers);
         let (socket, control) = ControlSocket::listen(&state)?;
         // From here on a signal is heard, and only then is it said that anything is here.
         let signals = Signals::listen();
         let listening = tokio::spawn(listen_for_signals(signals, hub.clone()));
-        let api = Served::start("API", listener, weir_api::router(model));
+        let api = ports.serve(
+            model,
+            &shared.metrics,
+            &self.repositories,
+            refreshers.clone(),
+        );
         let trimming = retention::keep(shared.ledger.clone(), self.retention);
         let control = Served::start("control socket", control, control_router(refreshers));
         self.say(address);
@@ -98,7 +107,8 @@ impl Hosting {
         listening.abort();
         // It may be cut short at any step: the next start goes on.
         trimming.abort();
-        tokio::join!(api.stop(), control.stop());
+        let api = futures::future::join_all(api.into_iter().map(Served::stop));
+        tokio::join!(api, control.stop());
         // Under the ledger's lock until here: after that it may be another host's.
         drop(socket);
         drop(shared);
@@ -318,24 +328,19 @@ async fn wait_for(mut loops: Loops, hub: &Hub) -> (Vec<State>, Option<Error>) {
     (states, lost)
 }
 
-async fn listen(on: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let listener = TcpListener::bind(on).await;
-    let listener = listener.map_err(|e| Error::host("start", format!("--listen {on}: {e}")))?;
-    let address = listener
-        .local_addr()
-        .map_err(|e| Error::host("start", e.to_string()))?;
-    Ok((listener, address))
-}
-
 /// A router that answers on a listener until it is told to stop.
-struct Served {
+pub(crate) struct Served {
     what: &'static str,
     stop: oneshot::Sender<()>,
     task: JoinHandle<std::io::Result<()>>,
 }
 
 impl Served {
-    fn start(what: &'static str, listener: impl Listen + 'static, router: Router) -> Served {
+    pub(crate) fn start(
+        what: &'static str,
+        listener: impl Listen + 'static,
+        router: Router,
+    ) -> Served {
         let (stop, stops) = oneshot::channel::<()>();
         let shutdown = async move {
             // A dropped sender means the same: stop.

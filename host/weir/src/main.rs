@@ -19,6 +19,7 @@ mod notary;
 mod open;
 mod pins;
 mod plugins;
+mod ports;
 mod prepare;
 mod progress;
 mod random;
@@ -32,6 +33,7 @@ mod sync;
 mod tell;
 mod toolchain;
 mod turns;
+mod webhooks;
 mod workers;
 
 fn main() -> std::process::ExitCode {

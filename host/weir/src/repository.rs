@@ -22,6 +22,7 @@ use crate::plugins::rules::Rules;
 use crate::prepare::ManifestFrom;
 use crate::random::Whose;
 use crate::sync::SyncLimits;
+use crate::webhooks::Webhook;
 use crate::workers;
 
 /// Which repository, how it is reached, and what is done with it.
@@ -47,6 +48,8 @@ pub(crate) struct RepositorySettings {
     pub(crate) decrypt: Decrypt,
     /// Which plugins are taken for it.
     pub(crate) plugins: Rules,
+    /// Who may have it looked at by a webhook; `None` for nobody.
+    pub(crate) webhook: Option<Webhook>,
 }
 
 /// What the host does by itself with a repository and its targets.

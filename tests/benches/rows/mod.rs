@@ -23,6 +23,7 @@ mod render;
 mod sandbox;
 mod serving;
 mod table;
+mod webhook;
 mod work;
 mod yaml;
 
@@ -95,6 +96,7 @@ const GROUPS: &[Group] = &[
     ("apps", apps::rows),
     ("kube", kube::rows),
     ("ledger", ledger::rows),
+    ("webhook", webhook::rows),
 ];
 
 /// What was asked for.

@@ -90,6 +90,16 @@ impl Serve {
         bail!("no {result} sync within {PATIENCE:?} of a SIGHUP")
     }
 
+    /// Where it answers.
+    pub(super) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Asks for a look at the repository, in the plainest way.
+    pub(super) fn hang_up(&self) -> Result<()> {
+        self.process.signal(Signal::HUP)
+    }
+
     /// Its process.
     pub(super) fn pid(&self) -> Result<i32> {
         Ok(self.process.pid()?.as_raw_pid())

@@ -16,7 +16,7 @@ use super::Done;
 use crate::config::file::{self, HostFile, PARALLEL};
 use crate::config::{
     AccountBinding, CanaryArgs, CommitArgs, DecryptArgs, GlobalArgs, Isolation, RepoArgs,
-    TargetBinding, bindings, ref_name,
+    TargetBinding, WebhookArgs, bindings, ref_name,
 };
 use crate::error::Error;
 use crate::follow::Ended;
@@ -95,6 +95,8 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     #[command(flatten)]
+    webhook: WebhookArgs,
+    #[command(flatten)]
     canary: CanaryArgs,
     /// Follow the repositories of this file instead of the one of the flags, each with its own ref, targets, interval
     /// and policy; `weir schema host` prints what may stand in it
@@ -102,6 +104,7 @@ pub(super) struct ServeArgs {
         "repo", "name", "path", "manifest", "token_file", "username", "password_file", "ssh_key_file",
         "known_hosts_file", "ca_file", "client_cert", "client_key", "proxy", "reference", "targets", "accounts", "interval",
         "allowed_signers", "gpg_keys", "every_commit", "fast_forward_only", "age_key_file",
+        "webhook_forge", "webhook_secret_file",
     ])]
     config: Option<PathBuf>,
     /// Records of the ledger that are older than so many days are removed [default: they stay for ever]
@@ -160,6 +163,7 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         retention: retention(args, file.retention)?,
         places,
         listen: args.listen.or(file.listen).unwrap_or(LISTEN),
+        webhook_listen: args.webhook.webhook_listen.or(file.webhook_listen),
         parallel: file.parallel,
         repositories: file.repositories,
         canary: args.canary.canary.unwrap_or(file.canary),
@@ -177,12 +181,12 @@ fn alone(args: &ServeArgs) -> Result<HostFile, Error> {
         .map_err(|e| Error::Usage(format!("--interval: {e}")))?;
     Ok(HostFile {
         listen: None,
+        webhook_listen: None,
         parallel: PARALLEL,
-        repositories: vec![settings(
-            &args.follow,
-            (&args.targets, &args.accounts),
-            interval,
-        )?],
+        repositories: vec![RepositorySettings {
+            webhook: args.webhook.meant()?,
+            ..settings(&args.follow, (&args.targets, &args.accounts), interval)?
+        }],
         externals: None,
         isolation: None,
         canary: 0,
@@ -225,6 +229,7 @@ fn settings(
         policy: Policy::default(),
         decrypt: args.decrypt.decrypt(),
         plugins: Rules::default(),
+        webhook: None,
     })
 }
 

@@ -31,6 +31,7 @@ use super::ledger::{LedgerConfig, RawLedger, RawRetention};
 use super::plugins::RawPlugins;
 use super::random::RawGrants;
 use super::tenancy::{RawAllow, RawTarget, given};
+use super::webhooks::{RawWebhook, RawWebhooks};
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
 use crate::plugins::rules::Rules;
@@ -58,6 +59,8 @@ const MOST_INTERVAL: Millis = Millis(24 * 3_600_000);
 pub(crate) struct HostFile {
     /// Where the API answers, where the file says it.
     pub(crate) listen: Option<SocketAddr>,
+    /// Where webhooks are delivered, where that is an address of their own.
+    pub(crate) webhook_listen: Option<SocketAddr>,
     /// Apps that sync at once over all repositories.
     pub(crate) parallel: usize,
     /// At least one, each with a name of its own.
@@ -90,6 +93,9 @@ struct RawHost {
     /// Where the API answers, such as `127.0.0.1:7117`. The flag `--listen` wins.
     #[schemars(with = "Option<String>")]
     listen: Option<Parsed<Listen>>,
+    /// Where webhooks are delivered. Left out: where the API answers.
+    #[serde(default)]
+    webhooks: RawWebhooks,
     /// How many apps sync at once over all repositories. Left out: 8.
     parallel: Option<usize>,
     /// The repositories.
@@ -167,6 +173,10 @@ struct RawRepository {
     #[serde(default, deserialize_with = "given")]
     #[schemars(with = "RawDecrypt")]
     decrypt: Option<RawDecrypt>,
+    /// Whose webhooks have it asked at once. Left out: nobody's.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawWebhook")]
+    webhook: Option<RawWebhook>,
     /// What is shown to the Git host.
     #[serde(default)]
     auth: Option<RawAuth>,
@@ -213,7 +223,7 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
 
 /// An address to listen on.
 #[derive(Debug, Clone, Copy)]
-struct Listen(SocketAddr);
+pub(super) struct Listen(pub(super) SocketAddr);
 
 impl FromStr for Listen {
     type Err = String;
@@ -315,6 +325,7 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
     }
     Ok(HostFile {
         listen: raw.listen.map(|l| l.0.0),
+        webhook_listen: raw.webhooks.listen(),
         parallel,
         repositories,
         externals,
@@ -419,6 +430,9 @@ fn repository(
     let decrypt = raw
         .decrypt
         .map(|decrypt| decrypt.meant(place.key("decrypt"), base, errors));
+    let webhook = raw
+        .webhook
+        .map(|webhook| webhook.meant(place.key("webhook"), base, errors));
     let said_by = format!("`plugins` of repository {name}");
     let plugins = raw
         .plugins
@@ -447,6 +461,7 @@ fn repository(
         commits,
         decrypt: decrypt.unwrap_or_default(),
         plugins: Rules::all(plugins),
+        webhook,
     };
     (errors.count() == before).then_some(settings)
 }

@@ -1,6 +1,8 @@
 //! The host's file: what each key becomes, and the exact words of each refusal.
 
 use super::*;
+use weir_core::webhook::Forge;
+
 use crate::repository::Auth;
 
 fn read(text: &str) -> Result<HostFile, String> {
@@ -162,7 +164,7 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
         ),
         (
             "version: 1\nrepositorys: []\n".into(),
-            "host.yaml:2:1: unknown key \"repositorys\": expected one of version, listen, parallel, repositories, externals, plugins, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
+            "host.yaml:2:1: unknown key \"repositorys\": expected one of version, listen, webhooks, parallel, repositories, externals, plugins, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
         ),
         (
             "version: 1\nlisten: here\nrepositories: []\n".into(),
@@ -329,4 +331,36 @@ fn externals_stand_beside_the_repositories() {
         &text("{ access: [{ host: a, auth: { token-file: x, username: ann } }] }"),
         "expected token-file, or username and password-file, or for ssh ssh-key-file and known-hosts-file",
     );
+}
+
+#[test]
+fn a_webhook_has_its_forge_its_secrets_beside_the_file_and_a_port_of_its_own() {
+    let text = |top: &str, webhook: &str| {
+        format!(
+            "version: 1\n{top}repositories:\n- url: https://h/x\n  targets: {{ default: dir:x }}\n{webhook}"
+        )
+    };
+    let webhook_of = |webhook: &str| {
+        let file = read(&text("", webhook)).unwrap();
+        file.repositories[0].webhook.clone()
+    };
+    assert_eq!(webhook_of(""), None);
+    let one = webhook_of("  webhook: { forge: github, secret-file: hook }\n").unwrap();
+    assert_eq!(one.forge, Forge::Github);
+    assert_eq!(one.secrets, [PathBuf::from("/etc/weir/hook")]);
+    let several = webhook_of("  webhook: { forge: gitea, secret-file: [/a, b] }\n").unwrap();
+    assert_eq!(several.forge, Forge::Gitea);
+    assert_eq!(several.secrets, [PathBuf::from("/a"), "/etc/weir/b".into()]);
+
+    let file = read(&text("webhooks: { listen: '[::]:7118' }\n", "")).unwrap();
+    assert_eq!(file.webhook_listen, Some("[::]:7118".parse().unwrap()));
+    assert_eq!(read(&text("", "")).unwrap().webhook_listen, None);
+    refused_with(
+        &text("webhooks: { listen: here }\n", ""),
+        "host.yaml:2:21: \"here\": expected IP:PORT",
+    );
+    // A value that went missing is no webhook without a secret.
+    for bad in ["", " {}", " github", " { forge: github, secret-file: }"] {
+        refused_with(&text("", &format!("  webhook:{bad}\n")), "host.yaml:5:");
+    }
 }
