@@ -265,8 +265,9 @@ mod tests {
         let rules: Rules = serde_json::from_str(&told).unwrap();
         let (narrow, others) = rules.policy().unwrap();
         assert_eq!((&narrow.hosts, narrow.shared), (&policy.hosts, true));
-        assert_eq!(others, ["x.b.example:8443".parse().unwrap()]);
-        let kept = |host: &str| narrow.access[&host.parse().unwrap()].clone();
+        let other: AccessHost = "x.b.example:8443".parse().unwrap();
+        assert_eq!(others, [other]);
+        let kept = |host: &str| narrow.access[&host.parse::<AccessHost>().unwrap()].clone();
         assert_eq!(kept("a.example").credentials, token("hunter2").credentials);
         assert_eq!(kept("x.b.example:8443").credentials, None);
         assert_eq!(kept("x.b.example:8443").ca_file, token("").ca_file);
