@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
+use weir_tests::charts::{FileServer, archive};
 use weir_tests::scene::map;
 use weir_tests::server::Fault;
 use weir_tests::told::{stop, wait_app};
@@ -141,6 +143,57 @@ fn a_service_fetches_in_a_process_that_the_kernel_holds_and_follows_what_it_brin
 }
 
 #[test]
+fn a_lock_and_a_service_get_charts_in_a_process_that_the_kernel_holds() {
+    let server = FileServer::start().unwrap();
+    let chart = archive("chart", "1.0.0", &[]).unwrap();
+    server.charts(&[("chart", "1.0.0", &chart)]);
+    let (ask, asked) = mpsc::channel();
+    let (answer, answered) = mpsc::channel::<()>();
+    let answered = Mutex::new(answered);
+    server.before("/stable/index.yaml", move || {
+        // A test that failed has nothing to say any more.
+        let _ = ask.send(());
+        let _ = answered.lock().unwrap().recv_timeout(PATIENCE);
+    });
+    let mut repo = small();
+    let reference = server.reference("chart", "");
+    let declares =
+        format!("version: 1\nexternals: ['{reference}']\napps: [{{ name: web, path: a }}]\n");
+    repo.write("weir.yaml", declares).unwrap();
+    let path = repo.path();
+    for (way, apart) in [("confined", true), ("in-process", false)] {
+        let look = |host: &Serving| {
+            asked.recv_timeout(PATIENCE).unwrap();
+            let fetching = children(host, "fetch-worker");
+            assert_eq!(fetching.len(), usize::from(apart), "{way}");
+            fetching.iter().for_each(is_held);
+            answer.send(()).unwrap();
+        };
+        let weir = Weir::new().unwrap();
+        let words = ["lock", "--update", "--isolation", way, "--repo"];
+        let words = words.iter().copied().chain([text(&path).unwrap()]);
+        let mut lock = weir.start(words).unwrap();
+        look(&lock);
+        assert_eq!(lock.wait(PATIENCE).unwrap(), Some(0), "{}", lock.stderr());
+        repo.write("a/map.yaml", map("map", way)).unwrap();
+        repo.commit(way).unwrap();
+        let hosts = weir.path("hosts.yaml");
+        fs::write(
+            &hosts,
+            format!("version: 1\nhosts: ['{}']\n", server.host()),
+        )
+        .unwrap();
+        fs::remove_dir_all(weir.cache_dir().join("externals")).unwrap();
+        let more = ["--isolation", way, "--externals", text(&hosts).unwrap()];
+        let mut host = serve(&weir, &repo, &more);
+        look(&host);
+        wait_app(&mut host, "web", "synced to", PATIENCE).unwrap();
+        assert!(children(&host, "fetch-worker").is_empty(), "{way}");
+        stop(host, PATIENCE).unwrap();
+    }
+}
+
+#[test]
 fn a_service_whose_fetching_process_is_killed_keeps_what_is_live_and_fetches_again() {
     let mut repo = small();
     let server = GitServer::of(&repo).unwrap();
@@ -244,9 +297,11 @@ fn doctor_says_what_confines_and_has_tried_it() {
     let weir = Weir::new().unwrap();
     let said = weir.run(["doctor"]).unwrap().success().unwrap();
     for words in [
-        "plugins run processes under `weir serve`, in-process under other commands; remote repositories are fetched likewise",
+        "plugins run processes under `weir serve`, in-process under other commands; remote repositories, charts and plugins of registries are fetched likewise",
         "confinement of fetching",
         "making a file beside its clone, opening a socket of this machine",
+        "confinement of fetching externals",
+        "making a file beside its file, opening a socket of this machine",
         "3072 MiB of memory",
         "confinement of compiling",
         "confinement of rendering",
@@ -271,8 +326,10 @@ fn doctor_says_what_confines_and_has_tried_it() {
     let said = weir.run(words).unwrap().success().unwrap();
     assert!(said.contains("plugins run in-process under"), "{said}");
     assert!(said.contains("with Wasmtime between them"), "{said}");
-    let none = "none: repositories are fetched in the host's own process";
-    assert!(said.contains(none), "{said}");
+    for fetched in ["repositories", "charts and plugins of registries"] {
+        let none = format!("none: {fetched} are fetched in the host's own process");
+        assert!(said.contains(&none), "{said}");
+    }
 }
 
 /// An app whose plugin never ends, takes all memory, recurses, traps or returns too much, by turns.

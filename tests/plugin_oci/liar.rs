@@ -5,7 +5,7 @@ use weir_source::cosign::Signed;
 use weir_tests::charts::{Answer, FileServer, sha256};
 use weir_tests::registry::{MANIFEST, WASM_CONFIG, WASM_LAYER, descriptor};
 
-use crate::scene::{Scene, versions};
+use super::scene::{Scene, versions};
 
 /// What a signature is of, in cosign's classic form.
 const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";

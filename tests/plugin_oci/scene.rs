@@ -18,7 +18,7 @@ impl Scene {
     /// App `web` calls the plugin of this source, app `plain` none.
     pub(crate) fn new(source: &str) -> Scene {
         let scene = Scene {
-            weir: Weir::new().unwrap(),
+            weir: machine(),
             repo: Repo::empty().unwrap(),
         };
         for app in ["web", "plain"] {
@@ -67,7 +67,7 @@ impl Scene {
 
     /// A machine that has nothing yet.
     pub(crate) fn another_machine(&mut self) {
-        self.weir = Weir::new().unwrap();
+        self.weir = machine();
     }
 
     /// Nothing that was rendered or compiled is left, but what is kept for good.
@@ -116,6 +116,15 @@ impl Scene {
         let file = self.live().join(format!("shop/configmap/{app}.yaml"));
         fs::read_to_string(file).unwrap_or_default()
     }
+}
+
+/// A machine; in the suite of this name one that gets plugins in processes of their own whatever it does.
+fn machine() -> Weir {
+    let mut weir = Weir::new().unwrap();
+    if env!("CARGO_CRATE_NAME") == "externals_apart" {
+        weir.variable("WEIR_ISOLATION", "confined");
+    }
+    weir
 }
 
 /// Two versions of a plugin: the first leaves objects as they are, the second gives them the label `team: red`.

@@ -1,6 +1,7 @@
 //! Archives of charts made in memory, good and bad, and a chart repository over plain http that a test changes while it runs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -64,9 +65,20 @@ struct State {
     endless: BTreeMap<String, Vec<u8>>,
     /// How many bytes of an answer are sent, whatever length it promises.
     cut: BTreeMap<String, usize>,
+    /// What is done before an answer.
+    before: BTreeMap<String, Before>,
     auth: Auth,
     requests: Vec<Request>,
     stopping: bool,
+}
+
+#[derive(Clone)]
+struct Before(Arc<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Before")
+    }
 }
 
 impl FileServer {
@@ -146,6 +158,12 @@ impl FileServer {
         lock(&self.shared).cut.insert(path.to_owned(), bytes);
     }
 
+    /// Does this whenever a path is asked for, before it is answered, from now on.
+    pub fn before(&self, path: &str, what: impl Fn() + Send + Sync + 'static) {
+        let before = Before(Arc::new(what));
+        lock(&self.shared).before.insert(path.to_owned(), before);
+    }
+
     /// Takes a file away.
     pub fn remove(&self, path: &str) {
         lock(&self.shared).answers.remove(path);
@@ -210,6 +228,10 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> Result<()> {
     let Some(request) = http::read(stream)? else {
         return Ok(());
     };
+    let before = lock(state).before.get(&request.path).cloned();
+    if let Some(Before(what)) = before {
+        what();
+    }
     let (answer, again, cut, allowed) = {
         let mut state = lock(state);
         state.requests.push(request.clone());

@@ -18,6 +18,7 @@ mod tests;
 
 pub use key::{KeyError, KeyPassword, PublicKey, SigningKey};
 pub use remote::AddedSignature;
+pub(crate) use remote::{COUNT, SIZE, signatures};
 
 /// The most signatures of one manifest that are looked at.
 pub const MAX_SIGNATURES: usize = 50;

@@ -16,12 +16,14 @@ use weir_core::tree::Snapshot;
 use crate::carried;
 use crate::http::HttpOptions;
 use crate::process::Fetching;
+use crate::process::external::{Elsewhere, Of};
 use crate::source::FetchProgress;
 
 mod artifact;
 mod chart;
 mod error;
 mod git;
+mod held;
 mod limits;
 mod oci;
 mod plugin;
@@ -38,18 +40,25 @@ pub use artifact::{
     Artifact, ArtifactBlob, ArtifactError, CONFIG_TYPE, LAYER_TYPE, MANIFEST_TYPE, parse_manifest,
 };
 pub use error::ExternalError;
+pub(crate) use held::{Held, Lack};
 pub use limits::ExternalLimits;
-pub(crate) use oci::Registry;
+pub(crate) use oci::{Realm, Registry};
 pub use plugin::{GotPlugin, PluginError};
 pub use policy::{AccessHost, ExternalAccess, ExternalPolicy, HostPattern};
 
-use chart::{Meant, Shelf};
+pub(crate) use chart::{At, Meant, Shelf};
 pub(crate) use error::About;
+pub(crate) use limits::{NAMES, PROCESS};
+pub(crate) use plugin::{AWAY, artifact, checked, manifest_alone, named, pinned};
+pub(crate) use policy::{Origin, RULES};
 pub use push::{PluginToPush, PushedPlugin};
 use store::Store;
-#[cfg(feature = "fuzzing")]
-pub(crate) use unpack::chart as unpacked_chart;
-use web::Web;
+pub(crate) use unpack::chart as unpacked;
+pub(crate) use version::Wanted;
+pub(crate) use web::{HINTS, Web, parsed};
+
+/// What is said where a chart is asked for and another repository is named.
+const NO_CHART: &str = "it is no chart";
 
 /// How this host gets externals.
 #[derive(Debug, Clone)]
@@ -62,7 +71,7 @@ pub struct Externals {
     pub http: HttpOptions,
     /// Where what was fetched is kept; safe to delete.
     pub cache_dir: PathBuf,
-    /// Where repositories are fetched. Charts are always fetched in this process.
+    /// Where they are fetched.
     pub fetching: Fetching,
 }
 
@@ -93,8 +102,8 @@ impl Externals {
             let (commit, snapshot) = base.resolve(watch)?;
             return Ok((LockedExternal::Commit(commit), snapshot));
         }
-        let web = self.web(about, watch);
-        let (shelf, version) = shelf(&web, reference.kind())?;
+        let mut web = None;
+        let (shelf, version) = self.shelf(&mut web, reference, about, watch)?;
         let meant = shelf.meant(version)?;
         let store = Store::new(about, &self.cache_dir, self.limits.kept_bytes);
         // Already here: its digest says so.
@@ -133,7 +142,7 @@ impl Externals {
                 self.show_commit(about, (url, revision), *commit, watch)
             }
             (
-                kind @ (ReferenceKind::Oci { .. } | ReferenceKind::Chart { .. }),
+                ReferenceKind::Oci { .. } | ReferenceKind::Chart { .. },
                 LockedExternal::Chart {
                     version,
                     digest,
@@ -144,8 +153,8 @@ impl Externals {
                 if let Some(bytes) = store.read(*digest, self.limits.archive_bytes)? {
                     return unpack::chart(about, &bytes, &self.limits);
                 }
-                let web = self.web(about, watch);
-                let (shelf, _) = shelf(&web, kind)?;
+                let mut web = None;
+                let (shelf, _) = self.shelf(&mut web, reference, about, watch)?;
                 let meant: Meant = shelf.locked(version, *digest, *size)?;
                 let bytes = shelf.bytes(&meant)?;
                 let found = Digest::of(&bytes);
@@ -236,13 +245,45 @@ impl Externals {
     pub(crate) fn web<'a>(&'a self, about: About<'a>, watch: Watch<'a>) -> Web<'a> {
         Web::new(about, &self.limits, &self.policy, &self.http, watch)
     }
+
+    /// What has something fetched by processes of their own, where that is how this host gets externals.
+    pub(crate) fn elsewhere<'a>(
+        &'a self,
+        of: Of,
+        about: About<'a>,
+        watch: Watch<'a>,
+    ) -> Option<Elsewhere<'a>> {
+        match &self.fetching {
+            Fetching::InProcess => None,
+            Fetching::Process(process) => Some(Elsewhere::new(process, self, of, about, watch)),
+        }
+    }
+
+    /// Where a chart lies, and which version of it is asked for. The client is there where this process asks.
+    fn shelf<'w, 'a: 'w>(
+        &'a self,
+        web: &'w mut Option<Web<'a>>,
+        reference: &'w Reference,
+        about: About<'a>,
+        watch: Watch<'a>,
+    ) -> Result<(Shelf<'w, 'a>, &'w str), ExternalError> {
+        let version = match reference.kind() {
+            ReferenceKind::Oci { version, .. } | ReferenceKind::Chart { version, .. } => version,
+            ReferenceKind::Git { .. } => return Err(about.refused(NO_CHART)),
+        };
+        match self.elsewhere(Of::External(reference.clone()), about, watch) {
+            Some(elsewhere) => Ok((Shelf::Elsewhere(elsewhere), version)),
+            None => shelf(web.insert(self.web(about, watch)), reference),
+        }
+    }
 }
 
-fn shelf<'w, 'a>(
+/// Where a chart lies, and which version of it is asked for, in this process.
+pub(crate) fn shelf<'w, 'a>(
     web: &'w Web<'a>,
-    kind: &'w ReferenceKind,
+    reference: &'w Reference,
 ) -> Result<(Shelf<'w, 'a>, &'w str), ExternalError> {
-    match kind {
+    match reference.kind() {
         ReferenceKind::Oci {
             host,
             path,
@@ -253,6 +294,6 @@ fn shelf<'w, 'a>(
             chart,
             version,
         } => Ok((Shelf::Repository { web, url, chart }, version)),
-        ReferenceKind::Git { .. } => Err(web.about.refused("it is no chart")),
+        ReferenceKind::Git { .. } => Err(web.about.refused(NO_CHART)),
     }
 }

@@ -9,7 +9,7 @@ use weir_core::digest::ObjectId;
 use weir_core::tree::{Snapshot, Tree, TreeLimits};
 
 use crate::error::SourceError;
-use crate::external::{About, ExternalError, ExternalLimits, unpacked_chart};
+use crate::external::{About, ExternalError, ExternalLimits, unpacked};
 use crate::object::ObjectError;
 use crate::snapshot::{self, Objects};
 
@@ -66,7 +66,7 @@ pub fn tree(objects: &[&[u8]]) -> Result<Tree, SourceError> {
 /// # Errors
 /// As for any archive.
 pub fn chart(archive: &[u8]) -> Result<Snapshot, ExternalError> {
-    unpacked_chart(About("oci://registry.example/a:1.0.0"), archive, &CHART)
+    unpacked(About("oci://registry.example/a:1.0.0"), archive, &CHART)
 }
 
 /// The files of a chart's archive whose tar is given.

@@ -4,7 +4,8 @@
 //! - [`Source`]: opens a local repository in place, or keeps a bare clone of a remote one; fetches, resolves, snapshots.
 //! - [`Keys`]: who signed a commit; [`Source::facts`]: all that `weir_core::commit_policy` judges a commit by.
 //! - [`Externals`]: charts and other repositories that a lock pins, fetched by digest and shown as snapshots.
-//! - [`Fetching`]: in this process, or in one that keeps no right but to its repository's clone and server.
+//! - [`Fetching`]: in this process, or in one that keeps no right but to its repository's clone and server, or to the one file that it
+//!   fills with a chart or a plugin.
 //! - No work tree is ever written, no program but ssh is run, and nothing is read from the environment or from the
 //!   configuration of a user's git or ssh.
 
@@ -50,6 +51,7 @@ pub use http::{Addresses, HttpOptions};
 pub use judged::{Compared, HostKeys};
 pub use process::{
     FetchAttempts, FetchProcess, FetcherLimits, Fetching, ProcessEnd, fetch_worker, try_fetching,
+    try_getting,
 };
 pub use revision::RevisionStart;
 pub use secret::{Credentials, CredentialsFrom, Secret};

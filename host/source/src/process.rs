@@ -1,4 +1,4 @@
-//! Fetching in a process of its own: this program again, which keeps no right but to one clone, one server and what it shows there.
+//! Fetching in a process of its own: this program again, which keeps no right but to one clone or file, one server and what it shows there.
 //!
 //! The host says over its standard input what to fetch, and hears over its standard output how far it is and what came of it.
 //! What it says is typed and bounded, and what it says of others (URLs, files) is put in by the host itself. The clone that it
@@ -7,7 +7,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -19,26 +19,30 @@ use crate::ssh::EntryOf;
 use crate::wire::Wire;
 
 mod attempts;
+mod converse;
+pub(crate) mod external;
 mod failure;
+mod incoming;
 mod notes;
 mod rights;
 mod talk;
 mod words;
 mod worker;
 
-pub use attempts::{FetchAttempts, try_fetching};
+pub use attempts::{FetchAttempts, try_fetching, try_getting};
 pub use worker::fetch_worker;
 
+use converse::Conversation;
 use failure::About;
 use talk::Lost;
 pub(crate) use words::Found;
-use words::{Outcome, Request, Told, Word, Work};
+use words::{Job, Kind, Outcome, Request, Told, Word, Work};
 
 /// How often a fetch is begun: once more where its process was killed by somebody else, and where what it shows to the
 /// server was exchanged meanwhile.
 const TIMES: usize = 2;
 
-/// Where remote repositories are fetched.
+/// Where remote repositories, charts and plugins are fetched.
 #[derive(Debug, Clone, Default)]
 pub enum Fetching {
     /// In this process.
@@ -212,17 +216,28 @@ impl Elsewhere {
         progress: &dyn Fn(FetchProgress),
     ) -> Came {
         let about = about(wire, &self.config);
+        let kind = Kind::of(&work);
         let request = Request {
-            work,
-            told: Told::of(&self.config),
+            job: Job::Repository {
+                work,
+                told: Box::new(Told::of(&self.config)),
+            },
             limits: self.process.limits,
             is_required: self.process.is_required,
+        };
+        let conversation = Conversation {
+            process: &self.process,
+            deadline: self.config.fetch_limits.deadline,
+            stop,
+            progress,
+            name: &about.url,
         };
         let mut begun = 0;
         loop {
             begun += 1;
             let shown = rights::stamps(&self.config);
-            let lost = match self.once(&request, &about, stop, progress) {
+            let said = conversation.held(&request, &|| {}, |word| came(word, kind, &about));
+            let lost = match said {
                 Ok(came) => {
                     // Files are read once: where they were exchanged, those of now count.
                     let again = match &came.result {
@@ -238,12 +253,7 @@ impl Elsewhere {
                 }
                 Err(lost) => lost,
             };
-            if let Lost::Killed(signal) = &lost
-                && begun < TIMES
-                && !stop.load(Ordering::Relaxed)
-            {
-                let url = &about.url;
-                tracing::warn!(%url, "the process of a fetch was ended by {signal}, which none of its limits sends: the fetch begins once more");
+            if conversation.goes_on(&lost, begun) {
                 continue;
             }
             return Came {
@@ -252,40 +262,19 @@ impl Elsewhere {
             };
         }
     }
+}
 
-    /// One attempt.
-    fn once(
-        &self,
-        request: &Request,
-        about: &About,
-        stop: &Arc<AtomicBool>,
-        progress: &dyn Fn(FetchProgress),
-    ) -> Result<Came, Lost> {
-        let deadline = self.config.fetch_limits.deadline;
-        let mut talk = talk::Talk::start(&self.process, request, deadline, stop)?;
-        loop {
-            match talk.next()? {
-                Word::Ready(_) => {}
-                Word::Progress(how) => progress(how.into()),
-                Word::Note(note) => note.repeat(&about.url),
-                Word::Unconfined(missing) => {
-                    return Ok(Came {
-                        result: Err(about.ended(ProcessEnd::Unconfined(failure::text(&missing)))),
-                        doubts: false,
-                    });
-                }
-                Word::Done(Outcome { result, doubts }) => {
-                    let result = match result {
-                        Ok(found) if found.answers(&request.work) => Ok(found),
-                        Ok(_) => return Err(Lost::Stray("it did not do what it was told".into())),
-                        Err(failure) => Err(failure.meant(about).map_err(Lost::Stray)?),
-                    };
-                    return Ok(Came { result, doubts });
-                }
-                Word::Tried(_) => return Err(Lost::Stray("it said what nobody asked".into())),
-            }
-        }
-    }
+/// What a process says last of the work on a repository.
+fn came(word: Word, kind: Kind, about: &About) -> Result<Came, Lost> {
+    let Word::Done(Outcome { result, doubts }) = word else {
+        return Err(Lost::Stray("it said what nobody asked".into()));
+    };
+    let result = match result {
+        Ok(found) if found.answers(kind) => Ok(found),
+        Ok(_) => return Err(Lost::Stray("it did not do what it was told".into())),
+        Err(failure) => Err(failure.meant(about).map_err(Lost::Stray)?),
+    };
+    Ok(Came { result, doubts })
 }
 
 /// What errors name, which no process is asked for.

@@ -68,7 +68,7 @@ pub(crate) struct GlobalArgs {
     /// Which hosts charts and bases may come from, and what is shown to them [default: all of https, http on this machine]
     #[arg(long, global = true, env = "WEIR_EXTERNALS", value_name = "FILE")]
     externals: Option<PathBuf>,
-    /// Where plugins run and repositories are fetched [default: serve: processes, where the system has them; all else: in-process]
+    /// Where plugins run, and repositories, charts and plugins are fetched [default: serve: processes, where the system has them; all else: in-process]
     #[arg(
         long,
         global = true,

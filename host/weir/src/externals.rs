@@ -54,7 +54,7 @@ pub(crate) struct ExternalsHere {
 }
 
 impl ExternalsHere {
-    /// With a cache below this folder; repositories are fetched so.
+    /// With a cache below this folder; they are fetched so.
     pub(crate) fn new(
         config: ExternalsConfig,
         cache: &std::path::Path,

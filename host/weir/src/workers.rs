@@ -16,7 +16,7 @@ use crate::error::Error;
 const COMPILE: &str = "compile-worker";
 /// Runs plugins.
 const RENDER: &str = "render-worker";
-/// Fetches one repository.
+/// Fetches one repository, or gets one chart or plugin.
 const FETCH: &str = "fetch-worker";
 
 /// Does the work of a worker, if this process was started as one. Before anything else: a worker has opened nothing and
@@ -61,7 +61,7 @@ pub(crate) fn isolation(isolation: config::Isolation) -> Result<Isolation, Error
     }))
 }
 
-/// Where remote repositories are fetched.
+/// Where remote repositories, charts and plugins are fetched.
 pub(crate) fn fetching(isolation: config::Isolation) -> Result<Fetching, Error> {
     let is_required = match isolation {
         config::Isolation::InProcess => return Ok(Fetching::InProcess),

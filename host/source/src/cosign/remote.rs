@@ -11,8 +11,9 @@ use super::claim::{SIGNED, STATEMENT, is_other_statement};
 use super::{MAX_PAYLOAD, MAX_SIGNATURES, PublicKey, Signed, SignedForm, decode};
 use crate::error::printable;
 use crate::external::{
-    About, ArtifactBlob, ExternalError, Externals, MANIFEST_TYPE, Registry, Watch,
+    About, ArtifactBlob, ExternalError, Externals, MANIFEST_TYPE, Registry, Watch, Web,
 };
+use crate::process::external::Of;
 
 /// A layer that is a signature in cosign's classic form.
 const SIMPLE_LAYER: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
@@ -31,8 +32,8 @@ const MAX_BUNDLE: u64 = 256 << 10;
 /// How many things that refer to a manifest are looked at: signatures, and what others keep there.
 const MAX_REFERRERS: usize = 200;
 /// The limits' names, as in docs/plugins.md.
-const COUNT: &str = "signatures";
-const SIZE: &str = "signature_bytes";
+pub(crate) const COUNT: &str = "signatures";
+pub(crate) const SIZE: &str = "signature_bytes";
 
 /// What came of adding a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,11 +109,10 @@ impl Externals {
         watch: Watch<'_>,
     ) -> Result<Vec<Signed>, ExternalError> {
         let text = of.to_string();
-        let web = self.web(About(&text), watch);
-        let registry = Registry::new(&web, of.host(), of.path());
-        let mut found = classic(&registry, manifest)?.map_or_else(Vec::new, |c| c.signed);
-        bundles(&registry, manifest, &mut found)?;
-        Ok(found)
+        match self.elsewhere(Of::Plugin(of.clone()), About(&text), watch) {
+            Some(elsewhere) => elsewhere.signatures(manifest),
+            None => signatures(&self.web(About(&text), watch), of, manifest),
+        }
     }
 
     /// Puts a signature beside a manifest, where cosign looks for it. What others have signed stays.
@@ -163,6 +163,18 @@ impl Externals {
             was_there: false,
         })
     }
+}
+
+/// As [`Externals::signatures`], in this process.
+pub(crate) fn signatures(
+    web: &Web<'_>,
+    of: &PluginReference,
+    manifest: Digest,
+) -> Result<Vec<Signed>, ExternalError> {
+    let registry = Registry::new(web, of.host(), of.path());
+    let mut found = classic(&registry, manifest)?.map_or_else(Vec::new, |c| c.signed);
+    bundles(&registry, manifest, &mut found)?;
+    Ok(found)
 }
 
 /// Signatures in the classic place.

@@ -1,6 +1,6 @@
 //! Charts: which archive a reference means, in a registry or in a chart repository, and its bytes.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use weir_core::digest::Digest;
 use weir_core::external::{HostPort, WebUrl};
 use weir_core::manifest::Place;
@@ -12,6 +12,7 @@ use super::policy::Origin;
 use super::version::Wanted;
 use super::web::{Ask, Show, Web};
 use crate::error::printable;
+use crate::process::external::Elsewhere;
 
 /// What says that a manifest is a Helm chart's.
 const HELM_CONFIG: &str = "application/vnd.cncf.helm.config.v1+json";
@@ -24,14 +25,21 @@ const HELM_LAYERS: [&str; 2] = [
 const NAMED: usize = 5;
 
 /// An archive that is known by what it must be, before it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Meant {
     pub(crate) version: String,
     /// What the server says that its digest is. A chart repository need not say it.
     pub(crate) digest: Option<Digest>,
-    at: At,
+    /// What the lock says, where it is of one.
+    pub(crate) pinned: Option<Digest>,
+    pub(crate) at: At,
 }
 
-enum At {
+/// Where an archive is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) enum At {
     /// A layer of this size.
     Layer(u64),
     /// A file.
@@ -46,6 +54,8 @@ pub(crate) enum Shelf<'w, 'a> {
         url: &'w WebUrl,
         chart: &'w str,
     },
+    /// Either of these, asked by processes of their own.
+    Elsewhere(Elsewhere<'w>),
 }
 
 /// One version of a chart in an index, as far as it matters here.
@@ -57,6 +67,18 @@ struct Listed {
     digest: Option<String>,
 }
 
+impl Meant {
+    /// A layer of a registry that a lock pins.
+    pub(crate) fn layer(version: String, digest: Digest, size: u64) -> Meant {
+        Meant {
+            version,
+            digest: Some(digest),
+            pinned: Some(digest),
+            at: At::Layer(size),
+        }
+    }
+}
+
 impl<'w, 'a> Shelf<'w, 'a> {
     pub(crate) fn registry(web: &'w Web<'a>, host: &HostPort, name: &'w str) -> Self {
         Shelf::Registry(Registry::new(web, host, name))
@@ -65,6 +87,7 @@ impl<'w, 'a> Shelf<'w, 'a> {
     /// The archive that a version or a constraint means now.
     pub(crate) fn meant(&self, version: &str) -> Result<Meant, ExternalError> {
         match self {
+            Shelf::Elsewhere(elsewhere) => elsewhere.meant(version),
             Shelf::Registry(registry) => {
                 let about = registry.web().about;
                 let wanted = Wanted::parse(version).map_err(|why| about.refused(why))?;
@@ -96,17 +119,15 @@ impl<'w, 'a> Shelf<'w, 'a> {
     ) -> Result<Meant, ExternalError> {
         let version = version.to_owned();
         match self {
-            Shelf::Registry(_) => Ok(Meant {
-                version,
-                digest: Some(digest),
-                at: At::Layer(size),
-            }),
+            Shelf::Elsewhere(elsewhere) => elsewhere.locked(&version, digest, size),
+            Shelf::Registry(_) => Ok(Meant::layer(version, digest, size)),
             Shelf::Repository { web, url, chart } => {
                 let listed = index(web, url, chart)?;
                 let meant = file(web, url, &listed, &version)?;
                 // What it says of itself is not asked: the bytes are held against the lock.
                 Ok(Meant {
                     digest: None,
+                    pinned: Some(digest),
                     ..meant
                 })
             }
@@ -116,6 +137,7 @@ impl<'w, 'a> Shelf<'w, 'a> {
     /// An archive's bytes. They are what the server said that they are.
     pub(crate) fn bytes(&self, meant: &Meant) -> Result<Vec<u8>, ExternalError> {
         match (self, &meant.at, meant.digest) {
+            (Shelf::Elsewhere(elsewhere), ..) => elsewhere.archive(meant),
             (Shelf::Registry(registry), At::Layer(size), Some(digest)) => {
                 let most = registry.web().limits.archive_bytes;
                 registry.blob(digest, *size, "archive_bytes", most)
@@ -188,6 +210,7 @@ fn in_registry(
     Ok(Meant {
         version: tag.replace('_', "+"),
         digest: Some(layer.0),
+        pinned: None,
         at: At::Layer(layer.1),
     })
 }
@@ -304,6 +327,7 @@ fn file(
     Ok(Meant {
         version: version.to_owned(),
         digest,
+        pinned: None,
         at: At::Url(at),
     })
 }

@@ -5,6 +5,7 @@ use std::io;
 use weir_core::fault::{Blame, Fault, Retry};
 
 use crate::error::SourceError;
+use crate::process::ProcessEnd;
 
 /// Why an external could not be resolved or shown. No text of these carries a credential.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +78,14 @@ pub enum ExternalError {
         /// The limit's value and what was found.
         why: String,
     },
+    /// The process that fetches it ended without an outcome.
+    #[error("external `{reference}`: the process that fetches it {end}")]
+    Process {
+        /// The reference.
+        reference: String,
+        /// How.
+        end: ProcessEnd,
+    },
     /// Told to stop while working.
     #[error("external `{reference}`: stopped before it was fetched")]
     Stopped {
@@ -116,6 +125,7 @@ impl ExternalError {
             ExternalError::Changed { .. } => "changed",
             ExternalError::Refused { .. } => "refused",
             ExternalError::Limit { .. } => "limit",
+            ExternalError::Process { .. } => "fetch-process",
             ExternalError::Stopped { .. } => "stopped",
             ExternalError::Git { .. } => "git",
             ExternalError::Host { .. } => "host",
@@ -131,6 +141,7 @@ impl Blame for ExternalError {
             | ExternalError::Refused { .. }
             | ExternalError::Limit { .. } => Fault::Repository,
             ExternalError::Git { source, .. } => source.fault(),
+            ExternalError::Process { end, .. } => end.fault(),
             _ => Fault::Host,
         }
     }
@@ -141,6 +152,7 @@ impl Blame for ExternalError {
             | ExternalError::Refused { .. }
             | ExternalError::Limit { .. } => Retry::OnChange,
             ExternalError::Git { source, .. } => source.retry(),
+            ExternalError::Process { end, .. } => end.retry(),
             // Servers come back, credentials rotate, a chart that was taken away may be put back.
             _ => Retry::Backoff,
         }
@@ -199,6 +211,13 @@ impl About<'_> {
             reference: self.name(),
             limit,
             why: why.into(),
+        }
+    }
+
+    pub(crate) fn process(self, end: ProcessEnd) -> ExternalError {
+        ExternalError::Process {
+            reference: self.name(),
+            end,
         }
     }
 

@@ -2,12 +2,35 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use weir_core::tree::TreeLimits;
 
+use crate::cosign;
 use crate::source::FetchLimits;
 
+/// What a process that fetches may take, as a limit of an external.
+pub(crate) const PROCESS: &str = "process";
+/// All names that an error may name a limit of one by.
+pub(crate) const NAMES: [&str; 15] = [
+    "archive_bytes",
+    "unpacked_bytes",
+    "ratio",
+    "files",
+    "depth",
+    "path_bytes",
+    "redirects",
+    "index_bytes",
+    "manifest_bytes",
+    "tags_bytes",
+    "tags",
+    "tag_pages",
+    cosign::COUNT,
+    cosign::SIZE,
+    PROCESS,
+];
+
 /// What one external may take. Required wherever one is fetched or unpacked.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct ExternalLimits {
     /// Bytes of a chart's archive as it is sent.
     pub archive_bytes: u64,

@@ -5,13 +5,16 @@ use std::cell::RefCell;
 use serde::Deserialize;
 use ureq::http::Uri;
 use weir_core::digest::Digest;
-use weir_core::external::{HostPort, is_loopback};
+use weir_core::external::HostPort;
 
 use super::error::ExternalError;
 use super::policy::Origin;
-use super::web::{Answer, Ask, Show, Sink, Web, asks_for, challenges, resolved};
+use super::web::{Answer, Ask, Show, Sink, Web, resolved};
 use crate::error::printable;
-use crate::secret::{Credentials, Secret};
+
+mod token;
+
+pub(crate) use token::Realm;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -55,24 +58,16 @@ struct Tags {
     tags: Option<Vec<String>>,
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: Option<String>,
-    access_token: Option<String>,
-}
-
 impl<'w, 'a> Registry<'w, 'a> {
     /// Plain http is spoken on this machine only.
     pub(crate) fn new(web: &'w Web<'a>, host: &HostPort, name: &'w str) -> Registry<'w, 'a> {
+        let given = web.held().and_then(|held| held.header());
         Registry {
             web,
-            origin: Origin {
-                tls: !is_loopback(host),
-                host: host.clone(),
-            },
+            origin: Origin::of_registry(host),
             name,
             actions: "pull",
-            header: RefCell::default(),
+            header: RefCell::new(given),
         }
     }
 
@@ -364,82 +359,6 @@ impl<'w, 'a> Registry<'w, 'a> {
         *self.header.borrow_mut() = Some(again.clone());
         ask(Show::Header(&again))
     }
-
-    /// The header that satisfies a challenge; `None` where the host has nothing to show.
-    fn authenticated(&self, refusal: &Answer) -> Result<Option<String>, ExternalError> {
-        let own = self.web.credentials(&self.origin);
-        let bearer = challenges(refusal).find_map(|c| {
-            let (scheme, rest) = c.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(rest)
-        });
-        if let Some(challenge) = bearer {
-            return self.token(challenge, own).map(Some);
-        }
-        Ok(own.map(|own| own.header(own.is_token() && asks_for(refusal, "basic"))))
-    }
-
-    /// A token for this repository, of the server that the registry names.
-    fn token(&self, challenge: &str, own: Option<Credentials>) -> Result<String, ExternalError> {
-        let about = self.web.about;
-        let realm = parameter(challenge, "realm").ok_or_else(|| {
-            about.unreachable(
-                &self.origin.to_string(),
-                "it asks for a token and does not say where to get one",
-            )
-        })?;
-        let (_, origin) = self.web.parsed(&realm)?;
-        if self.origin.tls && !origin.tls {
-            let why = format!("it asks for a token of {origin}, over plain http");
-            return Err(about.unreachable(&self.origin.to_string(), why));
-        }
-        // What the host has for a registry is shown to that host, and to a token server that has an entry of its own.
-        let shown = if origin.same(&self.origin) {
-            own
-        } else {
-            self.web.credentials(&origin)
-        };
-        let mut url = realm.clone();
-        url.push(if realm.contains('?') { '&' } else { '?' });
-        if let Some(service) = parameter(challenge, "service") {
-            url.push_str(&format!("service={}&", encoded(&service)));
-        }
-        let scope = format!("repository:{}:{}", self.name, self.actions);
-        url.push_str(&format!("scope={}", encoded(&scope)));
-        let header = shown.map(|c| c.header(c.is_token()));
-        let answer = self.web.get(&Ask {
-            url: &url,
-            accept: "application/json",
-            show: header.as_deref().map_or(Show::Nothing, Show::Header),
-            most: self.web.limits.manifest_bytes,
-            limit: "manifest_bytes",
-        })?;
-        let token: Token = self.json(&answer)?;
-        let token = token.token.or(token.access_token).map(Secret::new);
-        let usable = |t: &Secret| Credentials::Token(t.clone()).fault().is_none();
-        let token = token
-            .filter(usable)
-            .ok_or_else(|| about.unreachable(&answer.url, "it answered without a usable token"))?;
-        Ok(Credentials::Token(token).header(false))
-    }
-}
-
-/// A parameter of a challenge, `name="value"`.
-fn parameter(challenge: &str, name: &str) -> Option<String> {
-    let mut rest = challenge;
-    // As many as one header has room for.
-    for _ in 0..32 {
-        let (key, after) = rest.split_once('=')?;
-        let key = key.trim_matches([' ', ',']);
-        let (value, next) = match after.trim_start().strip_prefix('"') {
-            Some(quoted) => quoted.split_once('"')?,
-            None => after.split_once(',').unwrap_or((after, "")),
-        };
-        if key.eq_ignore_ascii_case(name) {
-            return Some(value.trim().to_owned()).filter(|v| !v.is_empty());
-        }
-        rest = next;
-    }
-    None
 }
 
 /// A text as a value in a query.
@@ -457,26 +376,6 @@ pub(super) fn encoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_challenges_parameters_are_read_in_any_order() {
-        let text = r#"realm="https://auth.example/token?x=1",service="registry, one",scope="repository:a/b:pull,push""#;
-        for (name, expected) in [
-            ("realm", Some("https://auth.example/token?x=1")),
-            ("service", Some("registry, one")),
-            ("scope", Some("repository:a/b:pull,push")),
-            ("error", None),
-        ] {
-            assert_eq!(parameter(text, name).as_deref(), expected, "{name}");
-        }
-        assert_eq!(
-            parameter("Realm=abc, service=x", "realm").as_deref(),
-            Some("abc")
-        );
-        for bad in ["", "realm", "realm=\"", "realm=\"\"", "=\"x\""] {
-            assert_eq!(parameter(bad, "realm"), None, "{bad}");
-        }
-    }
 
     #[test]
     fn a_scope_is_one_value_of_a_query() {

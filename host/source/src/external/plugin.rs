@@ -12,10 +12,17 @@ use super::error::{About, ExternalError};
 use super::oci::Registry;
 use super::web::{Answer, Web};
 use super::{Externals, Watch};
+use crate::process::external::Of;
 
 /// All kinds of manifests, so that a registry says which one it has.
 const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json";
+/// Why a redirect is not followed for a manifest.
+const FOR_MANIFEST: &str = "which is not followed for a manifest that credentials were shown for";
+/// Why a redirect leads to nothing.
+const WANTS: &str = "which wants credentials";
+/// Why a redirect is none to follow.
+pub(crate) const AWAY: [&str; 2] = [FOR_MANIFEST, WANTS];
 /// What a body exceeds that is longer than the lock says.
 const SIZE: &str = "component_size";
 
@@ -116,24 +123,10 @@ impl Externals {
         watch: Watch<'_>,
     ) -> Result<GotPlugin, PluginError> {
         let text = reference.to_string();
-        let web = self.web(About(&text), watch);
-        let shelf = Shelf::new(&text, reference, &web);
-        let named = match (reference.digest(), reference.tag()) {
-            (Some(digest), _) => digest.to_string(),
-            (None, tag) => tag.unwrap_or_default().to_owned(),
-        };
-        let bytes = shelf.manifest(&named, reference.digest())?;
-        let manifest = Digest::of(&bytes);
-        let blob = shelf.component_of(&bytes)?;
-        Ok(GotPlugin {
-            pin: RegistryPin {
-                manifest,
-                component: blob.digest,
-                size: blob.size,
-            },
-            manifest: bytes,
-            component: None,
-        })
+        match self.elsewhere(Of::Plugin(reference.clone()), About(&text), watch) {
+            Some(elsewhere) => elsewhere.named(reference),
+            None => named(&self.web(About(&text), watch), reference),
+        }
     }
 
     /// The manifest and the component that are pinned. Asks the registry by their digests, whatever its tags name by now.
@@ -147,15 +140,10 @@ impl Externals {
         watch: Watch<'_>,
     ) -> Result<GotPlugin, PluginError> {
         let text = reference.to_string();
-        let web = self.web(About(&text), watch);
-        let shelf = Shelf::new(&text, reference, &web);
-        let manifest = shelf.pinned_manifest(pin)?;
-        let component = shelf.component(pin)?;
-        Ok(GotPlugin {
-            pin,
-            manifest,
-            component: Some(component),
-        })
+        match self.elsewhere(Of::Plugin(reference.clone()), About(&text), watch) {
+            Some(elsewhere) => elsewhere.pinned(reference, pin),
+            None => pinned(&self.web(About(&text), watch), reference, pin),
+        }
     }
 
     /// The manifest alone that is pinned, held against the pin.
@@ -169,13 +157,10 @@ impl Externals {
         watch: Watch<'_>,
     ) -> Result<GotPlugin, PluginError> {
         let text = reference.to_string();
-        let web = self.web(About(&text), watch);
-        let manifest = Shelf::new(&text, reference, &web).pinned_manifest(pin)?;
-        Ok(GotPlugin {
-            pin,
-            manifest,
-            component: None,
-        })
+        match self.elsewhere(Of::Plugin(reference.clone()), About(&text), watch) {
+            Some(elsewhere) => elsewhere.manifest_alone(reference, pin),
+            None => manifest_alone(&self.web(About(&text), watch), reference, pin),
+        }
     }
 
     /// What is said where a component that is here has another size than its pin says.
@@ -212,8 +197,64 @@ impl Externals {
     }
 }
 
+/// As [`Externals::plugin_named`], in this process.
+pub(crate) fn named(web: &Web<'_>, reference: &PluginReference) -> Result<GotPlugin, PluginError> {
+    let shelf = Shelf::new(reference, web);
+    let named = match (reference.digest(), reference.tag()) {
+        (Some(digest), _) => digest.to_string(),
+        (None, tag) => tag.unwrap_or_default().to_owned(),
+    };
+    let bytes = shelf.manifest(&named, reference.digest())?;
+    let manifest = Digest::of(&bytes);
+    let blob = shelf.component_of(&bytes)?;
+    Ok(GotPlugin {
+        pin: RegistryPin {
+            manifest,
+            component: blob.digest,
+            size: blob.size,
+        },
+        manifest: bytes,
+        component: None,
+    })
+}
+
+/// As [`Externals::plugin`], in this process.
+pub(crate) fn pinned(
+    web: &Web<'_>,
+    reference: &PluginReference,
+    pin: RegistryPin,
+) -> Result<GotPlugin, PluginError> {
+    let shelf = Shelf::new(reference, web);
+    let manifest = shelf.pinned_manifest(pin)?;
+    let component = shelf.component(pin)?;
+    Ok(GotPlugin {
+        pin,
+        manifest,
+        component: Some(component),
+    })
+}
+
+/// As [`Externals::plugin_manifest`], in this process.
+pub(crate) fn manifest_alone(
+    web: &Web<'_>,
+    reference: &PluginReference,
+    pin: RegistryPin,
+) -> Result<GotPlugin, PluginError> {
+    let manifest = Shelf::new(reference, web).pinned_manifest(pin)?;
+    Ok(GotPlugin {
+        pin,
+        manifest,
+        component: None,
+    })
+}
+
 /// Holds a manifest against a pin.
-fn checked(text: &str, pin: RegistryPin, manifest: &[u8], most: u64) -> Result<(), PluginError> {
+pub(crate) fn checked(
+    text: &str,
+    pin: RegistryPin,
+    manifest: &[u8],
+    most: u64,
+) -> Result<(), PluginError> {
     let wrong = |source| artifact(text, source);
     let found = Digest::of(manifest);
     if found != pin.manifest {
@@ -234,7 +275,7 @@ fn checked(text: &str, pin: RegistryPin, manifest: &[u8], most: u64) -> Result<(
     })
 }
 
-fn artifact(text: &str, source: ArtifactError) -> PluginError {
+pub(crate) fn artifact(text: &str, source: ArtifactError) -> PluginError {
     PluginError::Artifact {
         reference: text.to_owned(),
         source,
@@ -250,9 +291,9 @@ struct Shelf<'w, 'a> {
 }
 
 impl<'w, 'a> Shelf<'w, 'a> {
-    fn new(text: &'w str, reference: &'w PluginReference, web: &'w Web<'a>) -> Shelf<'w, 'a> {
+    fn new(reference: &'w PluginReference, web: &'w Web<'a>) -> Shelf<'w, 'a> {
         Shelf {
-            text,
+            text: web.about.0,
             reference,
             web,
             registry: Registry::new(web, reference.host(), reference.path()),
@@ -268,10 +309,7 @@ impl<'w, 'a> Shelf<'w, 'a> {
         let answer = self.registry.ask_manifest(named, ACCEPT)?;
         // What is fetched from elsewhere was never a registry's manifest under the name of this one.
         if answer.away.as_ref().is_some_and(|away| away.was_shown) {
-            return Err(self.redirected(
-                answer,
-                "which is not followed for a manifest that credentials were shown for",
-            ));
+            return Err(self.redirected(answer, FOR_MANIFEST));
         }
         if answer.status == 404 {
             return Err(self.gone(&format!("manifest {named}")).into());
@@ -325,7 +363,7 @@ impl<'w, 'a> Shelf<'w, 'a> {
             e => e.into(),
         })?;
         if answer.away.is_some() && matches!(answer.status, 401 | 403) {
-            return Err(self.redirected(answer, "which wants credentials"));
+            return Err(self.redirected(answer, WANTS));
         }
         if answer.status == 404 {
             return Err(self.gone(&format!("component {}", pin.component)).into());

@@ -11,6 +11,17 @@ use weir_core::external::{HostPort, Reference, ReferenceKind, WebUrl, is_loopbac
 use crate::http::Addresses;
 use crate::secret::Credentials;
 
+/// The port of http where none is written.
+const HTTP: u16 = 80;
+/// The port of https where none is written.
+const HTTPS: u16 = 443;
+/// Why a place may not be reached.
+pub(crate) const RULES: [&str; 3] = [
+    "a host that runs reaches its own machine only where `hosts` names it",
+    "plain http leaves this machine, which `hosts` has to name as http://HOST",
+    "`hosts` does not name it",
+];
+
 /// Where externals may come from.
 #[derive(Debug, Clone, Default)]
 pub struct ExternalPolicy {
@@ -64,6 +75,14 @@ impl Origin {
         }
     }
 
+    /// Of a registry: plain http is spoken on this machine only.
+    pub(crate) fn of_registry(host: &HostPort) -> Origin {
+        Origin {
+            tls: !is_loopback(host),
+            host: host.clone(),
+        }
+    }
+
     /// Of an absolute URL; `None` where it is no plain http or https URL.
     pub(crate) fn of_uri(uri: &Uri) -> Option<Origin> {
         let tls = match uri.scheme_str()? {
@@ -77,7 +96,9 @@ impl Origin {
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.host.port.unwrap_or(if self.tls { 443 } else { 80 })
+        self.host
+            .port
+            .unwrap_or(if self.tls { HTTPS } else { HTTP })
     }
 
     /// Whether this is the same scheme, host and port.
@@ -97,15 +118,32 @@ impl ExternalPolicy {
     /// # Errors
     /// Which rule says no.
     pub(crate) fn allows(&self, origin: &Origin) -> Result<(), &'static str> {
+        let [own_machine, plain, not_named] = RULES;
         match &self.hosts {
-            None if self.shared && is_loopback(&origin.host) => {
-                Err("a host that runs reaches its own machine only where `hosts` names it")
-            }
+            None if self.shared && is_loopback(&origin.host) => Err(own_machine),
             None if origin.tls || is_loopback(&origin.host) => Ok(()),
-            None => Err("plain http leaves this machine, which `hosts` has to name as http://HOST"),
+            None => Err(plain),
             Some(hosts) if hosts.iter().any(|h| h.matches(origin)) => Ok(()),
-            Some(_) => Err("`hosts` does not name it"),
+            Some(_) => Err(not_named),
         }
+    }
+
+    /// The ports that what begins at an origin may have to connect to, as far as it can be said before it is asked: its
+    /// own, those of `hosts`, and where there are none https' own, where registries have their archives.
+    pub(crate) fn ports(&self, origin: &Origin) -> Vec<u16> {
+        let mut ports = vec![origin.port()];
+        match &self.hosts {
+            None => ports.push(HTTPS),
+            Some(hosts) => ports.extend(hosts.iter().flat_map(HostPattern::ports)),
+        }
+        ports.sort_unstable();
+        ports.dedup();
+        ports
+    }
+
+    /// Whether any port of a host that may be reached may be.
+    pub(crate) fn has_any_port(&self) -> bool {
+        self.hosts.is_none()
     }
 
     /// Where the name of an allowed origin may lead to: a repository names hosts, and who answers for a name may say that it
@@ -121,15 +159,31 @@ impl ExternalPolicy {
 
     /// What is shown to an origin: by host and port, so that what is meant for https is not sent to http's own port.
     pub(crate) fn access(&self, origin: &Origin) -> ExternalAccess {
-        let key = AccessHost {
-            host: origin.host.host.clone(),
-            port: origin.port(),
-        };
+        let key = AccessHost::of(origin);
         self.access.get(&key).cloned().unwrap_or_default()
     }
 }
 
+impl AccessHost {
+    pub(crate) fn of(origin: &Origin) -> AccessHost {
+        AccessHost {
+            host: origin.host.host.clone(),
+            port: origin.port(),
+        }
+    }
+}
+
 impl HostPattern {
+    /// The ports that it may mean.
+    fn ports(&self) -> Vec<u16> {
+        match (self.host.port, self.plain) {
+            (Some(port), _) => vec![port],
+            (None, true) => vec![HTTP],
+            (None, false) if is_loopback(&self.host) => vec![HTTP, HTTPS],
+            (None, false) => vec![HTTPS],
+        }
+    }
+
     fn matches(&self, origin: &Origin) -> bool {
         let name = if self.below {
             let below = origin.host.host.strip_suffix(self.host.host.as_str());
@@ -137,11 +191,25 @@ impl HostPattern {
         } else {
             origin.host.host == self.host.host
         };
-        let default = if origin.tls { 443 } else { 80 };
+        let default = if origin.tls { HTTPS } else { HTTP };
         let port = self.host.port.unwrap_or(default) == origin.port();
         // On this machine plain http needs no word of its own.
         let scheme = origin.tls != self.plain || (!origin.tls && is_loopback(&origin.host));
         name && port && scheme
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.plain { "http://" } else { "" };
+        let below = if self.below { "*." } else { "" };
+        write!(f, "{scheme}{below}{}", self.host)
+    }
+}
+
+impl fmt::Display for AccessHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
@@ -179,7 +247,7 @@ impl FromStr for AccessHost {
                 text.chars().take(200).collect::<String>()
             )
         })?;
-        let default = if is_loopback(&host) { 80 } else { 443 };
+        let default = if is_loopback(&host) { HTTP } else { HTTPS };
         Ok(AccessHost {
             port: host.port.unwrap_or(default),
             host: host.host,

@@ -9,7 +9,7 @@ use weir_core::plugin::PluginReference;
 use super::artifact::{Artifact, ArtifactBlob, MANIFEST_TYPE};
 use super::error::{About, ExternalError};
 use super::oci::{Registry, encoded};
-use super::web::{Answer, Tell, resolved};
+use super::web::{Answer, Show, Web, resolved, shown};
 use super::{Externals, Watch};
 
 /// What an upload is, before it is known by its digest.
@@ -35,6 +35,17 @@ pub struct PushedPlugin {
     pub manifest: Digest,
     /// Whether the tag named it already, so that nothing was sent.
     pub was_there: bool,
+}
+
+/// What is told to a server, at one URL: no redirect of it is followed.
+struct Tell<'s> {
+    /// HEAD, POST or PUT.
+    method: Method,
+    url: &'s str,
+    show: Show<'s>,
+    /// The media type of the body, or of what is asked about.
+    media_type: &'s str,
+    body: &'s [u8],
 }
 
 impl Externals {
@@ -87,6 +98,47 @@ impl Externals {
         Ok(PushedPlugin {
             manifest,
             was_there: false,
+        })
+    }
+}
+
+impl Web<'_> {
+    /// Tells a server something. What is told goes to that very URL: a redirect could lead what is uploaded, and what is
+    /// shown with it, to somewhere else.
+    fn tell(&self, tell: &Tell<'_>) -> Result<Answer, ExternalError> {
+        let (uri, origin) = self.parsed(tell.url)?;
+        self.policy
+            .allows(&origin)
+            .map_err(|why| self.about.not_allowed(origin.to_string(), why))?;
+        let header = match tell.show {
+            Show::Header(value) => Some(value),
+            Show::Own | Show::Nothing => None,
+        };
+        let response = self.send(
+            &uri,
+            &origin,
+            &tell.method,
+            (tell.media_type, tell.body),
+            header,
+        )?;
+        let status = response.status().as_u16();
+        // A question whether something is there uploads nothing, and goes nowhere.
+        if tell.method != Method::HEAD && matches!(status, 301 | 302 | 303 | 307 | 308) {
+            let (_, next) = self.redirected(&uri, &origin, &response)?;
+            let why = format!(
+                "{} redirects ({status}) to {next}, which is not followed for what is uploaded: name the registry's own host",
+                shown(&uri)
+            );
+            return Err(self.about.refused(why));
+        }
+        let (parts, _) = response.into_parts();
+        Ok(Answer {
+            status,
+            headers: parts.headers,
+            body: Vec::new(),
+            url: shown(&uri),
+            shown: header.is_some(),
+            away: None,
         })
     }
 }

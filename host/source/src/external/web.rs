@@ -9,6 +9,7 @@ use std::time::Instant;
 use ureq::http::{HeaderMap, HeaderValue, Method, Request, Response, Uri};
 
 use super::error::{About, ExternalError};
+use super::held::Held;
 use super::limits::ExternalLimits;
 use super::policy::{ExternalPolicy, Origin};
 use crate::error::printable;
@@ -18,12 +19,21 @@ use crate::secret::Credentials;
 use crate::source::FetchProgress;
 use crate::url::{RepoUrl, without_userinfo};
 
+/// What to do where a server refuses access: nothing was shown, what was shown is wrong, it may not read.
+pub(crate) const HINTS: [&str; 3] = [
+    "give the host credentials for it, under `access` of its externals",
+    "the credentials under `access` are wrong, expired or revoked: give others",
+    "the server does not let the credentials under `access` read it: give them access, or give others",
+];
+
 /// The client of one fetch of one external.
 pub(crate) struct Web<'a> {
     pub(crate) about: About<'a>,
     pub(crate) limits: &'a ExternalLimits,
-    policy: &'a ExternalPolicy,
+    pub(super) policy: &'a ExternalPolicy,
     http: &'a HttpOptions,
+    /// What it was given, where it is a process of its own.
+    held: Option<&'a Held>,
     stop: &'a Arc<AtomicBool>,
     progress: &'a dyn Fn(FetchProgress),
     until: Instant,
@@ -50,17 +60,6 @@ pub(crate) struct Ask<'s> {
     /// Bytes of the body at most, and the limit's name.
     pub(crate) most: u64,
     pub(crate) limit: &'static str,
-}
-
-/// What is told to a server, at one URL: no redirect of it is followed.
-pub(crate) struct Tell<'s> {
-    /// HEAD, POST or PUT.
-    pub(crate) method: Method,
-    pub(crate) url: &'s str,
-    pub(crate) show: Show<'s>,
-    /// The media type of the body, or of what is asked about.
-    pub(crate) media_type: &'s str,
-    pub(crate) body: &'s [u8],
 }
 
 /// Where a body goes as it comes.
@@ -101,12 +100,27 @@ impl<'a> Web<'a> {
             limits,
             policy,
             http,
+            held: None,
             stop: watch.stop,
             progress: watch.progress,
             until: watch.since + limits.time,
             received: Cell::new(0),
             agents: RefCell::default(),
         }
+    }
+
+    /// The same, of a process that has just this.
+    #[must_use]
+    pub(crate) fn holding(self, held: &'a Held) -> Web<'a> {
+        Web {
+            held: Some(held),
+            ..self
+        }
+    }
+
+    /// What it was given, where it is a process of its own.
+    pub(crate) fn held(&self) -> Option<&'a Held> {
+        self.held
     }
 
     /// What the host shows to an origin.
@@ -152,45 +166,6 @@ impl<'a> Web<'a> {
         }
     }
 
-    /// Tells a server something. What is told goes to that very URL: a redirect could lead what is uploaded, and what is
-    /// shown with it, to somewhere else.
-    pub(crate) fn tell(&self, tell: &Tell<'_>) -> Result<Answer, ExternalError> {
-        let (uri, origin) = self.parsed(tell.url)?;
-        self.policy
-            .allows(&origin)
-            .map_err(|why| self.about.not_allowed(origin.to_string(), why))?;
-        let header = match tell.show {
-            Show::Header(value) => Some(value),
-            Show::Own | Show::Nothing => None,
-        };
-        let response = self.send(
-            &uri,
-            &origin,
-            &tell.method,
-            (tell.media_type, tell.body),
-            header,
-        )?;
-        let status = response.status().as_u16();
-        // A question whether something is there uploads nothing, and goes nowhere.
-        if tell.method != Method::HEAD && matches!(status, 301 | 302 | 303 | 307 | 308) {
-            let (_, next) = self.redirected(&uri, &origin, &response)?;
-            let why = format!(
-                "{} redirects ({status}) to {next}, which is not followed for what is uploaded: name the registry's own host",
-                shown(&uri)
-            );
-            return Err(self.about.refused(why));
-        }
-        let (parts, _) = response.into_parts();
-        Ok(Answer {
-            status,
-            headers: parts.headers,
-            body: Vec::new(),
-            url: shown(&uri),
-            shown: header.is_some(),
-            away: None,
-        })
-    }
-
     fn follow(
         &self,
         ask: &Ask<'_>,
@@ -224,7 +199,7 @@ impl<'a> Web<'a> {
         ))
     }
 
-    fn send(
+    pub(super) fn send(
         &self,
         uri: &Uri,
         origin: &Origin,
@@ -236,6 +211,11 @@ impl<'a> Web<'a> {
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(self.about.unreachable(&url, self.late()));
+        }
+        let is_direct = self.http.proxy.is_none();
+        if let Some(held) = self.held.filter(|_| is_direct) {
+            let why = held.lets_through(origin.port());
+            why.map_err(|why| self.about.unreachable(&url, why))?;
         }
         let agent = self.agent(origin)?;
         // As it is: digests are of what the server keeps, not of a form of it for the way.
@@ -358,24 +338,21 @@ impl<'a> Web<'a> {
     }
 
     pub(crate) fn unauthorized(&self, url: &str, status: u16, shown: bool) -> ExternalError {
+        let [none, wrong, refused] = HINTS;
         ExternalError::Unauthorized {
             reference: self.about.0.to_owned(),
             url: url.to_owned(),
             status,
             hint: match (shown, status) {
-                (false, _) => "give the host credentials for it, under `access` of its externals",
-                (true, 401) => {
-                    "the credentials under `access` are wrong, expired or revoked: give others"
-                }
-                (true, _) => {
-                    "the server does not let the credentials under `access` read it: give them access, or give others"
-                }
+                (false, _) => none,
+                (true, 401) => wrong,
+                (true, _) => refused,
             },
         }
     }
 
     /// Where a redirect leads: never from https to plain http.
-    fn redirected(
+    pub(super) fn redirected(
         &self,
         from: &Uri,
         origin: &Origin,
@@ -398,14 +375,7 @@ impl<'a> Web<'a> {
 
     /// The URL and its origin. One with a user, or of another scheme, is refused.
     pub(crate) fn parsed(&self, url: &str) -> Result<(Uri, Origin), ExternalError> {
-        let uri: Option<Uri> = url.split('#').next().unwrap_or(url).parse().ok();
-        uri.and_then(|uri| Origin::of_uri(&uri).map(|origin| (uri, origin)))
-            .ok_or_else(|| {
-                self.about.refused(format!(
-                    "it leads to {}: expected an http or https URL without user and password",
-                    without_userinfo(url)
-                ))
-            })
+        parsed(self.about, url)
     }
 
     fn agent(&self, origin: &Origin) -> Result<ureq::Agent, ExternalError> {
@@ -446,6 +416,18 @@ impl<'a> Web<'a> {
     }
 }
 
+/// A URL and its origin. One with a user, or of another scheme, is refused.
+pub(crate) fn parsed(about: About<'_>, url: &str) -> Result<(Uri, Origin), ExternalError> {
+    let uri: Option<Uri> = url.split('#').next().unwrap_or(url).parse().ok();
+    let both = uri.and_then(|uri| Origin::of_uri(&uri).map(|origin| (uri, origin)));
+    both.ok_or_else(|| {
+        about.refused(format!(
+            "it leads to {}: expected an http or https URL without user and password",
+            without_userinfo(url)
+        ))
+    })
+}
+
 /// Whether a refusal asks for a scheme of authentication.
 pub(crate) fn asks_for(answer: &Answer, scheme: &str) -> bool {
     challenges(answer).any(|c| {
@@ -461,7 +443,7 @@ pub(crate) fn challenges(answer: &Answer) -> impl Iterator<Item = &str> {
 }
 
 /// A URL for people: without a query, which may hold a signature.
-fn shown(uri: &Uri) -> String {
+pub(super) fn shown(uri: &Uri) -> String {
     without_userinfo(&uri.to_string())
 }
 

@@ -7,13 +7,17 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use weir_confine::{Confinement, Probe};
 use weir_core::tree::TreeLimits;
 
+use super::external::Elsewhere;
+use super::external::words::Of;
 use super::talk::{Lost, Talk};
-use super::words::{Request, Told, Word, Work};
+use super::words::{Job, Request, Told, Word, Work};
 use super::{FetchProcess, Fetching, failure, own_folder, rights};
+use crate::external::{About, ExternalLimits, ExternalPolicy, Externals, Watch};
 use crate::http::HttpOptions;
 use crate::source::{FetchLimits, SourceConfig};
 use crate::ssh::SshOptions;
@@ -22,6 +26,8 @@ use crate::ssh::SshOptions;
 const MOST: usize = 100;
 /// A server that nobody asks.
 const URL: &str = "https://git.invalid/doctor";
+/// A chart in a registry that nobody asks.
+const CHART: &str = "oci://registry.invalid/doctor";
 
 /// What a process said of itself, and what came of each attempt: how it was refused, or what was done.
 #[derive(Debug)]
@@ -61,19 +67,58 @@ pub fn try_fetching(
         .create(&own);
     made.map_err(|e| format!("making {}: {e}", own.display()))?;
     let request = Request {
-        work: Work::Try {
-            files: (files.iter().filter(|file| file.exists()))
-                .map(|file| file.clone().into_os_string())
-                .collect(),
+        job: Job::Repository {
+            work: Work::Try {
+                files: there(files),
+            },
+            told: Box::new(Told::of(&config)),
         },
-        told: Told::of(&config),
         limits: process.limits,
         is_required: false,
     };
-    let said = asked(process, &request, &config);
+    let said = asked(process, &request);
     // Nothing is kept of it.
     let _ = fs::remove_dir_all(&own);
-    said.map_err(|lost| {
+    said
+}
+
+/// The same, confined as for a chart in a registry.
+///
+/// # Errors
+/// As of [`try_fetching`].
+pub fn try_getting(
+    process: &FetchProcess,
+    cache_dir: &Path,
+    files: &[PathBuf],
+) -> Result<FetchAttempts, String> {
+    let externals = Externals {
+        limits: ExternalLimits::HOST,
+        policy: ExternalPolicy::default(),
+        http: HttpOptions::host(),
+        cache_dir: cache_dir.to_owned(),
+        fetching: Fetching::Process(process.clone()),
+    };
+    let of = Of::External(CHART.parse().map_err(|e| format!("{e}"))?);
+    let stop = Arc::new(AtomicBool::new(false));
+    let watch = Watch {
+        since: Instant::now(),
+        stop: &stop,
+        progress: &|_| {},
+    };
+    let elsewhere = Elsewhere::new(process, &externals, of, About(CHART), watch);
+    let request = elsewhere.trying(there(files));
+    let (request, _incoming) = request.map_err(|e| e.to_string())?;
+    asked(process, &request)
+}
+
+fn there(files: &[PathBuf]) -> Vec<OsString> {
+    (files.iter().filter(|file| file.exists()))
+        .map(|file| file.clone().into_os_string())
+        .collect()
+}
+
+fn asked(process: &FetchProcess, request: &Request) -> Result<FetchAttempts, String> {
+    talked(process, request).map_err(|lost| {
         let about = failure::About {
             url: URL.to_owned(),
             reference: String::new(),
@@ -86,11 +131,7 @@ pub fn try_fetching(
     })
 }
 
-fn asked(
-    process: &FetchProcess,
-    request: &Request,
-    config: &SourceConfig,
-) -> Result<FetchAttempts, Lost> {
+fn talked(process: &FetchProcess, request: &Request) -> Result<FetchAttempts, Lost> {
     let stop = Arc::new(AtomicBool::new(false));
     let mut talk = Talk::start(process, request, process.limits.start, &stop)?;
     let stray = || Lost::Stray("it said what nobody asked".to_owned());
@@ -110,7 +151,7 @@ fn asked(
             landlock: report.landlock,
             filter: report.filter,
             powerless: report.powerless,
-            limits: rights::of(config, &process.limits).limits,
+            limits: rights::of_limits(&process.limits),
         },
         attempts: tried
             .map(|(what, result)| (failure::text(&what), said(result)))
@@ -125,8 +166,12 @@ pub(super) fn tried(own: &Path, files: &[OsString]) -> Vec<(String, Result<Strin
         .collect();
     let name = format!(".weir-probe-{}", std::process::id());
     let made = |path: &Path| fs::write(path, b"weir").and_then(|()| fs::remove_file(path));
-    // What it is there for: a process that may do nothing would pass all of these.
-    if let Err(e) = made(&own.join(&name)) {
+    // What it is there for: a process that may do nothing would pass all of these. One that fills a file has it open.
+    let written = match own.is_dir() {
+        true => made(&own.join(&name)),
+        false => Ok(()),
+    };
+    if let Err(e) = written {
         let what = format!("its own clone cannot be written to: {e}");
         all.push(("its own clone".to_owned(), Err(what)));
     }
@@ -138,7 +183,8 @@ pub(super) fn tried(own: &Path, files: &[OsString]) -> Vec<(String, Result<Strin
         all.push((what, result));
     };
     let beside = own.with_file_name(name);
-    attempt("making a file beside its clone".to_owned(), made(&beside));
+    let its_own = if own.is_dir() { "clone" } else { "file" };
+    attempt(format!("making a file beside its {its_own}"), made(&beside));
     let socket = UnixDatagram::unbound().map(drop);
     attempt("opening a socket of this machine".to_owned(), socket);
     for file in files.iter().take(MOST / 2) {

@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::ProcessEnd;
-use super::talk::Lost;
+use super::talk::{Loss, Lost};
 use crate::error::SourceError;
 use crate::http::HINTS;
 use crate::ssh::{EntryOf, HostKeyProblem, ShownKey};
@@ -106,14 +105,14 @@ pub(super) fn text(text: &str) -> String {
 }
 
 impl System {
-    fn of(e: &io::Error) -> System {
+    pub(super) fn of(e: &io::Error) -> System {
         System {
             code: e.raw_os_error(),
             text: e.to_string(),
         }
     }
 
-    fn meant(&self) -> io::Error {
+    pub(super) fn meant(&self) -> io::Error {
         match self.code {
             Some(code) => io::Error::from_raw_os_error(code),
             None => io::Error::other(text(&self.text)),
@@ -316,23 +315,13 @@ impl Failure {
 }
 
 impl About {
-    pub(super) fn ended(&self, end: ProcessEnd) -> SourceError {
-        SourceError::Process {
-            url: self.url.clone(),
-            end,
-        }
-    }
-
     /// What the loss of a process means.
     pub(super) fn lost(&self, lost: Lost) -> SourceError {
         let url = self.url.clone();
-        self.ended(match lost {
-            Lost::Stopped => return SourceError::Stopped { url },
-            Lost::Limit(which) => return SourceError::Limit { url, which },
-            Lost::Stray(what) => ProcessEnd::Strayed(what),
-            Lost::Silent(time) => ProcessEnd::Silent(time),
-            Lost::Killed(signal) => ProcessEnd::Killed(signal),
-            Lost::Start(why) => ProcessEnd::NotStarted(why),
-        })
+        match lost.means() {
+            Loss::Stopped => SourceError::Stopped { url },
+            Loss::Limit(which) => SourceError::Limit { url, which },
+            Loss::Ended(end) => SourceError::Process { url, end },
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! What a process that fetches keeps: its repository's own clone, what it shows to the server, the way to it, and nothing else.
+//! What a process that fetches keeps: its repository's own clone or its own file, what it shows to the server, the way to it, and nothing else.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use weir_confine::{Access, Calls, Limit, Network, Reachable, Resource, Rights};
 
+use super::external::errand::Errand;
 use super::{FetcherLimits, own_folder};
 use crate::secret::CredentialsFrom;
 use crate::source::SourceConfig;
@@ -48,16 +49,10 @@ const LOADERS: &[&str] = &[
     "/lib/ld-musl-aarch64.so.1",
 ];
 
-/// The rights of a process that fetches this.
+/// The rights of a process that fetches this repository.
 pub(super) fn of(config: &SourceConfig, limits: &FetcherLimits) -> Rights {
-    let at = |path: &Path, access| Reachable {
-        path: path.to_owned(),
-        access,
-    };
-    let fixed = |path: &&str| at(Path::new(path), Access::Read);
     let mut files = vec![at(&own_folder(config), Access::Write)];
     files.extend(shown(config).iter().map(|path| at(path, Access::Read)));
-    files.extend(SYSTEM.iter().map(fixed));
     let (calls, port) = match &config.url {
         RepoUrl::Ssh(url) => {
             files.extend(SSH.iter().map(fixed));
@@ -73,23 +68,58 @@ pub(super) fn of(config: &SourceConfig, limits: &FetcherLimits) -> Rights {
         }
         RepoUrl::Local(_) => (Calls::Reach, None),
     };
+    outward(files, port.as_slice(), calls, limits)
+}
+
+/// The rights of a process that gets this chart or plugin: the one file that it fills, and the ports that it was given.
+pub(super) fn of_errand(errand: &Errand, limits: &FetcherLimits) -> Rights {
+    let mut files = vec![at(errand.output(), Access::Write)];
+    let trusted = errand.authorities();
+    files.extend(trusted.iter().map(|path| at(path, Access::Read)));
+    outward(files, errand.ports(), Calls::Reach, limits)
+}
+
+/// What each of them has besides: the look-up of names, and its limits.
+fn outward(
+    mut files: Vec<Reachable>,
+    ports: &[u16],
+    calls: Calls,
+    limits: &FetcherLimits,
+) -> Rights {
+    files.extend(SYSTEM.iter().map(fixed));
     Rights {
         files,
         network: Network {
             // A name server that has much to say says it over TCP.
-            tcp: port.into_iter().chain([DNS]).collect(),
+            tcp: ports.iter().copied().chain([DNS]).collect(),
             udp: vec![DNS],
         },
         calls,
-        limits: vec![
-            Limit::fixed(Resource::Data, limits.data_bytes),
-            Limit::processor_time(limits.cpu_seconds),
-            Limit::fixed(Resource::FileSize, limits.file_bytes),
-            Limit::fixed(Resource::OpenFiles, limits.open_files),
-            Limit::fixed(Resource::CoreDump, 0),
-        ],
+        limits: of_limits(limits),
         dies_with_parent: true,
     }
+}
+
+/// The limits of the system among those of a process.
+pub(super) fn of_limits(limits: &FetcherLimits) -> Vec<Limit> {
+    vec![
+        Limit::fixed(Resource::Data, limits.data_bytes),
+        Limit::processor_time(limits.cpu_seconds),
+        Limit::fixed(Resource::FileSize, limits.file_bytes),
+        Limit::fixed(Resource::OpenFiles, limits.open_files),
+        Limit::fixed(Resource::CoreDump, 0),
+    ]
+}
+
+fn at(path: &Path, access: Access) -> Reachable {
+    Reachable {
+        path: path.to_owned(),
+        access,
+    }
+}
+
+fn fixed(path: &&str) -> Reachable {
+    at(Path::new(path), Access::Read)
 }
 
 /// The files of what is shown to the server, and what it is known by.

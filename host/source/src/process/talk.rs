@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::failure::text;
 use super::words::{LINE, Progress, REQUEST, Request, Word};
-use super::{FetchProcess, FetcherLimits};
+use super::{FetchProcess, FetcherLimits, ProcessEnd};
 
 /// How long one turn waits.
 const TURN: Duration = Duration::from_millis(50);
@@ -45,6 +45,32 @@ pub(super) enum Lost {
     Limit(String),
     /// It was killed by this signal, which none of its limits sends.
     Killed(String),
+    /// It is not confined as it has to be: the kernel lacks this.
+    Unconfined(String),
+}
+
+/// What the loss of a process means to who waits for what it does.
+pub(super) enum Loss {
+    /// It was told to stop.
+    Stopped,
+    /// It met this limit.
+    Limit(String),
+    /// It ended so.
+    Ended(ProcessEnd),
+}
+
+impl Lost {
+    pub(super) fn means(self) -> Loss {
+        Loss::Ended(match self {
+            Lost::Stopped => return Loss::Stopped,
+            Lost::Limit(which) => return Loss::Limit(which),
+            Lost::Stray(what) => ProcessEnd::Strayed(what),
+            Lost::Silent(time) => ProcessEnd::Silent(time),
+            Lost::Killed(signal) => ProcessEnd::Killed(signal),
+            Lost::Start(why) => ProcessEnd::NotStarted(why),
+            Lost::Unconfined(missing) => ProcessEnd::Unconfined(missing),
+        })
+    }
 }
 
 /// A process that is talked to. Dropped, it and what it has started are gone.

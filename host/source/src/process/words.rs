@@ -10,7 +10,7 @@ use weir_core::tree::TreeLimits;
 
 use super::failure::Failure;
 use super::notes::Note;
-use super::{FetcherLimits, Fetching};
+use super::{FetcherLimits, Fetching, external};
 use crate::error::SourceError;
 use crate::http::{Addresses, HttpOptions};
 use crate::secret::{Credentials, CredentialsFrom, Secret};
@@ -26,13 +26,22 @@ pub(super) const LINE: usize = 64 << 10;
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Request {
-    pub(super) work: Work,
-    pub(super) told: Told,
+    pub(super) job: Job,
     pub(super) limits: FetcherLimits,
     pub(super) is_required: bool,
 }
 
-/// The work itself.
+/// One job of a process.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) enum Job {
+    /// Of a repository.
+    Repository { work: Work, told: Box<Told> },
+    /// Of a chart, or of a plugin in a registry.
+    External(Box<external::words::Told>),
+}
+
+/// The work on a repository.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) enum Work {
@@ -44,6 +53,24 @@ pub(super) enum Work {
     Try { files: Vec<OsString> },
 }
 
+/// Which work it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Fetch,
+    Bring,
+    Try,
+}
+
+impl Kind {
+    pub(super) fn of(work: &Work) -> Kind {
+        match work {
+            Work::Fetch { .. } => Kind::Fetch,
+            Work::Bring { .. } => Kind::Bring,
+            Work::Try { .. } => Kind::Try,
+        }
+    }
+}
+
 /// What a process says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Word {
@@ -53,8 +80,10 @@ pub(super) enum Word {
     Unconfined(String),
     Progress(Progress),
     Note(Note),
-    /// Last of all.
+    /// Last of all, of a repository.
     Done(Outcome),
+    /// The same of an external.
+    Got(Result<external::words::Got, external::words::Short>),
     Tried(Vec<(String, Result<String, String>)>),
 }
 
@@ -132,10 +161,10 @@ impl Found {
     }
 
     /// Whether it is an answer to that.
-    pub(super) fn answers(&self, work: &Work) -> bool {
-        match (self, work) {
-            (Found::Fetched { .. }, Work::Fetch { .. }) => self.fetched().is_some(),
-            (Found::Brought, Work::Bring { .. }) => true,
+    pub(super) fn answers(&self, kind: Kind) -> bool {
+        match (self, kind) {
+            (Found::Fetched { .. }, Kind::Fetch) => self.fetched().is_some(),
+            (Found::Brought, Kind::Bring) => true,
             _ => false,
         }
     }
@@ -176,7 +205,7 @@ pub(super) struct Told {
 /// What is shown to the server, or where it is.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-enum Shown {
+pub(super) enum Shown {
     Token(String),
     Basic(String, String),
     TokenFile(OsString),
@@ -185,7 +214,7 @@ enum Shown {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Http {
+pub(super) struct Http {
     ca_file: Option<OsString>,
     client_cert: Option<(OsString, OsString)>,
     proxy: Option<String>,
@@ -209,10 +238,9 @@ fn os(path: &Path) -> OsString {
     path.as_os_str().to_owned()
 }
 
-impl Told {
-    pub(super) fn of(config: &SourceConfig) -> Told {
-        let SourceConfig { http, ssh, .. } = config;
-        let credentials = config.credentials.as_ref().map(|from| match from {
+impl Shown {
+    pub(super) fn of(from: &CredentialsFrom) -> Shown {
+        match from {
             CredentialsFrom::Given(Credentials::Token(token)) => {
                 Shown::Token(token.expose().to_owned())
             }
@@ -223,22 +251,61 @@ impl Told {
             CredentialsFrom::PasswordFile { user, file } => {
                 Shown::PasswordFile(user.clone(), os(file))
             }
-        });
+        }
+    }
+
+    pub(super) fn from(self) -> CredentialsFrom {
+        match self {
+            Shown::Token(token) => CredentialsFrom::Given(Credentials::Token(Secret::new(token))),
+            Shown::Basic(user, password) => CredentialsFrom::Given(Credentials::Basic {
+                user,
+                password: Secret::new(password),
+            }),
+            Shown::TokenFile(file) => CredentialsFrom::TokenFile(file.into()),
+            Shown::PasswordFile(user, file) => CredentialsFrom::PasswordFile {
+                user,
+                file: file.into(),
+            },
+        }
+    }
+}
+
+impl Http {
+    pub(super) fn of(http: &HttpOptions) -> Http {
+        Http {
+            ca_file: http.ca_file.as_deref().map(os),
+            client_cert: http.client_cert.as_ref().map(|(c, k)| (os(c), os(k))),
+            proxy: http.proxy.as_ref().map(|p| p.expose().to_owned()),
+            addresses: http.addresses,
+            connect_timeout: http.connect_timeout,
+            read_timeout: http.read_timeout,
+            user_agent: http.user_agent.clone(),
+        }
+    }
+
+    pub(super) fn options(self) -> HttpOptions {
+        HttpOptions {
+            ca_file: self.ca_file.map(PathBuf::from),
+            client_cert: self.client_cert.map(|(c, k)| (c.into(), k.into())),
+            proxy: self.proxy.map(Secret::new),
+            addresses: self.addresses,
+            connect_timeout: self.connect_timeout,
+            read_timeout: self.read_timeout,
+            user_agent: self.user_agent,
+        }
+    }
+}
+
+impl Told {
+    pub(super) fn of(config: &SourceConfig) -> Told {
+        let ssh = &config.ssh;
         Told {
             name: config.name.as_str().to_owned(),
             url: config.url.to_string(),
             reference: config.reference.to_string(),
             cache_dir: os(&config.cache_dir),
-            credentials,
-            http: Http {
-                ca_file: http.ca_file.as_deref().map(os),
-                client_cert: http.client_cert.as_ref().map(|(c, k)| (os(c), os(k))),
-                proxy: http.proxy.as_ref().map(|p| p.expose().to_owned()),
-                addresses: http.addresses,
-                connect_timeout: http.connect_timeout,
-                read_timeout: http.read_timeout,
-                user_agent: http.user_agent.clone(),
-            },
+            credentials: config.credentials.as_ref().map(Shown::of),
+            http: Http::of(&config.http),
             ssh: Ssh {
                 key_file: ssh.key_file.as_deref().map(os),
                 known_hosts_file: ssh.known_hosts_file.as_deref().map(os),
@@ -257,34 +324,14 @@ impl Told {
             url: "of the request".to_owned(),
             why: e.to_string(),
         };
-        let credentials = self.credentials.map(|shown| match shown {
-            Shown::Token(token) => CredentialsFrom::Given(Credentials::Token(Secret::new(token))),
-            Shown::Basic(user, password) => CredentialsFrom::Given(Credentials::Basic {
-                user,
-                password: Secret::new(password),
-            }),
-            Shown::TokenFile(file) => CredentialsFrom::TokenFile(file.into()),
-            Shown::PasswordFile(user, file) => CredentialsFrom::PasswordFile {
-                user,
-                file: file.into(),
-            },
-        });
-        let (http, ssh) = (self.http, self.ssh);
+        let ssh = self.ssh;
         Ok(SourceConfig {
             name: self.name.parse().map_err(|e| bad(&e))?,
             url: self.url.parse()?,
             reference: self.reference.parse()?,
             cache_dir: self.cache_dir.into(),
-            credentials,
-            http: HttpOptions {
-                ca_file: http.ca_file.map(PathBuf::from),
-                client_cert: http.client_cert.map(|(c, k)| (c.into(), k.into())),
-                proxy: http.proxy.map(Secret::new),
-                addresses: http.addresses,
-                connect_timeout: http.connect_timeout,
-                read_timeout: http.read_timeout,
-                user_agent: http.user_agent,
-            },
+            credentials: self.credentials.map(Shown::from),
+            http: self.http.options(),
             ssh: SshOptions {
                 key_file: ssh.key_file.map(PathBuf::from),
                 known_hosts_file: ssh.known_hosts_file.map(PathBuf::from),

@@ -1,17 +1,21 @@
 //! The process that fetches: hears what, gives up its rights, does it, says what came of it.
 
 use std::cell::Cell;
+use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use weir_confine::Confinement;
+use weir_confine::{Confinement, Rights};
 
+use super::external::errand::Errand;
 use super::failure::Failure;
 use super::notes::Notes;
-use super::words::{Found, LINE, Outcome, Progress, REQUEST, Report, Request, Word, Work};
-use super::{attempts, rights};
+use super::words::{Found, Job, LINE, Outcome, Progress, REQUEST, Report, Request, Word, Work};
+use super::{FetcherLimits, attempts, rights};
 use crate::error::SourceError;
 use crate::source::{FetchProgress, Source, SourceConfig};
 
@@ -30,30 +34,80 @@ pub fn fetch_worker() -> io::Result<()> {
     let most = REQUEST as u64 + 1;
     io::stdin().lock().take(most).read_until(b'\n', &mut line)?;
     let Request {
-        work,
-        told,
+        job,
         limits,
         is_required,
     } = serde_json::from_slice(&line).map_err(|e| unfit(&e))?;
     drop(line);
-    let config = told.config().map_err(io::Error::other)?;
-    let begun = weir_confine::begin(&rights::of(&config, &limits))?;
+    let task = Task::of(job).map_err(io::Error::other)?;
+    let begun = weir_confine::begin(&task.rights(&limits))?;
     let confined = begun.finish()?;
+    // Before its host takes the file's name away.
+    let output = task.opened()?;
     let mouth = Mouth::default();
     mouth.say(&Word::Ready(report(&confined)))?;
     let missing = confined.missing_outward();
     if is_required && !missing.is_empty() {
         return mouth.say(&Word::Unconfined(missing.join(" and no ")));
     }
-    if let Work::Try { files } = &work {
-        let own = super::own_folder(&config);
+    if let Some((own, files)) = task.tries() {
         return mouth.say(&Word::Tried(attempts::tried(&own, files)));
     }
     let stop = Arc::new(AtomicBool::new(false));
     listen(stop.clone())?;
     tracing::subscriber::set_global_default(Notes(mouth.clone())).map_err(io::Error::other)?;
-    let outcome = done(&work, config, &stop, &mouth);
-    mouth.say(&Word::Done(outcome))
+    let outcome = match (task, output) {
+        (Task::Repository(work, config), _) => Word::Done(done(&work, *config, &stop, &mouth)),
+        (Task::External(errand), Some(mut output)) => {
+            Word::Got(errand.done(&mut output, &stop, &progress(&mouth)))
+        }
+        (Task::External(_), None) => return Err(io::Error::other("there is no file to fill")),
+    };
+    mouth.say(&outcome)
+}
+
+/// What it is told to do, as it is meant.
+enum Task {
+    Repository(Work, Box<SourceConfig>),
+    External(Box<Errand>),
+}
+
+impl Task {
+    fn of(job: Job) -> Result<Task, String> {
+        match job {
+            Job::Repository { work, told } => match told.config() {
+                Ok(config) => Ok(Task::Repository(work, Box::new(config))),
+                Err(e) => Err(e.to_string()),
+            },
+            Job::External(told) => Errand::of(*told).map(|e| Task::External(Box::new(e))),
+        }
+    }
+
+    fn rights(&self, limits: &FetcherLimits) -> Rights {
+        match self {
+            Task::Repository(_, config) => rights::of(config, limits),
+            Task::External(errand) => rights::of_errand(errand, limits),
+        }
+    }
+
+    /// The file that it fills, where it fills one.
+    fn opened(&self) -> io::Result<Option<File>> {
+        match self {
+            Task::Repository(..) => Ok(None),
+            Task::External(errand) => errand.open().map(Some),
+        }
+    }
+
+    /// What it may write to, and the files that it is to try to read, where it is to try what must not be possible.
+    fn tries(&self) -> Option<(PathBuf, &[OsString])> {
+        match self {
+            Task::Repository(Work::Try { files }, config) => {
+                Some((super::own_folder(config), files))
+            }
+            Task::Repository(..) => None,
+            Task::External(errand) => Some((errand.output().to_owned(), errand.tries()?)),
+        }
+    }
 }
 
 /// What is wrong with a request: where, and nothing of it, since it may hold a secret.
@@ -95,9 +149,10 @@ fn listen(stop: Arc<AtomicBool>) -> io::Result<()> {
         .map(drop)
 }
 
-fn done(work: &Work, config: SourceConfig, stop: &Arc<AtomicBool>, mouth: &Mouth) -> Outcome {
+/// Says how far it is, and only now and then how many bytes have come.
+fn progress(mouth: &Mouth) -> impl Fn(FetchProgress) {
     let last: Cell<Option<Instant>> = Cell::new(None);
-    let progress = |how: FetchProgress| {
+    move |how: FetchProgress| {
         let how = Progress::from(how);
         if matches!(how, Progress::Receiving(_)) {
             if last.get().is_some_and(|at| at.elapsed() < OFTEN) {
@@ -107,7 +162,11 @@ fn done(work: &Work, config: SourceConfig, stop: &Arc<AtomicBool>, mouth: &Mouth
         }
         // A host that is gone ends this process, and one that does not listen hears the end.
         let _ = mouth.say(&Word::Progress(how));
-    };
+    }
+}
+
+fn done(work: &Work, config: SourceConfig, stop: &Arc<AtomicBool>, mouth: &Mouth) -> Outcome {
+    let progress = progress(mouth);
     let source = match Source::open(config) {
         Ok(source) => source,
         Err(e) => {

@@ -109,8 +109,8 @@ struct RawHost {
     plugins: Option<RawPlugins>,
     /// So many percent of all renders run twice, and have to come to the same. Left out: 0. The flag `--canary` wins.
     canary: Option<usize>,
-    /// Where plugins run and remote repositories are fetched: `processes` without rights, as far as the kernel can take them away; `confined`, where it has to
-    /// take all of them away; or `in-process`. Left out: `processes`. The flag `--isolation` wins.
+    /// Where plugins run and remote repositories, charts and plugins of registries are fetched: `processes` without rights, as far as the kernel can
+    /// take them away; `confined`, where it has to take all of them away; or `in-process`. Left out: `processes`. The flag `--isolation` wins.
     isolation: Option<Isolation>,
     /// A ledger in a bucket. Left out: the flag `--ledger`, or else the folder `ledger` below `--state`.
     ledger: Option<RawLedger>,

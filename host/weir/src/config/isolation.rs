@@ -1,6 +1,6 @@
 //! Where plugins run and repositories are fetched: in this process, or in processes without rights.
 
-/// Where plugins run and remote repositories are fetched.
+/// Where plugins run and remote repositories, charts and plugins of registries are fetched.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize, schemars::JsonSchema,
 )]

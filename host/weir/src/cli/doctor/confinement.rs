@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use weir_sandbox::{Attempts, Confinement};
-use weir_source::{FetchProcess, Fetching, try_fetching};
+use weir_source::{FetchAttempts, FetchProcess, Fetching, try_fetching, try_getting};
 
 use super::Check;
 use crate::cli::engine;
@@ -27,7 +27,7 @@ pub(super) fn checks(places: &Places, asked: Option<Isolation>, checks: &mut Vec
     push(
         "isolation",
         Ok(format!(
-            "plugins run {serve} under `weir serve`, {other} under other commands; remote repositories are fetched likewise"
+            "plugins run {serve} under `weir serve`, {other} under other commands; remote repositories, charts and plugins of registries are fetched likewise"
         )),
     );
     match engine::sandbox(&places.cache.join("compiled"), service) {
@@ -43,16 +43,56 @@ pub(super) fn checks(places: &Places, asked: Option<Isolation>, checks: &mut Vec
         let text = "none: plugins run in the host's own process, with Wasmtime between them and what the host may do";
         push("confinement of rendering", Ok(text.to_owned()));
     }
-    match workers::fetching(service) {
-        Err(e) => push("confinement of fetching", Err(e.to_string())),
-        Ok(Fetching::InProcess) => {
-            let text = "none: repositories are fetched in the host's own process";
-            push("confinement of fetching", Ok(text.to_owned()));
-        }
-        Ok(Fetching::Process(process)) => {
-            push("confinement of fetching", of_fetching(places, &process));
-        }
+    for (what, fetched, tried) in [
+        (
+            "confinement of fetching",
+            "repositories",
+            fetching as fn(&Places, &FetchProcess, &[PathBuf]) -> Tried,
+        ),
+        (
+            "confinement of fetching externals",
+            "charts and plugins of registries",
+            getting,
+        ),
+    ] {
+        push(
+            what,
+            match workers::fetching(service) {
+                Err(e) => Err(e.to_string()),
+                Ok(Fetching::InProcess) => Ok(format!(
+                    "none: {fetched} are fetched in the host's own process"
+                )),
+                Ok(Fetching::Process(process)) => {
+                    tried(places, &process, &kept_from(places)).and_then(of_fetching)
+                }
+            },
+        );
     }
+}
+
+/// What came of trying.
+type Tried = Result<FetchAttempts, String>;
+
+fn fetching(places: &Places, process: &FetchProcess, files: &[PathBuf]) -> Tried {
+    try_fetching(process, &places.cache.join("git"), files)
+}
+
+fn getting(places: &Places, process: &FetchProcess, files: &[PathBuf]) -> Tried {
+    try_getting(process, &places.cache.join("externals"), files)
+}
+
+/// What this host has besides, and a process that fetches tries to read: its kubeconfig, its state and its ledger.
+fn kept_from(places: &Places) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = places.kube.files.clone();
+    files.push(places.state.clone());
+    files.push(places.cache.clone());
+    files.retain(|file| file.exists());
+    files
+}
+
+fn of_fetching(tried: FetchAttempts) -> Result<String, String> {
+    let missing = tried.confinement.missing_outward();
+    found(&tried.confinement, &missing, &tried.attempts)
 }
 
 fn of_plugins(tried: Attempts) -> Result<String, String> {
@@ -60,17 +100,6 @@ fn of_plugins(tried: Attempts) -> Result<String, String> {
     let named = attempts.map(|(probe, result)| (probe.to_string(), result));
     let missing = tried.confinement.missing();
     found(&tried.confinement, &missing, &named.collect())
-}
-
-/// A process that fetches tries to read what this host has besides: its kubeconfig, its state and its ledger.
-fn of_fetching(places: &Places, process: &FetchProcess) -> Result<String, String> {
-    let mut files: Vec<PathBuf> = places.kube.files.clone();
-    files.push(places.state.clone());
-    files.push(places.cache.clone());
-    files.retain(|file| file.exists());
-    let tried = try_fetching(process, &places.cache.join("git"), &files)?;
-    let missing = tried.confinement.missing_outward();
-    found(&tried.confinement, &missing, &tried.attempts)
 }
 
 /// What is in force, and what came of trying. That the kernel lacks something is said; that something is in force and does

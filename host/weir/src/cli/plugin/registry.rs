@@ -11,9 +11,7 @@ use weir_core::fault::Blame as _;
 use weir_core::plugin::PluginReference;
 use weir_sandbox::Inspected;
 use weir_source::cosign::{PublicKey, Signed, signer};
-use weir_source::{
-    ExternalError, Externals, FetchProgress, Fetching, GotPlugin, PluginError, Watch,
-};
+use weir_source::{ExternalError, Externals, FetchProgress, GotPlugin, PluginError, Watch};
 use zeroize::Zeroizing;
 
 use super::{failed, output};
@@ -23,6 +21,7 @@ use crate::externals::ExternalsHere;
 use crate::open::blocking;
 use crate::plugins::read_capped;
 use crate::progress::{Line, external};
+use crate::workers;
 
 /// The largest file of a key that is read, in bytes.
 const MAX_KEY: u64 = 16 << 10;
@@ -33,7 +32,8 @@ pub(super) async fn asking<T: Send + 'static>(
     work: impl FnOnce(&Externals, &Arc<AtomicBool>) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let places = global.places()?;
-    let here = ExternalsHere::new(places.externals, &places.cache, Fetching::InProcess);
+    let fetching = workers::fetching(places.isolation)?;
+    let here = ExternalsHere::new(places.externals, &places.cache, fetching);
     blocking("plugin", move || {
         work(&here.open(), &Arc::new(AtomicBool::new(false)))
     })
