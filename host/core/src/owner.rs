@@ -13,8 +13,6 @@ pub const ANNOTATION: &str = "weir.dev/owner";
 pub const APP_LABEL: &str = "weir.dev/app";
 /// The label to select a repository's objects by. It proves nothing.
 pub const REPOSITORY_LABEL: &str = "weir.dev/repository";
-/// Begins the labels that only Weir writes.
-const LABELS: &str = "weir.dev/";
 
 /// Who asks: one app of one repository, as one ledger knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
