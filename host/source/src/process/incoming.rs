@@ -149,12 +149,14 @@ mod tests {
         let place = dir.path().join("incoming");
         let incoming = Incoming::new(&place).unwrap();
         incoming.hide();
-        std::os::unix::fs::symlink(&secret, incoming.path()).unwrap();
+        let link = incoming.path().to_owned();
+        std::os::unix::fs::symlink(&secret, &link).unwrap();
         assert!(matches!(
             incoming.taken(&[1], &[1]),
             Err(NotTaken::Other(_))
         ));
         assert_eq!(fs::read_to_string(&secret).unwrap(), "x");
+        fs::remove_file(link).unwrap();
         let old = File::create(place.join("1.0")).unwrap();
         let then = std::time::SystemTime::now() - LEFTOVER * 2;
         old.set_modified(then).unwrap();
