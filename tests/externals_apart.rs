@@ -1,5 +1,9 @@
 //! The suites of externals and of plugins in registries once more, where all that is fetched is got by confined processes: commands get it
 //! in their own process otherwise.
+#![expect(
+    clippy::duplicate_mod,
+    reason = "two suites begin with the same scene, and both are modules here"
+)]
 
 /// What is got.
 #[path = "externals.rs"]

@@ -234,7 +234,12 @@ fn deliveries_during_a_fetch_are_answered_by_one_more() {
     remote.server.fault(Fault::None);
     remote.server.wait_for_requests(arrived + 2, SOON).unwrap();
     scene.refresh("shop");
-    assert_eq!(remote.fetches() - before, 3, "two, and the refresh");
+    // The refresh is answered by one of its own, or by the one that the deliveries asked for where that had not begun.
+    let fetches = remote.fetches() - before;
+    assert!(
+        (2..=3).contains(&fetches),
+        "{fetches}: two, and the refresh"
+    );
     assert_eq!(host.terminate(SOON).unwrap(), Some(0));
 }
 

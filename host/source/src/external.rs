@@ -272,7 +272,7 @@ impl Externals {
             ReferenceKind::Git { .. } => return Err(about.refused(NO_CHART)),
         };
         match self.elsewhere(Of::External(reference.clone()), about, watch) {
-            Some(elsewhere) => Ok((Shelf::Elsewhere(elsewhere), version)),
+            Some(elsewhere) => Ok((Shelf::Elsewhere(Box::new(elsewhere)), version)),
             None => shelf(web.insert(self.web(about, watch)), reference),
         }
     }

@@ -55,7 +55,7 @@ pub(crate) enum Shelf<'w, 'a> {
         chart: &'w str,
     },
     /// Either of these, asked by processes of their own.
-    Elsewhere(Elsewhere<'w>),
+    Elsewhere(Box<Elsewhere<'w>>),
 }
 
 /// One version of a chart in an index, as far as it matters here.

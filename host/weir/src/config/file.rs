@@ -376,16 +376,7 @@ fn repository(
         errors.push(place.key("interval").mark(), message);
     }
     let guard = guard(raw.guard, place.key("guard"), errors);
-    let manifest = match (raw.path, raw.manifest) {
-        (Some(_), Some(_)) => {
-            let message = "give either path or manifest: a path means that there is no manifest";
-            errors.push(place.name("manifest"), message);
-            ManifestAt::Tree
-        }
-        (Some(path), None) => ManifestAt::Path(path),
-        (None, Some(file)) => ManifestAt::File(base.join(file)),
-        (None, None) => ManifestAt::Tree,
-    };
+    let manifest = manifest_at((raw.path, raw.manifest), place, base, errors);
     if raw.targets.is_empty() || raw.targets.len() > MAX_TARGETS {
         let message = format!("expected 1 to {MAX_TARGETS} targets, such as default: 'kube:'");
         errors.push(place.key("targets").mark(), message);
@@ -464,6 +455,25 @@ fn repository(
         webhook,
     };
     (errors.count() == before).then_some(settings)
+}
+
+/// Where a repository's manifest lies: a path means that there is none.
+fn manifest_at(
+    given: (Option<RepoPath>, Option<PathBuf>),
+    place: Place<'_>,
+    base: &Path,
+    errors: &mut Errors<'_>,
+) -> ManifestAt {
+    match given {
+        (Some(_), Some(_)) => {
+            let message = "give either path or manifest: a path means that there is no manifest";
+            errors.push(place.name("manifest"), message);
+            ManifestAt::Tree
+        }
+        (Some(path), None) => ManifestAt::Path(path),
+        (None, Some(file)) => ManifestAt::File(base.join(file)),
+        (None, None) => ManifestAt::Tree,
+    }
 }
 
 fn guard(raw: Option<RawGuard>, place: Place<'_>, errors: &mut Errors<'_>) -> GuardLimits {
