@@ -166,7 +166,7 @@ fn the_credentials_of_one_host_are_told_to_who_asks_that_host_and_to_nobody_else
     has(&all[1], "hunter2");
     // What is not told is not shown: the archive is got with the other host's own.
     let archive = chart("good");
-    other.file("/web.tgz", archive.clone());
+    other.file("/web.tgz", archive);
     let auth = |password: &str| Auth::Basic {
         user: "ann".to_owned(),
         password: password.to_owned(),

@@ -107,7 +107,7 @@ const CHARTS: [Case; 22] = [
         "a redirect with a password",
         |rig| {
             rig.server
-                .redirect(FILE, "http://ann:hunter2@127.0.0.1:1/x")
+                .redirect(FILE, "http://ann:hunter2@127.0.0.1:1/x");
         },
         "refused OnChange Repository",
     ),
