@@ -137,7 +137,7 @@ fn another_form_than_the_forge_sends_is_refused_before_the_body() {
         ]
     };
     let good = STANDARD_HEADERS[2].1;
-    let many = vec![good; 9].join(" ");
+    let many = [good; 9].join(" ");
     let wrong = [
         github(hex),
         github(&format!("sha1={hex}")),
