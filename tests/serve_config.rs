@@ -335,7 +335,7 @@ fn a_file_that_is_wrong_is_refused_at_its_place_before_anything_is_made() {
         ),
         (
             "version: 1\nrepos: []\n".to_owned(),
-            "host.yaml:2:1: unknown key \"repos\": expected one of version, listen, parallel, repositories, externals, plugins, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
+            "host.yaml:2:1: unknown key \"repos\": expected one of version, listen, parallel, repositories, cluster, externals, plugins, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
         ),
         (
             format!("{one}  intervall: 5s\n"),

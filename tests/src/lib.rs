@@ -47,6 +47,8 @@ pub mod sops;
 pub mod sshd;
 /// Secrets that have left their place.
 pub mod sweep;
+/// A team of a cluster in which Weir runs as a service.
+pub mod team;
 /// What a running host tells of its apps.
 pub mod told;
 /// Digests and listings of directories.

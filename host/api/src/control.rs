@@ -72,7 +72,7 @@ pub struct Stopping;
 /// Who does what is asked: the host's loops.
 pub trait Control: Send + Sync + 'static {
     /// The repositories that there are.
-    fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send;
+    fn repositories(&self) -> Vec<RepositoryName>;
 
     /// Has a repository asked now; ends with the end of a fetch that began after the call.
     ///
@@ -175,14 +175,14 @@ async fn answer<R: Control>(it: Arc<R>, only: Only, within: Duration) -> Respons
 
 /// The repositories that are meant, or what to say of one that there is not.
 fn wanted(it: &impl Control, only: Only) -> Result<BTreeSet<RepositoryName>, String> {
-    let known: BTreeSet<&RepositoryName> = it.repositories().collect();
+    let known: BTreeSet<RepositoryName> = it.repositories().into_iter().collect();
     let Some(only) = only.repositories else {
-        return Ok(known.into_iter().cloned().collect());
+        return Ok(known);
     };
     only.split(',')
         .map(|name| {
             let found = known.iter().find(|known| known.as_str() == name);
-            found.map(|known| (*known).clone()).ok_or_else(|| {
+            found.cloned().ok_or_else(|| {
                 let mut names: Vec<&str> =
                     known.iter().take(SHOWN_NAMES).map(|n| n.as_str()).collect();
                 let more = known.len() - names.len();
@@ -232,7 +232,7 @@ pub async fn ask_refresh(
     let names: Vec<&str> = only.iter().map(RepositoryName::as_str).collect();
     let path = match names.as_slice() {
         [] => REFRESH.to_owned(),
-        // A name is a DNS label: nothing in it needs escaping.
+        // A name is one or two DNS labels: nothing in it needs escaping.
         names => format!("{REFRESH}?repositories={}", names.join(",")),
     };
     answered(post_json(socket, &path, Vec::new()).await?)

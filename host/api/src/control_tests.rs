@@ -12,8 +12,8 @@ use crate::serve::{ApiLimits, serve};
 struct Scripted(BTreeMap<RepositoryName, Option<Result<Refreshed, Stopping>>>);
 
 impl Control for Scripted {
-    fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send {
-        self.0.keys()
+    fn repositories(&self) -> Vec<RepositoryName> {
+        self.0.keys().cloned().collect()
     }
 
     async fn refresh(&self, repository: RepositoryName) -> Result<Refreshed, Stopping> {

@@ -70,7 +70,7 @@ pub(crate) async fn decide<C: Control>(
     if let Err(message) = asked.fits() {
         return refuse(StatusCode::BAD_REQUEST, message);
     }
-    if !it.repositories().any(|known| *known == asked.repository) {
+    if !it.repositories().contains(&asked.repository) {
         let message = format!("no repository {} is followed here", asked.repository);
         return refuse(StatusCode::NOT_FOUND, message);
     }

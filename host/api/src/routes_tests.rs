@@ -25,6 +25,8 @@ fn app(name: &str, state: weir_core::status::State) -> AppView {
         output: Some(Digest::of(b"output")),
         message: None,
         since: 1_700_000_000,
+        hold: None,
+        record: None,
     }
 }
 
@@ -40,6 +42,9 @@ fn view() -> View {
         message: None,
         refused: None,
         apps: vec![app("web", State::Synced), app("db", State::Failed)],
+        is_known: true,
+        waiting: None,
+        fetched: None,
     };
     let infra = RepositoryView {
         name: "infra".parse().unwrap(),
@@ -51,6 +56,9 @@ fn view() -> View {
         message: Some("no such repository".into()),
         refused: None,
         apps: Vec::new(),
+        is_known: true,
+        waiting: None,
+        fetched: None,
     };
     View {
         ready: Ok(()),

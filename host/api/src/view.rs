@@ -47,6 +47,15 @@ pub struct RepositoryView {
     pub message: Option<String>,
     /// Its apps, by name.
     pub apps: Vec<AppView>,
+    /// Whether the ledger was asked: before that, an app that is not here may be there.
+    #[serde(skip)]
+    pub is_known: bool,
+    /// How many apps of the commit the ledger knows nothing of yet; nothing where the commit was not read.
+    #[serde(skip)]
+    pub waiting: Option<usize>,
+    /// When its server was asked last, in seconds since 1970.
+    #[serde(skip)]
+    pub fetched: Option<i64>,
 }
 
 /// A commit that is not followed.
@@ -88,6 +97,12 @@ pub struct AppView {
     pub health: Option<HealthView>,
     /// Since when it stands so, in seconds since 1970.
     pub since: i64,
+    /// What it waits for a person with: what an approval names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Digest>,
+    /// The record of its last sync, where its bytes are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<u64>,
 }
 
 /// How healthy an app's objects are, taken together.

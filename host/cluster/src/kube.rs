@@ -44,6 +44,7 @@ use again::Tries;
 pub use compare::{Change, Compare, Compared};
 use connect::Clients;
 pub use connect::{KubeAccess, KubePlace, secret_data};
+pub(crate) use connect::{client, read_secret};
 pub use error::{Conflicts, FieldConflict, KubeError};
 use flight::Flight;
 use kinds::Kinds;

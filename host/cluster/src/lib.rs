@@ -12,6 +12,7 @@ pub mod dir;
 mod error;
 pub mod kube;
 mod notices;
+pub mod service;
 mod target;
 
 pub use error::TargetError;

@@ -103,8 +103,13 @@ name! {
     TargetName, "target name", is_label
 }
 name! {
-    /// A repository as this host calls it.
-    RepositoryName, "repository name", is_label
+    /// A repository as this host calls it: `shop`, or `team.shop` where it is the one `shop` of a namespace `team`.
+    RepositoryName, "repository name",
+    // A label's value in a cluster, too.
+    |s| s.len() <= MAX_NAME && match s.split_once('.') {
+        None => is_label(s),
+        Some((namespace, name)) => is_label(namespace) && is_label(name),
+    }
 }
 name! {
     /// A Kubernetes namespace.
@@ -260,6 +265,19 @@ mod tests {
         }
         assert!("shop.prod".parse::<AppName>().is_ok());
         assert!("shop.prod.eu".parse::<AppName>().is_err());
+    }
+
+    #[test]
+    fn a_repository_of_a_namespace_has_a_name_that_is_no_other_ones() {
+        let name = |s: &str| s.parse::<RepositoryName>();
+        assert_eq!(name("team.shop").unwrap().as_str(), "team.shop");
+        let longest = format!("{}.{}", "a".repeat(31), "b".repeat(31));
+        assert_eq!(longest.len(), MAX_NAME);
+        assert!(name(&longest).is_ok());
+        // Neither part has a dot: no other namespace and name come to the same text.
+        for bad in ["a.b.c", "a.", ".b", "a..b", "A.b", &format!("{longest}b")] {
+            assert!(name(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod adopt;
 mod approve;
 mod apps;
 mod audit;
+mod crds;
 mod decide;
 mod diff;
 mod doctor;
@@ -94,6 +95,8 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// For authors of plugins: new, build, inspect, run, test, bench
     Plugin(plugin::PluginArgs),
+    /// Print the definitions of the custom resources that `weir serve --cluster` follows, for `kubectl apply -f -`
+    Crds(crds::CrdsArgs),
     /// Print the JSON Schema of weir.yaml, weir.lock or a host's files, for editors
     Schema {
         /// Which file
@@ -158,6 +161,7 @@ fn run(cli: Cli) -> Result<Done, Error> {
     let global = cli.global;
     match cli.command {
         Command::Schema { file } => output::schema(file),
+        Command::Crds(args) => crds::crds(&args),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "weir", &mut text);

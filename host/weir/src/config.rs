@@ -21,8 +21,10 @@ mod commits;
 mod decrypt;
 mod externals;
 pub(crate) mod file;
+mod guard;
 mod isolation;
 mod ledger;
+mod parsed;
 mod place;
 mod plugins;
 mod random;
@@ -34,6 +36,7 @@ pub(crate) use externals::schema as externals_schema;
 pub(crate) use isolation::Isolation;
 pub(crate) use place::{AccountBinding, Bound, TargetBinding, TargetPlace, bindings};
 pub(crate) use random::RandomArgs;
+pub(crate) use tenancy::check_patterns;
 
 /// Flags that every command takes.
 #[derive(Debug, Clone, clap::Args)]

@@ -1,6 +1,5 @@
 //! Control of a running host: which fetch answers a request, and the socket under the state where requests come in.
 
-use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -11,8 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
-use weir_api::{Asked, Control, NotDecided, Refreshed, Stopping};
-use weir_core::name::RepositoryName;
+use weir_api::{Asked, NotDecided, Refreshed, Stopping};
 
 use crate::error::Error;
 use crate::follow::Signal;
@@ -73,47 +71,9 @@ pub(crate) struct Refresher {
     asked: AtomicU64,
 }
 
-/// Asks the loops of all repositories of this host.
-pub(crate) struct Refreshers(BTreeMap<RepositoryName, Option<Refresher>>);
-
-impl Refreshers {
-    /// Each repository with its own; a suspended one has none.
-    pub(crate) fn new(refreshers: BTreeMap<RepositoryName, Option<Refresher>>) -> Refreshers {
-        Refreshers(refreshers)
-    }
-}
-
-impl Control for Refreshers {
-    fn repositories(&self) -> impl Iterator<Item = &RepositoryName> + Send {
-        self.0.keys()
-    }
-
-    async fn refresh(&self, repository: RepositoryName) -> Result<Refreshed, Stopping> {
-        match self.0.get(&repository) {
-            Some(Some(refresher)) => refresher.refresh().await,
-            Some(None) => Ok(Refreshed {
-                suspended: true,
-                ..Refreshed::default()
-            }),
-            // Asked are those that it names.
-            None => Err(Stopping),
-        }
-    }
-
-    async fn decide(&self, asked: Asked) -> Result<(), NotDecided> {
-        match self.0.get(&asked.repository) {
-            Some(Some(refresher)) => refresher.decide(asked).await,
-            Some(None) => Err(NotDecided::Refused(format!(
-                "repository {} is suspended: nothing is changed before `suspend` is taken off",
-                asked.repository
-            ))),
-            None => Err(NotDecided::Stopping),
-        }
-    }
-}
-
 impl Refresher {
-    async fn decide(&self, asked: Asked) -> Result<(), NotDecided> {
+    /// Has a decision kept by the loop, or learns why not.
+    pub(crate) async fn decide(&self, asked: Asked) -> Result<(), NotDecided> {
         let (answer, answered) = oneshot::channel();
         let signal = Signal::Decide(Box::new(asked), answer);
         let sent = self.signals.send(signal).await;
@@ -121,7 +81,8 @@ impl Refresher {
         answered.await.unwrap_or(Err(NotDecided::Stopping))
     }
 
-    async fn refresh(&self) -> Result<Refreshed, Stopping> {
+    /// Has the repository asked now, and waits for what comes of it.
+    pub(crate) async fn refresh(&self) -> Result<Refreshed, Stopping> {
         let mut fetches = self.fetches.clone();
         // A fetch under way may have read the ref before whoever asks changed it: the next one counts.
         let next = fetches.borrow_and_update().begun + 1;

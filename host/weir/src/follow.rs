@@ -411,6 +411,8 @@ impl Loop<'_> {
                 self.teller.prepared(&prepared);
                 self.go_over_to(&prepared);
                 let nodes = self.nodes(&opened, &prepared);
+                let own = nodes.iter().map(|node| &node.app);
+                self.teller.wants(prepared.commit, own);
                 self.prepared = Some(prepared);
                 Ok(nodes)
             }

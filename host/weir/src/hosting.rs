@@ -1,41 +1,42 @@
 //! Several repositories in one process: what they share, one loop for each, one API, one control socket.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal as SystemSignal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::{JoinHandle, JoinSet};
-use tracing::Instrument as _;
-use weir_api::{ApiLimits, Listen, Metrics, ReadModel, Router, control_router};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use weir_api::{ApiLimits, Listen, Metrics, ReadModel, Router, View, control_router};
 use weir_cluster::Notices;
 use weir_core::retention::Retention;
 use weir_core::schedule::Settings;
-use weir_core::status::State;
 use weir_ledger::Ledger;
 
 use crate::cli::engine;
 use crate::config::Places;
-use crate::control::{ControlSocket, FetchBoard, Refresher, Refreshers, socket_path};
+use crate::control::{ControlSocket, FetchBoard, socket_path};
 use crate::error::Error;
-use crate::follow::{Ended, Follow, Queues, Round, Signal, follow};
+use crate::follow::{Ended, Follow, Queues, Round, follow};
 use crate::journal::open_ledger;
-use crate::open::{Opening, reach};
+use crate::open::{Alive, Gone, Opening, reach};
 use crate::plugins::Store;
 use crate::prepare::Host;
-use crate::read_model::{Board, unknown};
-use crate::repository::RepositorySettings;
+use crate::read_model::{Board, ReadyWhen};
+use crate::repository::{Bounds, RepositorySettings};
 use crate::retention;
+use crate::service::Service;
 use crate::tell::{Teller, count_states};
 use crate::turns::Turns;
 
+mod loops;
+mod prune;
+pub(crate) use loops::Loops;
+pub(crate) use prune::Left;
+
 /// Fetches at once. Each holds a thread, also while its server is silent.
 const FETCHES: usize = 64;
-/// Signals that may wait for one loop: all of one kind mean the same.
-const SIGNALS: usize = 8;
 /// The first wait after a failure.
 const BACKOFF: u64 = 1_000;
 /// The longest wait after failures.
@@ -49,7 +50,7 @@ pub(crate) struct Hosting {
     pub(crate) listen: SocketAddr,
     /// Apps that sync at once over all repositories.
     pub(crate) parallel: usize,
-    /// The repositories; at least one, each with a name of its own.
+    /// The repositories, each with a name of its own; at least one, where there is no cluster to ask.
     pub(crate) repositories: Vec<RepositorySettings>,
     /// So many percent of all renders run twice.
     pub(crate) canary: u8,
@@ -57,10 +58,12 @@ pub(crate) struct Hosting {
     pub(crate) retention: Retention,
     /// They come from a file: one that cannot be opened is that one's problem. Otherwise it ends the start.
     pub(crate) from_file: bool,
+    /// Further ones are the Repositories of this host's cluster, within these bounds.
+    pub(crate) bounds: Option<Bounds>,
 }
 
 /// What the repositories of one process share.
-struct Shared {
+pub(crate) struct Shared {
     places: Places,
     host: Arc<Host>,
     ledger: Arc<Ledger>,
@@ -70,11 +73,15 @@ struct Shared {
 }
 
 /// One repository, ready to run.
-struct One {
+pub(crate) struct One {
     follow: Follow,
     teller: Teller,
     /// What its lines are marked with, where there may be others.
     span: tracing::Span,
+    /// When all that it has begun has ended.
+    gone: Gone,
+    /// Which of all that this process ever made.
+    number: u32,
 }
 
 impl Hosting {
@@ -84,35 +91,47 @@ impl Hosting {
         // Before anything is opened or made.
         socket_path(&state)?;
         let (listener, address) = listen(self.listen).await?;
-        let (shared, ones, model) = self.start().await?;
-        let (hub, refreshers, loops) = run_all(ones, shared.turns());
+        let (loops, ones, view) = self.start().await?;
+        let model = ReadModel::new(view.clone(), loops.shared().metrics.clone());
+        let service = match self.bounds.clone() {
+            Some(bounds) => Some(Service::open(&self.places, loops.clone(), bounds).await?),
+            None => None,
+        };
+        for one in ones {
+            loops.begin(one);
+        }
         let (socket, control) = ControlSocket::listen(&state)?;
         // From here on a signal is heard, and only then is it said that anything is here.
         let signals = Signals::listen();
-        let listening = tokio::spawn(listen_for_signals(signals, hub.clone()));
+        let listening = tokio::spawn(listen_for_signals(signals, loops.clone()));
         let api = Served::start("API", listener, weir_api::router(model));
-        let trimming = retention::keep(shared.ledger.clone(), self.retention);
-        let control = Served::start("control socket", control, control_router(refreshers));
+        let trimming = retention::keep(loops.shared().ledger.clone(), self.retention);
+        let control = Served::start("control socket", control, control_router(loops.clone()));
         self.say(address);
-        let ended = wait_for(loops, &hub).await;
+        let serving = service.map(|service| tokio::spawn(service.run(view)));
+        let (states, lost) = loops.all_ended().await;
         listening.abort();
+        if let Some(serving) = serving {
+            // What it had begun is begun anew by the next start.
+            serving.abort();
+        }
         // It may be cut short at any step: the next start goes on.
         trimming.abort();
         tokio::join!(api.stop(), control.stop());
         // Under the ledger's lock until here: after that it may be another host's.
         drop(socket);
-        drop(shared);
-        let (states, lost) = ended;
+        drop(loops);
         tracing::info!("stopped: {}", count_states(states.iter()));
         lost.map_or(Ok(()), Err)
     }
 
     /// Opens what all share, and what has to open before anything runs.
-    async fn start(&self) -> Result<(Shared, Vec<One>, ReadModel), Error> {
-        let views = self.repositories.iter().map(unknown).collect();
-        let (board, view) = Board::new(views);
+    async fn start(&self) -> Result<(Loops, Vec<One>, watch::Receiver<Arc<View>>), Error> {
+        let (board, view) = Board::new(match &self.bounds {
+            Some(_) => ReadyWhen::Known(false),
+            None => ReadyWhen::ItWorks,
+        });
         let metrics = Metrics::new(env!("CARGO_PKG_VERSION"));
-        let model = ReadModel::new(view, metrics.clone());
         let mut first = None;
         if let (false, [settings]) = (self.from_file, &self.repositories[..]) {
             first = Some(reach(settings, &self.places).await?);
@@ -129,30 +148,34 @@ impl Hosting {
             metrics,
             board,
         };
+        let loops = Loops::new(shared, self.from_file);
         let mut ones = Vec::new();
-        for (place, settings) in self.repositories.iter().enumerate() {
-            let mut one = shared.one(place, settings, Round::Forever);
-            if self.from_file {
-                let name = &settings.reach.name;
-                one.span = tracing::error_span!("repository", repository = %name);
-            }
+        for settings in &self.repositories {
+            let mut one = loops.one(settings);
             if let Some(reached) = first.take() {
                 one.follow.opened = Some(Arc::new(one.follow.opening.finish(reached).await?));
             }
             ones.push(one);
         }
-        Ok((shared, ones, model))
+        Ok((loops, ones, view))
     }
 
     fn say(&self, address: SocketAddr) {
         let version = env!("CARGO_PKG_VERSION");
-        match &self.repositories[..] {
+        let what = match &self.repositories[..] {
             [one] => {
                 let (url, reference, interval) = (&one.reach.url, &one.reference, one.interval);
-                tracing::info!(listen = %address, "weir {version} follows {url}, {reference} every {interval}");
+                format!("{url}, {reference} every {interval}")
             }
-            all => {
-                tracing::info!(listen = %address, "weir {version} follows {} repositories", all.len());
+            all => format!("{} repositories", all.len()),
+        };
+        match (&self.bounds, self.repositories.is_empty()) {
+            (None, _) => tracing::info!(listen = %address, "weir {version} follows {what}"),
+            (Some(_), true) => {
+                tracing::info!(listen = %address, "weir {version} follows the Repositories of its cluster");
+            }
+            (Some(_), false) => {
+                tracing::info!(listen = %address, "weir {version} follows the Repositories of its cluster, and {what}");
             }
         }
         tracing::info!("http://{address}/api/v1/apps says how apps stand");
@@ -161,12 +184,13 @@ impl Hosting {
 
 impl Shared {
     /// A repository of which nothing is open yet.
-    fn one(&self, place: usize, settings: &RepositorySettings, round: Round) -> One {
-        let publisher = self.board.publisher(place, settings);
+    fn one(&self, number: u32, settings: &RepositorySettings, round: Round) -> One {
+        let publisher = self.board.publisher(settings);
+        let (alive, gone) = Alive::new();
         let (places, ledger) = (self.places.clone(), self.ledger.clone());
         let notices = (round != Round::Once).then(Notices::default);
         let follow = Follow {
-            opening: Opening::new(settings.clone(), places, ledger, notices),
+            opening: Opening::new(settings.clone(), places, ledger, notices, alive),
             opened: None,
             host: self.host.clone(),
             queues: self.queues.clone(),
@@ -177,13 +201,15 @@ impl Shared {
                 backoff_ceiling: BACKOFF_CEILING,
             },
             fetches: FetchBoard::new(),
-            seed: u64::from(std::process::id()) ^ ((place as u64) << 32),
+            seed: u64::from(std::process::id()) ^ (u64::from(number) << 32),
             round,
         };
         One {
             follow,
             teller: Teller::new(publisher, self.metrics.clone()),
             span: tracing::Span::none(),
+            gone,
+            number,
         }
     }
 
@@ -202,7 +228,8 @@ pub(crate) async fn once(
     canary: u8,
 ) -> Result<Ended, Error> {
     let reached = reach(&settings, places).await?;
-    let (board, _view) = Board::new(vec![unknown(&settings)]);
+    let (board, _view) = Board::new(ReadyWhen::ItWorks);
+    board.put(&settings);
     let canary = engine::canary(places, canary, None);
     let shared = Shared {
         host: engine::host_with(places, Store::open(places)?, canary)?,
@@ -220,102 +247,6 @@ pub(crate) async fn once(
     one.follow.opened = Some(Arc::new(one.follow.opening.finish(reached).await?));
     let (_stop, signals) = mpsc::channel(1);
     Ok(follow(one.follow, signals, &mut one.teller).await)
-}
-
-/// Who tells all loops at once.
-#[derive(Clone)]
-struct Hub {
-    loops: Vec<mpsc::Sender<Signal>>,
-    turns: [Turns; 3],
-}
-
-impl Hub {
-    /// All fetch now.
-    fn refresh(&self) {
-        for one in &self.loops {
-            // Full: what it has yet to hear says the same. Closed: it has ended.
-            let _ = one.try_send(Signal::Refresh);
-        }
-    }
-
-    /// All stop: what waits for its turn does not begin, what runs is finished.
-    async fn stop(&self) {
-        for turns in &self.turns {
-            turns.end();
-        }
-        let told = self.loops.iter().map(|one| one.send(Signal::Stop));
-        futures::future::join_all(told).await;
-    }
-}
-
-type Loops = JoinSet<Ended>;
-
-/// Starts one loop for each repository that is not suspended.
-fn run_all(ones: Vec<One>, turns: [Turns; 3]) -> (Hub, Refreshers, Loops) {
-    let mut senders = Vec::new();
-    let mut refreshers: BTreeMap<_, Option<Refresher>> = BTreeMap::new();
-    let mut loops = JoinSet::new();
-    for one in ones {
-        let One {
-            follow: it,
-            mut teller,
-            span,
-        } = one;
-        let name = it.opening.settings().reach.name.clone();
-        let (send, signals) = mpsc::channel(SIGNALS);
-        if it.opening.settings().policy.suspend {
-            refreshers.insert(name, None);
-            loops.spawn(suspended(it, teller, signals).instrument(span));
-        } else {
-            refreshers.insert(name, Some(it.fetches.refresher(send.clone())));
-            let run = async move { follow(it, signals, &mut teller).await };
-            loops.spawn(run.instrument(span));
-        }
-        senders.push(send);
-    }
-    let hub = Hub {
-        loops: senders,
-        turns,
-    };
-    (hub, Refreshers::new(refreshers), loops)
-}
-
-/// A repository that is left alone: what the ledger knows of it is shown until the host stops.
-async fn suspended(it: Follow, teller: Teller, mut signals: mpsc::Receiver<Signal>) -> Ended {
-    let journal = it.opening.journal().await;
-    let problem = journal.as_ref().err().map(ToString::to_string);
-    match &problem {
-        Some(message) => tracing::error!("{message}"),
-        None => tracing::warn!("is suspended: nothing is fetched, what is there stays"),
-    }
-    teller.suspended(it.opening.known(), problem.as_deref());
-    while let Some(signal) = signals.recv().await {
-        match signal {
-            Signal::Refresh => {}
-            // The control socket refuses them before; an answer that is dropped says that the host stops.
-            Signal::Decide(..) => {}
-            Signal::Stop => break,
-        }
-    }
-    Ended::default()
-}
-
-/// Waits for all loops: how their apps stand, and what is wrong where one was lost.
-async fn wait_for(mut loops: Loops, hub: &Hub) -> (Vec<State>, Option<Error>) {
-    let (mut states, mut lost) = (Vec::new(), None);
-    while let Some(ended) = loops.join_next().await {
-        match ended {
-            Ok(ended) => states.extend(ended.reports.into_values().map(|r| r.state)),
-            Err(e) => {
-                // A fault of ours: nobody knows what it left, so the host ends and begins anew.
-                let message = format!("the loop of a repository ended early: {e}");
-                tracing::error!("{message}; the host stops");
-                lost = Some(Error::host("serve", message));
-                hub.stop().await;
-            }
-        }
-    }
-    (states, lost)
 }
 
 async fn listen(on: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
@@ -374,7 +305,7 @@ impl Signals {
 }
 
 /// Hands the system's signals on. A second one to stop ends the process at once.
-async fn listen_for_signals(signals: std::io::Result<Signals>, hub: Hub) {
+async fn listen_for_signals(signals: std::io::Result<Signals>, loops: Loops) {
     let Signals {
         mut interrupt,
         mut terminate,
@@ -404,8 +335,8 @@ async fn listen_for_signals(signals: std::io::Result<Signals>, hub: Hub) {
             );
         }
         match stop {
-            true => hub.stop().await,
-            false => hub.refresh(),
+            true => loops.stop().await,
+            false => loops.refresh_all(),
         }
     }
 }

@@ -28,6 +28,7 @@ mod renders;
 mod replay;
 mod repository;
 mod retention;
+mod service;
 mod sync;
 mod tell;
 mod toolchain;

@@ -1,10 +1,11 @@
 //! From a repository's settings to what a loop works with: its journal, its source, its targets.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, mpsc};
 use weir_cluster::dir::{DirLimits, DirTarget};
 use weir_cluster::kube::{KubeAccess, KubeTarget};
 use weir_cluster::{Noticed, Notices, Target};
@@ -24,6 +25,31 @@ use crate::prepare::{Last, ManifestFrom};
 use crate::repository::RepositorySettings;
 use crate::sync::Syncer;
 
+/// Lives as long as anything that a repository has begun: a run that is under way keeps it.
+#[derive(Clone)]
+pub(crate) struct Alive(
+    #[expect(dead_code, reason = "it is there to be dropped")] mpsc::Sender<Infallible>,
+);
+
+/// Hears when nothing lives any more.
+pub(crate) struct Gone(mpsc::Receiver<Infallible>);
+
+impl Alive {
+    /// Something new, and who hears of its end.
+    pub(crate) fn new() -> (Alive, Gone) {
+        let (send, receive) = mpsc::channel(1);
+        (Alive(send), Gone(receive))
+    }
+}
+
+impl Gone {
+    /// Waits until nothing lives.
+    pub(crate) async fn wait(mut self) {
+        // Nothing is ever sent: this is the last sender's end.
+        let _ = self.0.recv().await;
+    }
+}
+
 /// Opens one repository, again after it failed.
 pub(crate) struct Opening {
     /// Which, and how.
@@ -34,6 +60,8 @@ pub(crate) struct Opening {
     journal: OnceCell<Arc<Journal>>,
     /// Where targets say what they notice; where nobody would hear it, nothing is watched.
     notices: Option<Notices>,
+    /// Last, so that it goes after all else here.
+    alive: Alive,
 }
 
 /// A repository that was opened.
@@ -48,6 +76,8 @@ pub(crate) struct Opened {
     pub(crate) last: tokio::sync::Mutex<Last>,
     /// What its ref was refused for.
     pub(crate) refusal: Arc<LastRefusal>,
+    /// Last, so that it goes after all else here.
+    _alive: Alive,
 }
 
 /// The half that needs no ledger.
@@ -78,6 +108,7 @@ impl Opening {
         places: Places,
         ledger: Arc<Ledger>,
         notices: Option<Notices>,
+        alive: Alive,
     ) -> Opening {
         Opening {
             settings,
@@ -85,6 +116,7 @@ impl Opening {
             ledger,
             journal: OnceCell::new(),
             notices,
+            alive,
         }
     }
 
@@ -118,21 +150,28 @@ impl Opening {
 
     /// Opens what is missing to a source. Targets are opened when apps land in them.
     async fn with(&self, reached: Reached) -> Result<Opened, Error> {
-        let journal = self.journal().await?;
-        let targets = self.landings(&journal);
+        let syncer = self.syncer().await?;
         Ok(Opened {
             source: Arc::new(reached.source),
-            syncer: Arc::new(Syncer::new(
-                journal,
-                targets,
-                self.settings.policy.limits(),
-                Notary::of(&self.places, &self.settings.reach),
-                Keyring::new(self.settings.decrypt.clone(), self.places.kube.clone()),
-            )),
+            syncer: Arc::new(syncer),
             from: reached.from,
             last: tokio::sync::Mutex::default(),
             refusal: Arc::default(),
+            _alive: self.alive.clone(),
         })
+    }
+
+    /// What brings its apps to their targets, which needs no source.
+    pub(crate) async fn syncer(&self) -> Result<Syncer, Error> {
+        let journal = self.journal().await?;
+        let targets = self.landings(&journal);
+        Ok(Syncer::new(
+            journal,
+            targets,
+            self.settings.policy.limits(),
+            Notary::of(&self.places, &self.settings.reach),
+            Keyring::new(self.settings.decrypt.clone(), self.places.kube.clone()),
+        ))
     }
 
     /// The repository's own chain of the ledger.
@@ -159,7 +198,7 @@ impl Opening {
                 notices,
             });
             let rules = Rules::new(
-                [&self.settings.allow, &bound.allow]
+                [&self.settings.bound, &self.settings.allow, &bound.allow]
                     .into_iter()
                     .flatten()
                     .cloned(),

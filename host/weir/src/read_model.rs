@@ -1,21 +1,23 @@
 //! From a status to what the API and the CLI show: the same view for both.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 use weir_api::{AppView, HealthView, PublicUrl, RefusedView, RepositoryView, View};
 use weir_core::commit_policy::Refused;
+use weir_core::digest::CommitId;
 use weir_core::fault::Fault;
+use weir_core::guard::Hold;
 use weir_core::health::Summary;
 use weir_core::name::{AppName, RepositoryName};
 use weir_core::status::{AppStatus, Status};
 
-use crate::journal::Journal;
+use crate::journal::{Journal, now};
 use crate::repository::RepositorySettings;
 
 /// One repository as it is first shown: named, and nothing known yet.
-pub(crate) fn unknown(settings: &RepositorySettings) -> RepositoryView {
+fn unknown(settings: &RepositorySettings) -> RepositoryView {
     RepositoryView {
         name: settings.reach.name.clone(),
         url: PublicUrl::of(&settings.reach.url.to_string()),
@@ -26,6 +28,9 @@ pub(crate) fn unknown(settings: &RepositorySettings) -> RepositoryView {
         message: None,
         refused: None,
         apps: Vec::new(),
+        is_known: false,
+        waiting: None,
+        fetched: None,
     }
 }
 
@@ -39,34 +44,91 @@ pub(crate) fn refusal(refused: &Refused) -> String {
     format!("commit {commit} is refused: {why}; {stays}")
 }
 
+/// When a host is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReadyWhen {
+    /// Every repository was tried, and not all of them failed.
+    ItWorks,
+    /// It is known which repositories there are, or not yet: how they fare is their teams' own.
+    Known(bool),
+}
+
 /// Where the views of all repositories are gathered. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Board(Arc<watch::Sender<Arc<View>>>);
+pub(crate) struct Board(Arc<Gathered>);
+
+struct Gathered {
+    send: watch::Sender<Arc<View>>,
+    ready: Mutex<ReadyWhen>,
+}
 
 impl Board {
-    /// A board with these repositories on it, and where its views arrive.
-    pub(crate) fn new(repositories: Vec<RepositoryView>) -> (Board, watch::Receiver<Arc<View>>) {
-        let repositories: Vec<_> = repositories.into_iter().map(Arc::new).collect();
+    /// An empty board, and where its views arrive.
+    pub(crate) fn new(ready: ReadyWhen) -> (Board, watch::Receiver<Arc<View>>) {
         let (send, receive) = watch::channel(Arc::new(View {
-            ready: readiness(&repositories),
-            repositories,
+            ready: readiness(ready, &[]),
+            repositories: Vec::new(),
         }));
-        (Board(Arc::new(send)), receive)
+        let ready = Mutex::new(ready);
+        (Board(Arc::new(Gathered { send, ready })), receive)
+    }
+
+    /// This repository is on the board, and nothing is known of it yet, in the place of an earlier one of its name.
+    pub(crate) fn put(&self, settings: &RepositorySettings) {
+        let new = Arc::new(unknown(settings));
+        self.change(|all| match all.iter_mut().find(|r| r.name == new.name) {
+            Some(place) => *place = new,
+            None => all.push(new),
+        });
+    }
+
+    /// A repository is on the board no more.
+    pub(crate) fn remove(&self, name: &RepositoryName) {
+        self.change(|all| all.retain(|r| r.name != *name));
+    }
+
+    /// From now on the host is ready then.
+    pub(crate) fn ready_when(&self, ready: ReadyWhen) {
+        *self.0.ready.lock().unwrap_or_else(PoisonError::into_inner) = ready;
+        self.change(|_| {});
     }
 
     /// Sends the views of this one of its repositories.
-    pub(crate) fn publisher(&self, place: usize, settings: &RepositorySettings) -> Publisher {
+    pub(crate) fn publisher(&self, settings: &RepositorySettings) -> Publisher {
         Publisher {
             board: self.clone(),
-            place,
             unknown: unknown(settings),
             health: BTreeMap::new(),
+            fetched: None,
+            wanted: None,
         }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<RepositoryView>>)) {
+        let ready = *self.0.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.send.send_modify(|all| {
+            let mut repositories = all.repositories.clone();
+            change(&mut repositories);
+            *all = Arc::new(View {
+                ready: readiness(ready, &repositories),
+                repositories,
+            });
+        });
     }
 }
 
-/// Ready when every repository was fetched, is suspended or has said why not, and not all of them failed.
-fn readiness(repositories: &[Arc<RepositoryView>]) -> Result<(), String> {
+/// Ready when every repository was fetched, is suspended or has said why not, and not all of them failed; or when it is
+/// known which ones there are.
+fn readiness(ready: ReadyWhen, repositories: &[Arc<RepositoryView>]) -> Result<(), String> {
+    match ready {
+        ReadyWhen::Known(true) => return Ok(()),
+        ReadyWhen::Known(false) => {
+            return Err(
+                "starting: the cluster has not said yet which Repositories there are".to_owned(),
+            );
+        }
+        ReadyWhen::ItWorks => {}
+    }
     let works = |r: &Arc<RepositoryView>| r.commit.is_some() || r.suspended;
     let untried = repositories
         .iter()
@@ -91,15 +153,26 @@ fn readiness(repositories: &[Arc<RepositoryView>]) -> Result<(), String> {
 /// Sends views of one repository to whoever reads them.
 pub(crate) struct Publisher {
     board: Board,
-    place: usize,
     unknown: RepositoryView,
     health: BTreeMap<AppName, Summary>,
+    fetched: Option<i64>,
+    wanted: Option<(Option<CommitId>, BTreeSet<AppName>)>,
 }
 
 impl Publisher {
     /// The repository.
     pub(crate) fn repository(&self) -> &RepositoryName {
         &self.unknown.name
+    }
+
+    /// These are the apps of the commit that is followed.
+    pub(crate) fn wants(&mut self, commit: Option<CommitId>, apps: BTreeSet<AppName>) {
+        self.wanted = Some((commit, apps));
+    }
+
+    /// The repository's server was asked just now.
+    pub(crate) fn has_fetched(&mut self) {
+        self.fetched = Some(now());
     }
 
     /// From now on an app is shown as so healthy; how it was shown before.
@@ -113,18 +186,17 @@ impl Publisher {
     /// Sends how things stand now. Without a journal nothing was opened yet.
     pub(crate) fn publish(&self, journal: Option<&Journal>, problem: Option<&str>) {
         let view = match journal {
-            Some(journal) => journal.status(|status| self.view(status, problem)),
+            Some(journal) => RepositoryView {
+                is_known: true,
+                ..journal.status(|status| self.view(status, problem))
+            },
             None => self.view(&Status::default(), problem),
         };
-        self.board.0.send_modify(|all| {
-            let mut repositories = all.repositories.clone();
-            if let Some(place) = repositories.get_mut(self.place) {
+        self.board.change(|all| {
+            // One that was taken off the board is shown no more.
+            if let Some(place) = all.iter_mut().find(|r| r.name == view.name) {
                 *place = Arc::new(view);
             }
-            *all = Arc::new(View {
-                ready: readiness(&repositories),
-                repositories,
-            });
         });
     }
 
@@ -137,8 +209,15 @@ impl Publisher {
             message: refusal(refused),
         });
         let fault = kept.map(|p| p.fault);
+        let commit = status.head.as_ref().map(|h| h.commit);
+        let wanted = self.wanted.as_ref().filter(|(of, _)| *of == commit);
+        let waiting = wanted.map(|(_, apps)| {
+            let unknown = apps.iter().filter(|app| !status.apps.contains_key(*app));
+            unknown.count()
+        });
         RepositoryView {
-            commit: status.head.as_ref().map(|h| h.commit),
+            commit,
+            waiting,
             fault: fault.or(refused.as_ref().map(|_| Fault::Repository)),
             message: problem
                 .map(str::to_owned)
@@ -146,6 +225,7 @@ impl Publisher {
                 .or_else(|| kept.map(|p| p.message.clone())),
             refused,
             apps: apps(status, &self.health),
+            fetched: self.fetched,
             ..self.unknown.clone()
         }
     }
@@ -170,6 +250,8 @@ pub(crate) fn apps(status: &Status, health: &BTreeMap<AppName, Summary>) -> Vec<
         message: app.standing().1.map(|p| p.message.clone()),
         health: known(name, app),
         since: app.since,
+        hold: app.hold.as_ref().map(Hold::id),
+        record: app.deployed.as_ref().map(|deployed| deployed.seq),
     };
     status.apps.iter().map(view).collect()
 }
@@ -189,6 +271,9 @@ mod tests {
             message: None,
             refused: None,
             apps: Vec::new(),
+            is_known: true,
+            waiting: None,
+            fetched: None,
         }
     }
 
@@ -220,7 +305,8 @@ mod tests {
             (vec![failed(), failed()], Err("the server is away")),
         ] {
             let repositories: Vec<_> = repositories.into_iter().map(Arc::new).collect();
-            assert_eq!(readiness(&repositories), expected.map_err(str::to_owned));
+            let ready = readiness(ReadyWhen::ItWorks, &repositories);
+            assert_eq!(ready, expected.map_err(str::to_owned));
         }
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct RepositorySettings {
     pub(crate) policy: Policy,
     /// Where its apps land, by the manifest's names.
     pub(crate) targets: BTreeMap<TargetName, Bound>,
+    /// What any repository of its kind may have; `None` for all.
+    pub(crate) bound: Option<Allow>,
     /// What it may have at its targets; `None` for all.
     pub(crate) allow: Option<Allow>,
     /// Which of its commits are followed; `None` for all.
@@ -46,6 +48,15 @@ pub(crate) struct RepositorySettings {
     /// Where the keys are that its Secrets are opened with.
     pub(crate) decrypt: Decrypt,
     /// Which plugins are taken for it.
+    pub(crate) plugins: Rules,
+}
+
+/// What Repositories of the cluster may have at most, as the host's operator says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bounds {
+    /// Namespaces and kinds; `None` for all.
+    pub(crate) allow: Option<Allow>,
+    /// Which plugins are taken.
     pub(crate) plugins: Rules,
 }
 
@@ -91,6 +102,8 @@ pub(crate) enum ManifestAt {
     Tree,
     /// On this host.
     File(PathBuf),
+    /// What this place says, which is a name for people.
+    Text(String, String),
     /// There is none: one app from this directory.
     Path(RepoPath),
 }
@@ -206,6 +219,9 @@ impl ManifestAt {
         match self {
             ManifestAt::Tree => Ok(ManifestFrom::Tree),
             ManifestAt::Path(path) => Ok(ManifestFrom::Path(path.clone())),
+            ManifestAt::Text(place, text) => {
+                Ok(ManifestFrom::Host(place.clone(), text.clone().into_bytes()))
+            }
             ManifestAt::File(file) => {
                 let text = std::fs::read(file)
                     .map_err(|e| Error::Usage(format!("manifest {}: {e}", file.display())))?;

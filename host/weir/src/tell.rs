@@ -128,6 +128,7 @@ impl Teller {
             (None, false) => FetchResult::Unchanged,
         };
         self.metrics.fetched(self.publisher.repository(), result);
+        self.publisher.has_fetched();
         let problem = problem.map(ToString::to_string);
         if problem != self.fetch_problem {
             match &problem {
@@ -137,6 +138,16 @@ impl Teller {
             self.fetch_problem = problem;
         }
         self.publish(journal);
+    }
+
+    /// These are the apps of the commit that is followed.
+    pub(crate) fn wants<'n>(
+        &mut self,
+        commit: Option<CommitId>,
+        apps: impl Iterator<Item = &'n AppName>,
+    ) {
+        self.publisher.wants(commit, apps.cloned().collect());
+        self.owed = true;
     }
 
     /// A commit was read and rendered.

@@ -94,6 +94,11 @@ pub(super) async fn clients(
     Ok(Clients { acting, own })
 }
 
+/// A client that runs as the host's own account, and itself sends again what the API server has no room for.
+pub(crate) async fn client(access: &KubeAccess, limits: KubeLimits) -> Result<Client, KubeError> {
+    with_config(config(access, limits).await?, access, None)
+}
+
 async fn config(access: &KubeAccess, limits: KubeLimits) -> Result<Config, KubeError> {
     match &access.place {
         KubePlace::Current => local(access, None).await,
@@ -302,7 +307,7 @@ pub async fn secret_data(
     namespace: &str,
     name: &str,
 ) -> Result<Vec<(String, Hidden)>, KubeError> {
-    let home = with_config(config(access, limits).await?, access, None)?;
+    let home = client(access, limits).await?;
     let data = read_secret(&home, access, limits, namespace, name).await?;
     Ok(data
         .into_iter()
@@ -310,7 +315,8 @@ pub async fn secret_data(
         .collect())
 }
 
-async fn read_secret(
+/// What a Secret holds, read with this client.
+pub(crate) async fn read_secret(
     home: &Client,
     access: &KubeAccess,
     limits: KubeLimits,

@@ -257,7 +257,7 @@ impl KubeError {
     }
 
     /// What the client says, in these kinds. `secret` leaves out all that may hold an object's values.
-    pub(super) fn of(place: &str, error: &kube::Error, secret: bool) -> KubeError {
+    pub(crate) fn of(place: &str, error: &kube::Error, secret: bool) -> KubeError {
         match error {
             kube::Error::Api(status) => KubeError::of_status(place, status, secret),
             kube::Error::Auth(e) => KubeError::Unauthorized {

@@ -13,7 +13,7 @@ use weir_core::settle;
 use weir_core::status::State;
 
 use super::Done;
-use crate::config::file::{self, HostFile, PARALLEL};
+use crate::config::file::{self, HostFile};
 use crate::config::{
     AccountBinding, CanaryArgs, CommitArgs, DecryptArgs, GlobalArgs, Isolation, RepoArgs,
     TargetBinding, bindings, ref_name,
@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::follow::Ended;
 use crate::hosting::{self, Hosting};
 use crate::plugins::rules::Rules;
-use crate::repository::{Policy, RepositorySettings};
+use crate::repository::{Bounds, Policy, RepositorySettings};
 use crate::sync::Report;
 
 /// Where the API answers, where nothing says it.
@@ -80,7 +80,7 @@ pub(super) struct ServeArgs {
     /// manifest; may be given again
     #[arg(
         long = "target",
-        required_unless_present = "config",
+        required_unless_present_any = ["config", "cluster"],
         value_name = "[NAME=]PLACE"
     )]
     targets: Vec<TargetBinding>,
@@ -104,6 +104,14 @@ pub(super) struct ServeArgs {
         "allowed_signers", "gpg_keys", "every_commit", "fast_forward_only", "age_key_file",
     ])]
     config: Option<PathBuf>,
+    /// Follow the Repositories (weir crds) of the cluster that the kubeconfig, or the pod, is in, each as service accounts of
+    /// its own namespace
+    #[arg(long, conflicts_with_all = [
+        "config", "repo", "name", "path", "manifest", "token_file", "username", "password_file", "ssh_key_file",
+        "known_hosts_file", "ca_file", "client_cert", "client_key", "proxy", "reference", "targets", "accounts", "interval",
+        "allowed_signers", "gpg_keys", "every_commit", "fast_forward_only", "age_key_file",
+    ])]
+    cluster: bool,
     /// Records of the ledger that are older than so many days are removed [default: they stay for ever]
     #[arg(long, value_name = "DAYS")]
     retention_days: Option<NonZeroU32>,
@@ -136,7 +144,12 @@ pub(super) async fn sync(global: &GlobalArgs, args: &SyncArgs) -> Result<Done, E
 pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done, Error> {
     let (file, from_file) = match &args.config {
         Some(path) => (file::read(path)?, true),
-        None => (alone(args)?, false),
+        None if args.cluster => {
+            let bounds = Some(Bounds::default());
+            let nothing = HostFile::alone(vec![]);
+            (HostFile { bounds, ..nothing }, true)
+        }
+        None => (HostFile::alone(vec![alone(args)?]), false),
     };
     let mut places = global.places()?;
     match (file.externals, global.externals()) {
@@ -164,32 +177,19 @@ pub(super) async fn serve(global: &GlobalArgs, args: &ServeArgs) -> Result<Done,
         repositories: file.repositories,
         canary: args.canary.canary.unwrap_or(file.canary),
         from_file,
+        bounds: file.bounds,
     };
     hosting.run().await?;
     Ok(Done::Well)
 }
 
-/// The one repository of the flags, as a file would say it.
-fn alone(args: &ServeArgs) -> Result<HostFile, Error> {
+/// The one repository of the flags.
+fn alone(args: &ServeArgs) -> Result<RepositorySettings, Error> {
     let interval: Millis = args
         .interval
         .parse()
         .map_err(|e| Error::Usage(format!("--interval: {e}")))?;
-    Ok(HostFile {
-        listen: None,
-        parallel: PARALLEL,
-        repositories: vec![settings(
-            &args.follow,
-            (&args.targets, &args.accounts),
-            interval,
-        )?],
-        externals: None,
-        isolation: None,
-        canary: 0,
-        ledger: None,
-        retention: None,
-        random_secret: None,
-    })
+    settings(&args.follow, (&args.targets, &args.accounts), interval)
 }
 
 /// How long records are kept: what the flags or the file say.
@@ -216,6 +216,7 @@ fn settings(
 ) -> Result<RepositorySettings, Error> {
     Ok(RepositorySettings {
         targets: bindings(targets, accounts)?,
+        bound: None,
         allow: None,
         commits: args.commits.meant()?,
         reach: args.repo.reach()?,

@@ -11,7 +11,7 @@ use weir_core::digest::Digest;
 use weir_core::manifest::{Errors, Place};
 use weir_core::name::RepoPath;
 
-use super::file::Parsed;
+use super::parsed::Parsed;
 use super::tenancy::given;
 use crate::commits::{Commits, KeyFiles};
 use crate::error::Error;

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use weir_core::manifest::{Errors, Place};
 
-use super::file::Parsed;
+use super::parsed::Parsed;
 use crate::keyring::{Decrypt, SecretName};
 
 /// The most key files of one repository.

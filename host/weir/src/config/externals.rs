@@ -10,7 +10,8 @@ use weir_core::yaml::decode;
 use weir_source::{AccessHost, HostPattern};
 
 use super::auth::{RawAuth, auth};
-use super::file::{Parsed, open};
+use super::file::open;
+use super::parsed::Parsed;
 use crate::error::Error;
 use crate::externals::{Access, ExternalsConfig};
 use crate::repository::Auth;

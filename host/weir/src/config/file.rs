@@ -10,10 +10,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use weir_core::grant::Millis;
-use weir_core::guard::GuardLimits;
 use weir_core::manifest::{Errors, ManifestErrors, Place, Version, document, schema_of};
 use weir_core::name::{RepoPath, RepositoryName, TargetName};
 use weir_core::policy::Heal;
@@ -26,15 +25,17 @@ use super::commits::RawCommits;
 use super::decrypt::RawDecrypt;
 use super::default_name;
 use super::externals::{self, RawExternals};
+use super::guard::{RawGuard, guard};
 use super::isolation::Isolation;
 use super::ledger::{LedgerConfig, RawLedger, RawRetention};
+use super::parsed::Parsed;
 use super::plugins::RawPlugins;
 use super::random::RawGrants;
-use super::tenancy::{RawAllow, RawTarget, given};
+use super::tenancy::{RawAllow, RawCluster, RawTarget, given};
 use crate::error::Error;
 use crate::externals::ExternalsConfig;
 use crate::plugins::rules::Rules;
-use crate::repository::{ManifestAt, Policy, Reach, RepositorySettings};
+use crate::repository::{Bounds, ManifestAt, Policy, Reach, RepositorySettings};
 
 /// The most repositories of one host.
 const MAX_REPOSITORIES: usize = 1_000;
@@ -60,8 +61,10 @@ pub(crate) struct HostFile {
     pub(crate) listen: Option<SocketAddr>,
     /// Apps that sync at once over all repositories.
     pub(crate) parallel: usize,
-    /// At least one, each with a name of its own.
+    /// Each with a name of its own; at least one, or there are bounds.
     pub(crate) repositories: Vec<RepositorySettings>,
+    /// What Repository resources may have at most, where they are followed.
+    pub(crate) bounds: Option<Bounds>,
     /// Where externals may come from, where the file says it.
     pub(crate) externals: Option<ExternalsConfig>,
     /// So many percent of all renders run twice.
@@ -74,6 +77,24 @@ pub(crate) struct HostFile {
     pub(crate) retention: Option<Retention>,
     /// The secret of stable random bytes, where the file says it.
     pub(crate) random_secret: Option<PathBuf>,
+}
+
+impl HostFile {
+    /// What a file would say that has these repositories and nothing else.
+    pub(crate) fn alone(repositories: Vec<RepositorySettings>) -> HostFile {
+        HostFile {
+            listen: None,
+            parallel: PARALLEL,
+            repositories,
+            bounds: None,
+            externals: None,
+            isolation: None,
+            canary: 0,
+            ledger: None,
+            retention: None,
+            random_secret: None,
+        }
+    }
 }
 
 /// The repositories that one `weir serve --config FILE` follows.
@@ -95,6 +116,11 @@ struct RawHost {
     /// The repositories.
     #[serde(default)]
     repositories: Vec<RawRepository>,
+    /// Follow the Repository resources of the cluster that the kubeconfig, or the pod, is in, too. Left out: the flag
+    /// `--cluster`.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawCluster")]
+    cluster: Option<RawCluster>,
     /// Where the repositories' charts and bases may come from. Left out: https at public addresses.
     externals: Option<RawExternals>,
     /// Which plugins are taken for all repositories. Left out: all that `externals` lets this host reach.
@@ -178,16 +204,6 @@ struct RawRepository {
     proxy: Option<Parsed<Secret>>,
 }
 
-/// How much of an app may be deleted without a person: a delete of more than both waits for `weir approve`.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct RawGuard {
-    /// So many percent of what the app owns, 0 to 100. Left out: 30.
-    percent: Option<usize>,
-    /// So many objects. Left out: 10.
-    objects: Option<usize>,
-}
-
 /// How https is spoken.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -198,17 +214,6 @@ struct RawTls {
     client_cert: Option<PathBuf>,
     /// The client certificate's key (PEM).
     client_key: Option<PathBuf>,
-}
-
-/// Text that is parsed where it stands, so that its refusal has that place.
-#[derive(Debug, Clone)]
-pub(super) struct Parsed<T>(pub(super) T);
-
-impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Parsed).map_err(serde::de::Error::custom)
-    }
 }
 
 /// An address to listen on.
@@ -276,7 +281,7 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
     });
     let places = root.key("repositories");
     let given = raw.repositories.len();
-    if given == 0 {
+    if given == 0 && raw.cluster.is_none() {
         errors.push(places.mark(), "expected at least one repository");
     }
     if given > MAX_REPOSITORIES {
@@ -302,11 +307,20 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         } else {
             names.insert(name.clone(), place.mark());
         }
+        if name.as_str().contains('.') {
+            let message =
+                "a name with a dot is that of a Repository of the cluster: give it one without";
+            errors.push(place.key("name").mark(), message);
+        }
         repositories.push(settings);
     }
     let externals = raw
         .externals
         .map(|raw| externals::meant(raw, root.key("externals"), base, &mut errors));
+    let bounds = raw.cluster.map(|raw| Bounds {
+        allow: raw.meant(root.key("cluster"), &mut errors),
+        plugins: Rules::default().under(rules.as_ref()),
+    });
     let retention = raw
         .retention
         .map(|raw| raw.meant(root.key("retention"), &mut errors));
@@ -317,6 +331,7 @@ pub(super) fn parse(text: &[u8], file: &str, base: &Path) -> Result<HostFile, Ma
         listen: raw.listen.map(|l| l.0.0),
         parallel,
         repositories,
+        bounds,
         externals,
         canary: canary.unwrap_or(0),
         isolation: raw.isolation,
@@ -360,8 +375,7 @@ fn repository(
 ) -> Option<RepositorySettings> {
     let before = errors.count();
     let interval = raw.interval.unwrap_or(INTERVAL);
-    if !(LEAST_INTERVAL..=MOST_INTERVAL).contains(&interval) {
-        let message = format!("expected a time from {LEAST_INTERVAL} to {MOST_INTERVAL}");
+    if let Err(message) = check_interval(interval) {
         errors.push(place.key("interval").mark(), message);
     }
     let guard = guard(raw.guard, place.key("guard"), errors);
@@ -443,6 +457,7 @@ fn repository(
             may_random: raw.grants.may_random(),
         },
         targets,
+        bound: None,
         allow,
         commits,
         decrypt: decrypt.unwrap_or_default(),
@@ -451,20 +466,13 @@ fn repository(
     (errors.count() == before).then_some(settings)
 }
 
-fn guard(raw: Option<RawGuard>, place: Place<'_>, errors: &mut Errors<'_>) -> GuardLimits {
-    let Some(raw) = raw else {
-        return GuardLimits::HOST;
-    };
-    let percent = raw.percent.unwrap_or(GuardLimits::HOST.percent);
-    if percent > 100 {
-        errors.push(
-            place.key("percent").mark(),
-            "expected a number from 0 to 100",
-        );
-    }
-    GuardLimits {
-        percent,
-        objects: raw.objects.unwrap_or(GuardLimits::HOST.objects),
+/// Whether a repository may be asked so often.
+pub(crate) fn check_interval(interval: Millis) -> Result<(), String> {
+    match (LEAST_INTERVAL..=MOST_INTERVAL).contains(&interval) {
+        true => Ok(()),
+        false => Err(format!(
+            "expected a time from {LEAST_INTERVAL} to {MOST_INTERVAL}"
+        )),
     }
 }
 

@@ -162,7 +162,7 @@ fn each_refusal_stands_at_its_place_and_says_what_was_expected() {
         ),
         (
             "version: 1\nrepositorys: []\n".into(),
-            "host.yaml:2:1: unknown key \"repositorys\": expected one of version, listen, parallel, repositories, externals, plugins, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
+            "host.yaml:2:1: unknown key \"repositorys\": expected one of version, listen, parallel, repositories, cluster, externals, plugins, canary, isolation, ledger, retention, random-secret; did you mean \"repositories\"?",
         ),
         (
             "version: 1\nlisten: here\nrepositories: []\n".into(),

@@ -9,7 +9,7 @@ use weir_core::manifest::{Errors, Place as At};
 use weir_core::retention::Retention;
 use weir_ledger::{Place, S3Credentials, S3Keys, S3Options, S3Place, S3Secret, S3Url};
 
-use super::file::Parsed;
+use super::parsed::Parsed;
 use crate::error::Error;
 
 /// The region that requests are signed for, where nothing says it.

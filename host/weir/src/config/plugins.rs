@@ -10,7 +10,7 @@ use serde::Deserialize;
 use weir_core::manifest::{Errors, Place};
 use weir_core::plugin::{RegistryPattern, SourcePattern};
 
-use super::file::Parsed;
+use super::parsed::Parsed;
 use super::tenancy::given;
 use crate::plugins::rules::{PluginRules, Signers};
 

@@ -14,7 +14,7 @@ use weir_core::allow::{Allow, KindPattern, NamespacePattern};
 use weir_core::manifest::{Errors, Place};
 use weir_core::name::{RepositoryName, TargetName};
 
-use super::file::Parsed;
+use super::parsed::Parsed;
 use super::{Bound, TargetPlace};
 
 /// The most patterns of one list.
@@ -63,6 +63,16 @@ pub(super) struct RawAllow {
     /// Kinds of objects in no namespace, in the same form: `[]` for none, `['*']` for all.
     #[schemars(with = "Vec<String>")]
     cluster_kinds: Vec<Parsed<KindPattern>>,
+}
+
+/// What Repository resources of the cluster may have at most.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct RawCluster {
+    /// Namespaces and kinds, in addition to what a Repository itself allows. Left out: all that its service account may.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "RawAllow")]
+    allow: Option<RawAllow>,
 }
 
 /// What is given, which is no null.
@@ -132,6 +142,15 @@ impl RawTarget {
     }
 }
 
+impl RawCluster {
+    /// As meant; what is wrong with it goes to the errors.
+    pub(super) fn meant(self, at: Place<'_>, errors: &mut Errors<'_>) -> Option<Allow> {
+        let said_by = "`cluster.allow` of this host".to_owned();
+        let allow = self.allow?;
+        Some(allow.meant(said_by, at.key("allow"), errors))
+    }
+}
+
 impl RawAllow {
     /// As meant; what is wrong with it goes to the errors.
     pub(super) fn meant(self, said_by: String, at: Place<'_>, errors: &mut Errors<'_>) -> Allow {
@@ -143,8 +162,7 @@ impl RawAllow {
             ("kinds", self.kinds.as_ref().map_or(0, Vec::len)),
             ("cluster-kinds", self.cluster_kinds.len()),
         ] {
-            if count > MAX_PATTERNS {
-                let message = format!("{count} items: expected at most {MAX_PATTERNS}");
+            if let Err(message) = check_patterns(count) {
                 errors.push(at.key(key).mark(), message);
             }
         }
@@ -154,6 +172,14 @@ impl RawAllow {
             kinds: self.kinds.map(all),
             cluster_kinds: all(self.cluster_kinds),
         }
+    }
+}
+
+/// Whether one list may have so many patterns.
+pub(crate) fn check_patterns(count: usize) -> Result<(), String> {
+    match count {
+        0..=MAX_PATTERNS => Ok(()),
+        _ => Err(format!("{count} items: expected at most {MAX_PATTERNS}")),
     }
 }
 

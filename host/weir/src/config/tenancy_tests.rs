@@ -212,3 +212,35 @@ fn a_list_without_an_end_is_refused() {
     );
     refused(&text, "host.yaml:6:24: 1001 items: expected at most 1000");
 }
+
+#[test]
+fn a_host_of_a_cluster_needs_no_repositories_of_its_own_and_bounds_those_of_teams() {
+    let host = read("version: 1\ncluster: {}\n").unwrap();
+    assert!(host.repositories.is_empty());
+    assert_eq!(host.bounds.map(|bounds| bounds.allow), Some(None));
+    let text = "version: 1\ncluster: { allow: { namespaces: ['team-*'], cluster-kinds: [] } }\n";
+    let allow = read(text).unwrap().bounds.unwrap().allow;
+    let said = Rules::new(allow).check(&map_in("till")).unwrap_err();
+    assert_eq!(
+        said.to_string(),
+        "namespace till is not among those of `cluster.allow` of this host (namespaces: team-*)"
+    );
+    assert!(
+        read(&file("{ default: 'kube:' }", ""))
+            .unwrap()
+            .bounds
+            .is_none()
+    );
+    for (text, expected) in [
+        ("version: 1\ncluster:\n", "host.yaml:2:"),
+        ("version: 1\ncluster: { allow: }\n", "host.yaml:2:"),
+        ("version: 1\ncluster: { allow: {} }\n", "cluster-kinds"),
+        (
+            "version: 1\ncluster: {}\nrepositories:\n- { name: a.b, url: https://h/x, targets: { default: 'kube:' } }\n",
+            "host.yaml:4:11: a name with a dot is that of a Repository of the cluster",
+        ),
+    ] {
+        let error = read(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+}

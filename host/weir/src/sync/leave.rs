@@ -1,19 +1,23 @@
 //! How an app leaves: held for a person, or pruned where it said so while it was there.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use weir_core::digest::Digest;
 use weir_core::fault::{Fault, Retry};
 use weir_core::guard::{Cause, GuardLimits, Hold, guard};
+use weir_core::manifest::SETTLE_WITHIN;
 use weir_core::name::{AppName, TargetName};
 use weir_core::object::ResourceId;
 use weir_core::plan::{Counts, PRUNE_ANNOTATION};
 use weir_core::record::{Event, Problem, SyncRecord};
+use weir_core::reveal::AsRendered;
 use weir_core::stake::Outcome;
 use weir_core::status::{AppStatus, State};
 
 use super::outcome::{failed, recount, refusal};
-use super::{Report, Run, Syncer, lands_there};
+use super::{Hooks, Pace, Report, Run, Syncer, lands_there};
 use crate::error::Error;
 use crate::prepare::Prepared;
 
@@ -22,10 +26,34 @@ const SHOWN_KEPT: usize = 5;
 
 impl Syncer {
     /// An app that is no longer in the manifest: held, or pruned where it said so while it was there.
-    pub(super) async fn remove(
+    pub(super) async fn remove(&self, run: Run<'_>, prepared: &Prepared) -> Result<Report, Error> {
+        self.remove_as(run, prepared, false).await
+    }
+
+    /// Deletes all that an app owns: whoever ended its repository said so, and asked for nobody's yes.
+    ///
+    /// # Errors
+    /// When the ledger cannot keep what happened; all else is in the report.
+    pub(crate) async fn prune(&self, app: &AppName, pace: Pace) -> Result<Report, Error> {
+        let run = Run {
+            pinned: false,
+            hooks: Hooks::none(SETTLE_WITHIN),
+            reveal: Arc::new(AsRendered),
+            pace,
+            app,
+            commit: self.journal.status(|s| s.apps.get(app)?.commit),
+            micros: BTreeMap::new(),
+            lap: Instant::now(),
+        };
+        self.remove_as(run, &Prepared::default(), true).await
+    }
+
+    /// `told`: a person said already that all of it goes.
+    async fn remove_as(
         &self,
         mut run: Run<'_>,
         prepared: &Prepared,
+        told: bool,
     ) -> Result<Report, Error> {
         let Some(known) = self.journal.status(|s| s.apps.get(run.app).cloned()) else {
             return Ok(run.report(
@@ -42,7 +70,7 @@ impl Syncer {
         }
         let leaving = self.leaving(run.app, prepared, &known);
         let approval = known.approval.as_ref();
-        let approved = approval.is_some_and(|a| a.covers(leaving.output, &leaving.deletes));
+        let approved = told || approval.is_some_and(|a| a.covers(leaving.output, &leaving.deletes));
         if !known.prune_on_removal && !approved && !leaving.deletes.is_empty() {
             return self.hold_deletes(run, leaving).await;
         }
@@ -74,7 +102,8 @@ impl Syncer {
         let (output, kept) = (leaving.output, plan.kept().to_vec());
         // It said so while it was there: any number may go. What takes more with it needs a person even then.
         let owned = known.inventory.len();
-        if let Some(hold) = guard(&plan, owned, output, GuardLimits::ANY_NUMBER, approval) {
+        let hold = guard(&plan, owned, output, GuardLimits::ANY_NUMBER, approval);
+        if let Some(hold) = hold.filter(|_| !told) {
             return self.hold_deletes(run, hold).await;
         }
         if plan.is_empty() && kept.len() == owned {
