@@ -349,13 +349,7 @@ fn credentials_are_shown_to_their_own_host_alone() {
 
 #[test]
 fn a_registry_that_wants_a_token_gets_one_for_pulling() {
-    let tokens = FileServer::start().unwrap();
-    tokens.file("/token", r#"{"token":"abc.def"}"#);
-    tokens.require(Auth::Basic {
-        user: "ann".to_owned(),
-        password: "hunter2".to_owned(),
-    });
-    let registry = Registry::with_tokens(&format!("http://{}/token", tokens.host())).unwrap();
+    let (registry, tokens) = Registry::with_token_server().unwrap();
     registry
         .push_chart("team/web", "1.0.0", &web("1.0.0", "good"))
         .unwrap();

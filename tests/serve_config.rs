@@ -13,46 +13,14 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
+use weir_tests::remote::{Remote, one_map};
 use weir_tests::server::Fault;
 use weir_tests::weir::{Serving, http_get};
-use weir_tests::{GitServer, Repo, Weir};
+use weir_tests::{Repo, Weir};
 
 const SOON: Duration = Duration::from_secs(60);
 /// What a host may take to stop, and a little for a slow machine to say so.
 const STOP: Duration = Duration::from_secs(40);
-
-fn text(value: &str) -> String {
-    format!(
-        "//- weir.yaml\n\
-         version: 1\n\
-         apps: [{{ name: web, path: web, target: {{ namespace: shop }} }}]\n\
-         //- web/map.yaml\n\
-         {{ apiVersion: v1, kind: ConfigMap, metadata: {{ name: map }}, data: {{ value: {value} }} }}\n"
-    )
-}
-
-/// A repository behind a server of its own.
-struct Remote {
-    repo: Repo,
-    server: GitServer,
-}
-
-impl Remote {
-    fn new(text: &str) -> Remote {
-        let repo = Repo::from_text(text).unwrap();
-        let server = GitServer::of(&repo).unwrap();
-        Remote { repo, server }
-    }
-
-    fn push(&mut self, value: &str) -> String {
-        self.repo.write_text(&text(value)).unwrap();
-        self.repo.commit(value).unwrap()
-    }
-
-    fn url(&self) -> String {
-        self.server.url("work")
-    }
-}
 
 /// A machine with a host's file.
 struct Scene {
@@ -140,7 +108,10 @@ fn shown(address: &str, name: &str) -> Value {
 
 #[test]
 fn two_repositories_over_http_land_in_their_own_directories() {
-    let (red, mut blue) = (Remote::new(&text("red")), Remote::new(&text("blue")));
+    let (red, mut blue) = (
+        Remote::new(&one_map("red")).unwrap(),
+        Remote::new(&one_map("blue")).unwrap(),
+    );
     let scene = Scene::new()
         .with("red", &red.url(), "")
         .with("blue", &blue.url(), "");
@@ -158,7 +129,7 @@ fn two_repositories_over_http_land_in_their_own_directories() {
         scene.live("blue")
     );
 
-    let commit = blue.push("green");
+    let commit = blue.push("green").unwrap();
     let printed = scene.weir.run(["refresh"]).unwrap().success().unwrap();
     let expected = format!("blue {commit}\nred {}\n", red.repo.head().unwrap());
     assert_eq!(printed, expected);
@@ -177,8 +148,8 @@ fn two_repositories_over_http_land_in_their_own_directories() {
 
 #[test]
 fn a_repository_that_cannot_be_opened_stops_no_other_one_and_is_opened_when_it_can_be() {
-    let good = Remote::new(&text("good"));
-    let late = Repo::from_text(&text("late")).unwrap();
+    let good = Remote::new(&one_map("good")).unwrap();
+    let late = Repo::from_text(&one_map("late")).unwrap();
     let scene = Scene::new()
         .with("late", "./late-repo", "")
         .with("good", &good.url(), "");
@@ -208,7 +179,10 @@ fn a_repository_that_cannot_be_opened_stops_no_other_one_and_is_opened_when_it_c
 
 #[test]
 fn a_refresh_by_name_asks_that_repository_only() {
-    let (red, mut blue) = (Remote::new(&text("red")), Remote::new(&text("blue")));
+    let (red, mut blue) = (
+        Remote::new(&one_map("red")).unwrap(),
+        Remote::new(&one_map("blue")).unwrap(),
+    );
     let scene = Scene::new()
         .with("red", &red.url(), "")
         .with("blue", &blue.url(), "")
@@ -216,7 +190,7 @@ fn a_refresh_by_name_asks_that_repository_only() {
     let mut host = scene.start();
     wait_synced(&mut host, &["red", "blue"]);
     let before = red.server.requests().len();
-    let commit = blue.push("new");
+    let commit = blue.push("new").unwrap();
     let printed = scene.weir.run(["refresh", "blue"]).unwrap();
     assert_eq!(printed.success().unwrap(), format!("{commit}\n"));
     wait_synced(&mut host, &["blue"]);
@@ -241,7 +215,10 @@ fn a_refresh_by_name_asks_that_repository_only() {
 
 #[test]
 fn killed_and_started_again_each_repository_goes_on_where_it_was() {
-    let (mut red, mut blue) = (Remote::new(&text("red")), Remote::new(&text("blue")));
+    let (mut red, mut blue) = (
+        Remote::new(&one_map("red")).unwrap(),
+        Remote::new(&one_map("blue")).unwrap(),
+    );
     let scene = Scene::new()
         .with("red", &red.url(), "")
         .with("blue", &blue.url(), "");
@@ -254,8 +231,8 @@ fn killed_and_started_again_each_repository_goes_on_where_it_was() {
     blue.server.wait_for_requests(asked, SOON).unwrap();
     host.kill().unwrap();
     blue.server.fault(Fault::None);
-    red.push("red-two");
-    blue.push("blue-two");
+    red.push("red-two").unwrap();
+    blue.push("blue-two").unwrap();
 
     let mut host = scene.start();
     wait_synced(&mut host, &["red", "blue"]);
@@ -267,7 +244,10 @@ fn killed_and_started_again_each_repository_goes_on_where_it_was() {
 
 #[test]
 fn a_silent_server_holds_no_other_repository_up_and_no_stop() {
-    let (good, silent) = (Remote::new(&text("good")), Remote::new(&text("silent")));
+    let (good, silent) = (
+        Remote::new(&one_map("good")).unwrap(),
+        Remote::new(&one_map("silent")).unwrap(),
+    );
     silent.server.fault(Fault::Stall);
     let scene = Scene::new()
         .with("silent", &silent.url(), "")
@@ -297,7 +277,10 @@ fn a_repository_with_many_apps_makes_one_with_few_wait_for_a_few_of_them() {
     for n in 0..APPS {
         writeln!(many, "//- app-{n}/map.yaml\n{{ apiVersion: v1, kind: ConfigMap, metadata: {{ name: map }}, data: {{ a: b }} }}").unwrap();
     }
-    let (many, few) = (Remote::new(&many), Remote::new(&text("few")));
+    let (many, few) = (
+        Remote::new(&many).unwrap(),
+        Remote::new(&one_map("few")).unwrap(),
+    );
     few.server.fault(Fault::Stall);
     let scene = Scene::new()
         .with("many", &many.url(), "")

@@ -11,8 +11,8 @@ use weir_core::fault::Blame as _;
 use weir_core::name::RepoPath;
 use weir_core::tree::{Entry, TreeLimits};
 use weir_source::{
-    FetchLimits, FetchProcess, Fetched, FetcherLimits, Fetching, HttpOptions, Source, SourceConfig,
-    SourceError, SshOptions,
+    FetchAttempts, FetchLimits, FetchProcess, Fetched, FetcherLimits, Fetching, HttpOptions,
+    Source, SourceConfig, SourceError, SshOptions,
 };
 use weir_tests::{GitServer, Repo, places};
 
@@ -154,6 +154,38 @@ pub(crate) fn text(source: &Source) -> String {
     };
     let bytes = snapshot.blobs.read(*id).unwrap();
     String::from_utf8_lossy(&bytes).trim().to_owned()
+}
+
+/// Nothing came of what a process tried: to read these files among it, which this process can, or the test would say nothing.
+pub(crate) fn nothing_was_possible(tried: &FetchAttempts, place: &str, files: &[PathBuf]) {
+    let missing = tried.confinement.missing();
+    assert!(missing.is_empty(), "{missing:?}");
+    for (what, came) in &tried.attempts {
+        assert!(came.is_ok(), "{what}: {came:?}");
+    }
+    let names: Vec<&str> = tried
+        .attempts
+        .iter()
+        .map(|(what, _)| what.as_str())
+        .collect();
+    for part in [
+        "reading a file",
+        "making a file",
+        "opening a connection",
+        "starting a program",
+        "reading the host's memory",
+        "signalling the host",
+        place,
+        "opening a socket of this machine",
+    ] {
+        assert!(names.contains(&part), "{part}: {names:?}");
+    }
+    let read = names.iter().filter(|name| name.starts_with("reading /"));
+    assert_eq!(read.count(), files.len(), "{names:?}");
+    // This process can do all of that, or the test would say nothing.
+    for file in files {
+        assert!(fs::File::open(file).is_ok(), "{}", file.display());
+    }
 }
 
 /// The processes that a thread of this one has started, each with what the kernel says of it.

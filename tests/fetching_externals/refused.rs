@@ -5,7 +5,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use weir_core::external::{LockedExternal, Reference};
 use weir_core::plugin::RegistryPin;
-use weir_source::AccessHost;
 use weir_tests::Auth;
 use weir_tests::charts::{Answer, archive, sha256};
 use weir_tests::registry::{MANIFEST, WASM_LAYER, descriptor};
@@ -135,12 +134,7 @@ const CHARTS: [Case; 22] = [
         "an authority that is not there",
         |rig| {
             let host = rig.server.host();
-            rig.shows(&host, "ann", "x");
-            let access = rig
-                .policy
-                .access
-                .get_mut(&host.parse::<AccessHost>().unwrap());
-            access.unwrap().ca_file = Some("/nowhere/ca.pem".into());
+            rig.shows(&host, "ann", "x").ca_file = Some("/nowhere/ca.pem".into());
         },
         "git Backoff Host",
     ),
@@ -149,12 +143,7 @@ const CHARTS: [Case; 22] = [
         |rig| {
             let (host, file) = (rig.server.host(), rig.dir.path().join("ca.pem"));
             std::fs::write(&file, "no PEM").unwrap();
-            rig.shows(&host, "ann", "x");
-            let access = rig
-                .policy
-                .access
-                .get_mut(&host.parse::<AccessHost>().unwrap());
-            access.unwrap().ca_file = Some(file);
+            rig.shows(&host, "ann", "x").ca_file = Some(file);
         },
         "git OnChange Host",
     ),
@@ -162,12 +151,7 @@ const CHARTS: [Case; 22] = [
         "credentials that could not be read",
         |rig| {
             let host = rig.server.host();
-            rig.shows(&host, "ann", "x");
-            let access = rig
-                .policy
-                .access
-                .get_mut(&host.parse::<AccessHost>().unwrap());
-            access.unwrap().unreadable = Some("its file is gone".to_owned());
+            rig.shows(&host, "ann", "x").unreadable = Some("its file is gone".to_owned());
         },
         "unreachable Backoff Host",
     ),

@@ -83,7 +83,7 @@ impl Rig {
     }
 
     /// What is shown to a host.
-    pub(crate) fn shows(&mut self, host: &str, user: &str, password: &str) {
+    pub(crate) fn shows(&mut self, host: &str, user: &str, password: &str) -> &mut ExternalAccess {
         let host: AccessHost = host.parse().unwrap();
         let access = ExternalAccess {
             credentials: Some(Credentials::Basic {
@@ -92,7 +92,9 @@ impl Rig {
             }),
             ..ExternalAccess::default()
         };
-        self.policy.access.insert(host, access);
+        let place = self.policy.access.entry(host).or_default();
+        *place = access;
+        place
     }
 
     /// Serves a chart `web` of version 1.0.0; its reference.

@@ -90,13 +90,7 @@ fn an_archive_that_is_here_is_not_got_again_by_a_process() {
 
 #[test]
 fn a_token_server_with_credentials_of_its_own_gives_a_token_in_both_ways() {
-    let tokens = FileServer::start().unwrap();
-    tokens.file("/token", r#"{"token":"abc.def"}"#);
-    tokens.require(Auth::Basic {
-        user: "ann".to_owned(),
-        password: "hunter2".to_owned(),
-    });
-    let registry = Registry::with_tokens(&format!("http://{}/token", tokens.host())).unwrap();
+    let (registry, tokens) = Registry::with_token_server().unwrap();
     registry
         .push_chart("team/web", "1.0.0", &chart("good"))
         .unwrap();

@@ -33,6 +33,8 @@ pub mod plugin_project;
 pub mod proxy;
 /// The real OCI registry.
 pub mod registry;
+/// A repository of one app behind a server of its own.
+pub mod remote;
 /// Git repositories made by the real `git`.
 pub mod repo;
 /// A real S3 server.

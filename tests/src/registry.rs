@@ -9,8 +9,9 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::charts::sha256;
+use crate::charts::{FileServer, sha256};
 use crate::places;
+use crate::server::Auth;
 use crate::weir::Serving;
 
 /// Longer than the registry takes to start on any machine.
@@ -71,6 +72,21 @@ impl Registry {
     pub fn with_tokens(realm: &str) -> Result<Registry> {
         let auth = format!("auth:\n  silly:\n    realm: {realm}\n    service: rig\n");
         Registry::with(&auth, Some("Bearer rig".to_owned()))
+    }
+
+    /// [`Registry::with_tokens`] of a server of its own, which gives one to `ann` with the password `hunter2`.
+    ///
+    /// # Errors
+    /// As [`Registry::start`].
+    pub fn with_token_server() -> Result<(Registry, FileServer)> {
+        let tokens = FileServer::start()?;
+        tokens.file("/token", r#"{"token":"abc.def"}"#);
+        tokens.require(Auth::Basic {
+            user: "ann".to_owned(),
+            password: "hunter2".to_owned(),
+        });
+        let registry = Registry::with_tokens(&format!("http://{}/token", tokens.host()))?;
+        Ok((registry, tokens))
     }
 
     /// One that takes and gives what whoever shows [`USER`] and [`PASSWORD`] sends and asks for, and nothing else.

@@ -60,7 +60,7 @@ fn a_signature_that_is_wrong_missing_doubled_or_of_another_form_fetches_nothing(
 
 #[test]
 fn a_signature_of_another_time_is_refused_and_says_so_to_who_knows_the_secret() {
-    let remote = Remote::new();
+    let remote = remote();
     let more = "webhook: { forge: generic, secret-file: secret }";
     let scene = Scene::new().with("shop", &remote, more);
     scene.secret("secret", SIGNING);
@@ -84,7 +84,7 @@ fn a_signature_of_another_time_is_refused_and_says_so_to_who_knows_the_secret() 
 
 #[test]
 fn the_secret_of_one_repository_opens_no_other_and_nobody_learns_which_there_are() {
-    let (one, two, three) = (Remote::new(), Remote::new(), Remote::new());
+    let (one, two, three) = (remote(), remote(), remote());
     let scene = Scene::new()
         .with(
             "shop",
@@ -180,7 +180,7 @@ fn a_flood_of_wrong_signatures_is_counted_hardly_logged_and_keeps_no_right_one_o
     const EACH: usize = 100;
     let (scene, mut remote) = shop();
     let (mut host, address) = scene.start(1);
-    let commit = remote.push("two");
+    let commit = remote.push("two").unwrap();
     std::thread::scope(|scope| {
         for caller in 0..CALLERS {
             let address = &address;

@@ -119,13 +119,9 @@ fn runs(id: &ResourceId) -> bool {
     )
 }
 
-fn annotation<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
-    object.annotation(name)
-}
-
 /// Whether an object says that it is a hook.
 pub fn is_marked(object: &Object) -> bool {
-    annotation(object, ANNOTATION).is_some()
+    object.annotation(ANNOTATION).is_some()
 }
 
 /// An object as a hook; `None` where it is none. One of a kind that does not run to an end, such as a ConfigMap that a
@@ -134,7 +130,7 @@ pub fn is_marked(object: &Object) -> bool {
 /// # Errors
 /// What is wrong with its annotations, for a person.
 pub fn read(object: &Object) -> Result<Option<Hook>, String> {
-    let phase = match annotation(object, ANNOTATION) {
+    let phase = match object.annotation(ANNOTATION) {
         None => return Ok(None),
         Some("pre") => Phase::Pre,
         Some("post") => Phase::Post,
@@ -144,13 +140,13 @@ pub fn read(object: &Object) -> Result<Option<Hook>, String> {
             ));
         }
     };
-    let weight = match annotation(object, WEIGHT) {
+    let weight = match object.annotation(WEIGHT) {
         None => 0,
         Some(text) => text
             .parse()
             .map_err(|_| format!("annotation {WEIGHT}: {text:?} is no whole number"))?,
     };
-    let cleanup = match annotation(object, DELETE_POLICY) {
+    let cleanup = match object.annotation(DELETE_POLICY) {
         None => Cleanup::UNSAID,
         Some(text) => Cleanup::read(text)?,
     };

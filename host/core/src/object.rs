@@ -73,7 +73,7 @@ impl fmt::Display for Origin {
 pub struct Object(Arc<Whole>);
 
 /// All of an object. Whoever holds the object shares it: the objects of a large app are held in several lists, and for
-/// as long as the app is followed. So the fields lie here as JSON text, a tenth of what a tree of them takes.
+/// as long as the app is followed. So the fields lie here as JSON text, which takes less than a tree of them.
 struct Whole {
     id: ResourceId,
     api_version: Box<str>,
@@ -184,8 +184,12 @@ impl Object {
         let mut reader = Deserializer::from_str(self.0.json.get());
         // What made the value had a bound of its own, and it may be larger than this reader's.
         reader.disable_recursion_limit();
-        // It was written from a value: it is one.
-        Value::deserialize(&mut reader).unwrap_or_default()
+        let read = Value::deserialize(&mut reader);
+        #[expect(
+            clippy::expect_used,
+            reason = "never nothing in its place: an object without fields could be applied"
+        )]
+        read.expect("the text was written from a value when the object was made")
     }
     /// Its canonical YAML, ending with a newline.
     pub fn text(&self) -> &str {

@@ -44,6 +44,7 @@ pub(crate) use canary::Canary;
 use describe::heard;
 pub(crate) use describe::{Described, ManifestFrom, describe, read_file};
 pub(crate) use next::{Last, prepare_next};
+pub(crate) use pipeline::json_of;
 use pipeline::{How, Render, calls, load_all, told};
 use reused::reused;
 

@@ -432,9 +432,9 @@ impl Render<'_> {
     }
 }
 
-fn json_of(objects: &[Object]) -> Vec<Vec<u8>> {
-    let text = |o: &Object| o.json().get().as_bytes().to_vec();
-    objects.iter().map(text).collect()
+/// Objects as plugins get them.
+pub(crate) fn json_of(objects: &[Object]) -> Vec<Vec<u8>> {
+    objects.iter().map(|o| o.json().get().into()).collect()
 }
 
 fn level(level: weir_sandbox::Level) -> Level {

@@ -17,6 +17,7 @@ use crate::config::Places;
 use crate::error::Error;
 use crate::open::blocking;
 use crate::plugins;
+use crate::prepare::json_of;
 
 /// A plugin that is ready to be called.
 pub(super) struct Ready {
@@ -86,10 +87,7 @@ impl Ready {
             params: given.params.clone(),
         };
         let view = View::new(given.files.clone(), vec![RepoPath::root()]);
-        let objects = given.objects.iter().map(|o| serde_json::to_vec(o.json()));
-        let objects = objects
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| Error::host("plugin", e.to_string()))?;
+        let objects = json_of(&given.objects);
         let (sandbox, plugin) = (&self.sandbox, &self.plugin);
         Ok(match self.plugin.role() {
             Role::Renderer => {
