@@ -10,7 +10,7 @@ use weir_tests::crash::{Plan, run};
 mod checker;
 
 #[test]
-fn killed_at_random_and_at_every_step_what_carries_our_name_is_held_and_nothing_is_lost() {
+fn fault_01_killed_at_random_and_at_every_step_what_carries_our_name_is_held_and_nothing_is_lost() {
     let plan = Plan::from_environment().unwrap();
     println!("{plan:?}");
     match run(&plan) {

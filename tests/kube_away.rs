@@ -158,7 +158,7 @@ fn one_sync_to_an_api_server_that_is_away_fails_and_the_last_good_state_stays() 
 }
 
 #[test]
-fn a_definition_of_ours_that_was_deleted_by_hand_comes_back_with_all_that_it_defines() {
+fn fault_34_a_definition_of_ours_that_was_deleted_by_hand_comes_back_with_all_that_it_defines() {
     let plane = ControlPlane::start(With::ApiServer).unwrap();
     let group = "ours.example.com";
     let files = format!("//- crd.yaml\n{}{}", definition(group), widgets(group, 9));

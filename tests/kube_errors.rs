@@ -244,7 +244,7 @@ fn a_field_that_somebody_else_took_is_named_with_who_took_it() {
 }
 
 #[test]
-fn a_field_that_cannot_change_is_named_and_the_object_is_not_shown() {
+fn fault_41_a_field_that_cannot_change_is_named_and_the_object_is_not_shown() {
     let objects = |label: &str, ip: &str, value: &str| {
         format!(
             "{}//- service.yaml\n{{ apiVersion: v1, kind: Service, metadata: {{ name: web }}, spec: {{ clusterIP: {ip}, ports: [{{ port: 80 }}] }} }}\n\
@@ -378,7 +378,7 @@ fn dead_webhook(namespace: &str) -> String {
 }
 
 #[test]
-fn a_webhook_that_is_down_is_named_and_tried_again() {
+fn fault_08_a_webhook_that_is_down_is_named_and_tried_again() {
     let duo = duo("hooks", &map("a", MARKER));
     let admin = duo.plane.admin();
     admin.apply(&dead_webhook(&duo.namespace)).unwrap();

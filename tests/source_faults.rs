@@ -192,7 +192,7 @@ fn a_deleted_branch_leaves_the_target_and_is_followed_again_when_it_is_back() {
 }
 
 #[test]
-fn a_push_with_force_is_said_and_followed_there_and_back() {
+fn fault_14_a_push_with_force_is_said_and_followed_there_and_back() {
     let mut scene = scene(None);
     let first = scene.good.1.clone();
     scene.follows("two");
